@@ -1,0 +1,279 @@
+"""The HTTP scaffold every Python service of the studio stands on.
+
+``create_app`` gives a Flask app with ``/healthz``, ``/readyz`` and ``/metrics``, errors as ``application/problem+json``
+(RFC 9457), one JSON object a log line, and a graceful stop: ``stopping(app)`` is set at SIGTERM, ``/readyz`` turns 503, and the
+process ends when the work registered with ``before_exit`` is done. The gunicorn side of that is in ``gunicorn.py``.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import datetime
+import json
+import logging
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import prometheus_client
+from flask import Flask, Response, current_app, g, request
+from pydantic import BaseModel, ConfigDict, ValidationError
+from werkzeug.exceptions import HTTPException
+
+MAX_BODY_BYTES = 1 << 20
+
+# Which film and shot the work of this thread is for; set from the request's headers, read by the log formatter.
+film_id: contextvars.ContextVar[str] = contextvars.ContextVar("film", default="")
+shot_id: contextvars.ContextVar[str] = contextvars.ContextVar("shot", default="")
+
+
+class Problem(Exception):
+    """An error for the caller, in the terms of RFC 9457.
+
+    ``title`` names the kind of problem and is the same for every occurrence, ``detail`` says what is wrong this time,
+    ``remedy`` what the caller can do about it. ``more`` are further members of the problem object; ``headers`` go on the
+    HTTP answer.
+    """
+
+    def __init__(self, status: int, title: str, detail: str, remedy: str = "", *, headers: Mapping[str, str] | None = None,
+                 **more: Any):
+        super().__init__(f"{title}: {detail}")
+        self.status, self.title, self.detail, self.remedy = status, title, detail, remedy
+        self.headers = dict(headers or {})
+        self.more = more
+
+    def body(self) -> dict[str, Any]:
+        """The problem object, ready for JSON."""
+        kind = re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
+        body = {"type": f"urn:ai-film:problem:{kind}", "title": self.title, "status": self.status, "detail": self.detail}
+        if self.remedy:
+            body["remedy"] = self.remedy
+        return body | self.more
+
+    def response(self) -> Response:
+        """The HTTP answer."""
+        answer = Response(json.dumps(self.body(), ensure_ascii=False) + "\n", self.status,
+                          content_type="application/problem+json")
+        answer.headers.update(self.headers)
+        return answer
+
+
+class Request(BaseModel):
+    """Base of every request body: unknown fields, coerced types, NaN and infinity are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def parse(model: type[Body]) -> Body:
+    """The current request's JSON body as ``model``.
+
+    Raises Problem: 415 not declared as JSON, 413 over 1 MiB, 400 not JSON, 422 naming the invalid or unknown field.
+    """
+    if request.mimetype != "application/json":
+        raise Problem(415, "unsupported media type", f"the body is {request.mimetype or 'of no declared type'}",
+                      "send JSON with the header Content-Type: application/json")
+    if request.content_length is not None and request.content_length > MAX_BODY_BYTES:
+        raise _too_large()
+    # One byte more than allowed tells a body of unknown length (chunked) that is too large from one that just fits.
+    body = request.stream.read(MAX_BODY_BYTES + 1)
+    if len(body) > MAX_BODY_BYTES:
+        raise _too_large()
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as invalid:
+        raise invalid_fields(invalid) from None
+
+
+def _too_large() -> Problem:
+    return Problem(413, "body too large", f"the body is larger than {MAX_BODY_BYTES} bytes",
+                   "send paths on the shared volumes instead of contents")
+
+
+def invalid_fields(invalid: ValidationError) -> Problem:
+    """A pydantic error as a Problem: 400 where the text was not JSON at all, else 422 with every wrong field's name."""
+    errors = [{"field": ".".join(map(str, e["loc"])), "message": e["msg"]} for e in invalid.errors(include_url=False)]
+    if any(e["type"] == "json_invalid" for e in invalid.errors(include_url=False)):
+        return Problem(400, "not JSON", errors[0]["message"], "send one JSON object")
+    detail = "; ".join(f"{e['field'] or 'body'}: {e['message']}" for e in errors[:10])
+    return Problem(422, "invalid request", detail, "correct the fields named in errors", errors=errors[:50])
+
+
+class Service:
+    """What one app knows of itself: its name, metrics registry, dependencies and whether it is stopping."""
+
+    def __init__(self, name: str, dependencies: Mapping[str, Callable[[], None]]):
+        self.name = name
+        self.dependencies = dict(dependencies)
+        self.registry = prometheus_client.CollectorRegistry()
+        for collector in (prometheus_client.ProcessCollector, prometheus_client.PlatformCollector):
+            collector(registry=self.registry)
+        self.requests = prometheus_client.Counter(
+            f"aifilm_{name}_http_requests_total", "HTTP requests answered.", ["method", "endpoint", "status"],
+            registry=self.registry)
+        self.request_seconds = prometheus_client.Histogram(
+            f"aifilm_{name}_http_request_seconds", "Seconds until an HTTP answer began.", ["method", "endpoint"],
+            registry=self.registry)
+        self.stopping = threading.Event()
+        self._before_exit: list[Callable[[], None]] = []
+
+    def before_exit(self, wait: Callable[[], None]) -> None:
+        """Have ``wait``, which returns when its work is done, called at SIGTERM before the process stops serving."""
+        self._before_exit.append(wait)
+
+    def drain(self) -> None:
+        """Refuse new work, then return when the running work is done."""
+        self.stopping.set()
+        for wait in self._before_exit:
+            wait()
+
+    def missing(self) -> dict[str, str]:
+        """The dependencies that can't be used now, each with the reason."""
+        found = {}
+        for name, check in self.dependencies.items():
+            try:
+                check()
+            except Exception as error:  # a probe's answer must not depend on which exception a client library chose
+                found[name] = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return found
+
+
+def service_of(app: Flask) -> Service:
+    """The Service of an app that ``create_app`` made."""
+    return app.extensions["aifilm"]
+
+
+def stopping(app: Flask) -> threading.Event:
+    """Set from SIGTERM on: endless answers (server-sent events) end when they see it."""
+    return service_of(app).stopping
+
+
+def create_app(name: str, *, dependencies: Mapping[str, Callable[[], None]] | None = None, **flask: Any) -> Flask:
+    """A Flask app with what every service of ours serves.
+
+    ``dependencies`` maps the name of each dependency to a check that returns within a second or two and raises when it can't be
+    used; ``/readyz`` calls them all. ``flask`` goes to the constructor of Flask (``static_folder`` …).
+    """
+    configure_logging(name)
+    app = Flask(flask.pop("import_name", name), **({"static_folder": None} | flask))
+    app.json.sort_keys = False
+    service = app.extensions["aifilm"] = Service(name, dependencies or {})
+    log = logging.getLogger(name)
+
+    @app.before_request
+    def begin() -> None:
+        g.begun = time.monotonic()
+        film_id.set(_label(request.headers.get("X-Film-Id", "")))
+        shot_id.set(_label(request.headers.get("X-Shot-Id", "")))
+
+    @app.after_request
+    def end(answer: Response) -> Response:
+        endpoint = request.endpoint or "none"
+        seconds = time.monotonic() - g.get("begun", time.monotonic())
+        service.requests.labels(request.method, endpoint, answer.status_code).inc()
+        service.request_seconds.labels(request.method, endpoint).observe(seconds)
+        level = logging.DEBUG if endpoint in ("healthz", "readyz", "metrics") else logging.INFO
+        log.log(level, "request", extra={"method": request.method, "path": request.path, "status": answer.status_code,
+                                         "seconds": round(seconds, 4)})
+        return answer
+
+    @app.get("/healthz")
+    def healthz() -> Response:
+        return app.json.response(status="ok")
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        if service.stopping.is_set():
+            return Problem(503, "not ready", "stopping", missing=[]).response()
+        missing = service.missing()
+        if missing:
+            detail = "; ".join(f"{dependency}: {why}" for dependency, why in missing.items())
+            return Problem(503, "not ready", detail, missing=list(missing)).response()
+        return app.json.response(status="ready")
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(prometheus_client.generate_latest(service.registry),
+                        content_type=prometheus_client.CONTENT_TYPE_LATEST)
+
+    @app.errorhandler(Problem)
+    def problem(error: Problem) -> Response:
+        return error.response()
+
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Response:
+        if error.response is not None or error.code is None or error.code < 400:
+            return error.get_response()
+        headers = {k: v for k, v in error.get_headers() if k.lower() in ("allow", "retry-after", "www-authenticate")}
+        return Problem(error.code, error.name.lower(), error.description or error.name, headers=headers).response()
+
+    @app.errorhandler(Exception)
+    def unexpected(error: Exception) -> Response:
+        log.exception("unexpected error")
+        return Problem(500, "internal error", f"{type(error).__name__} in {current_app.name}",
+                       "see the service's log").response()
+
+    return app
+
+
+def _label(value: str) -> str:
+    """A caller's identifier, cut to what is safe and useful in a log line."""
+    return re.sub(r"[^\w.\-]", "", value)[:100]
+
+
+def seconds_of(duration: str) -> float:
+    """Seconds of a duration as Go writes it: ``90s``, ``15m``, ``1h30m``, ``500ms``; a bare number is seconds.
+
+    Raises ValueError when it is none of these, or not positive.
+    """
+    unit = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", duration)
+    if parts and "".join(n + u for n, u in parts) == duration:
+        total = sum(float(n) * unit[u] for n, u in parts)
+    elif re.fullmatch(r"\d+(\.\d+)?", duration):
+        total = float(duration)
+    else:
+        raise ValueError(f"{duration!r} is not a duration; write it like 90s, 15m or 1h30m")
+    if total <= 0:
+        raise ValueError(f"{duration!r} is not a positive duration")
+    return total
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (RFC 3339), level, msg, service, film and shot where known, and the ``extra`` fields."""
+
+    _own = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+
+    def __init__(self, service: str = ""):
+        super().__init__()
+        self.service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds")
+        line: dict[str, Any] = {"time": at.replace("+00:00", "Z"), "level": record.levelname.lower(),
+                                "msg": record.getMessage(), "service": self.service}
+        if film := film_id.get():
+            line["film"] = film
+        if shot := shot_id.get():
+            line["shot"] = shot
+        line |= {k: v for k, v in vars(record).items() if k not in self._own}
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def configure_logging(service: str) -> None:
+    """Send every logger's lines, as JSON, to standard error, from ``LOG_LEVEL`` (default ``info``) up."""
+    level = os.environ.get("LOG_LEVEL", "info").upper()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter(service))
+    logging.basicConfig(level=level if level in logging.getLevelNamesMapping() else "INFO", handlers=[handler], force=True)
+    # Client libraries tell every request at info; that is our debug.
+    for chatty in ("httpx", "httpcore", "openai", "werkzeug"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))

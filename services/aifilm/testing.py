@@ -1,0 +1,191 @@
+"""Real servers for tests: a throw-away PostgreSQL cluster, a Redis, a service under gunicorn; all on free loopback ports.
+
+PostgreSQL refuses to run as root, so under root its processes run as ``postgres`` or ``nobody``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+SERVICES = Path(__file__).resolve().parent.parent
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def program(name: str) -> str:
+    """The path of a program, also where Debian keeps PostgreSQL's. Raises FileNotFoundError naming the package."""
+    debian = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"), key=lambda path: int(path.split("/")[4]))
+    if found := shutil.which(name) or (debian[-1] if debian else None):
+        return found
+    package = "redis-server" if name.startswith("redis") else "postgresql"
+    raise FileNotFoundError(f"{name} is not installed: apt-get install {package}")
+
+
+def _unprivileged() -> str | None:
+    """The user to run a server as, or None to stay who we are."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name).pw_name
+    return None
+
+
+class Process:
+    """A server started for a test, with a directory of its own that goes when it goes."""
+
+    def __init__(self) -> None:
+        self.user = _unprivileged()
+        self.home = Path(tempfile.mkdtemp(prefix="ai-film-test-"))
+        self.port = free_port()
+        self.process: subprocess.Popen | None = None
+        if self.user:
+            shutil.chown(self.home, self.user)
+
+    def spawn(self, *command: str, **popen) -> None:
+        with open(self.home / "log", "ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.home, user=self.user, **popen)
+
+    def log(self) -> str:
+        """What the server wrote so far."""
+        return (self.home / "log").read_text(errors="replace")
+
+    def wait_for(self, ready, seconds: float = 30.0) -> None:
+        """Return when ``ready()`` is true; RuntimeError with the log when the server ends or takes longer."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                break
+            if ready():
+                return
+            time.sleep(0.05)
+        raise RuntimeError(f"{self.process.args[0]} did not become ready:\n{self.log()[-4000:]}")
+
+    def accepts(self) -> bool:
+        """Whether something listens on the port."""
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def kill(self, sig: int = signal.SIGKILL, seconds: float = 30.0) -> int:
+        """Signal the server, wait for its end and return its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(sig)
+        return self.process.wait(seconds)
+
+    def close(self) -> None:
+        """End the server, whatever it does, and remove its directory."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+
+class Postgres(Process):
+    """A PostgreSQL cluster with the superuser ``test``; ``start`` again after ``stop`` or ``kill`` keeps the data."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        subprocess.run([program("initdb"), "-D", str(self.home / "data"), "-U", "test", "--auth=trust", "-E", "UTF8",
+                        "--locale=C.UTF-8", "--no-sync"], check=True, stdout=subprocess.DEVNULL, user=self.user, cwd=self.home)
+        self.start()
+
+    def start(self) -> None:
+        self.spawn(program("postgres"), "-D", str(self.home / "data"), "-p", str(self.port), "-h", "127.0.0.1",
+                   "-k", str(self.home), "-c", "fsync=off", "-c", "max_connections=60")
+        # Listening is not enough: while it starts or recovers, PostgreSQL accepts and refuses.
+        self.wait_for(lambda: subprocess.run([program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)],
+                                             check=False).returncode == 0)
+
+    def stop(self) -> None:
+        self.kill(signal.SIGINT)
+
+    def url(self, database: str) -> str:
+        return f"postgresql://test@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self) -> str:
+        """Create an empty database and return its URL."""
+        import psycopg
+
+        name = f"t{uuid.uuid4().hex[:12]}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+        return self.url(name)
+
+    def close(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.kill(signal.SIGQUIT)
+        super().close()
+
+
+class Redis(Process):
+    """A Redis without persistence."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.start()
+
+    def start(self) -> None:
+        self.spawn(program("redis-server"), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
+                   "--appendonly", "no", "--dir", str(self.home))
+        self.wait_for(self.accepts)
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+
+class Gunicorn(Process):
+    """A service as its image runs it: ``Gunicorn("opencv", "finishing.app:app", env={"DATA_DIR": …})``.
+
+    ``service`` is the directory under services/ that holds the package; ``env`` adds to a bare environment.
+    """
+
+    def __init__(self, service: str, app: str, env: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self.user = None
+        self.service, self.app, self.env = service, app, dict(env or {})
+        self.start()
+
+    def start(self) -> None:
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{SERVICES}:{SERVICES / self.service}", "PORT": str(self.port),
+                       "TMPDIR": tempfile.gettempdir(), "SERVICE": self.service, "DRAIN_SECONDS": "200ms"}
+        self.spawn(sys.executable, "-m", "gunicorn", "-c", "python:aifilm.gunicorn", "-b", f"127.0.0.1:{self.port}", self.app,
+                   env=environment | self.env, start_new_session=True)
+        self.wait_for(self._healthy)
+
+    def kill(self, sig: int = signal.SIGKILL, seconds: float = 30.0) -> int:
+        """As Process.kill; SIGKILL takes the worker with the master, as the end of a pod does."""
+        if sig == signal.SIGKILL and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        return super().kill(sig, seconds)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def _healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/healthz", timeout=2) as answer:
+                return answer.status == 200
+        except (urllib.error.URLError, OSError):
+            return False
