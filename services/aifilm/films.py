@@ -1,0 +1,389 @@
+"""The studio's database: films and the stages each shot goes through.
+
+Inserting a film *is* its submission: the row is the outbox that the pipeline's sensor reads. Facts live here and
+nowhere else; the progress stream (`progress.py`) only tells them sooner.
+
+A film's state moves forward only:
+
+    submitted → planning → shooting → cutting → done
+          └─────────┴──────────┴─────────┴────→ failed | cancelled
+
+Every function is one transaction and safe to repeat, so a pod that dies between two calls loses nothing.
+Films and stages are plain dicts of the columns, `id` and `film_id` as text, times as aware `datetime`s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from aifilm.db import Database
+
+ACTIVE = ("submitted", "planning", "shooting", "cutting")
+OVER = ("done", "failed", "cancelled")
+STAGES = {  # stage → the service that does it, in the order a film goes through them
+    "plan": "langgraph",
+    "still": "comfyui",
+    "move": "blender",
+    "finish": "opencv",
+    "encode": "ffmpeg",
+    "cut": "ffmpeg",
+    "inspect": "opencv",
+}
+
+MIGRATIONS = [
+    """
+    CREATE TABLE film (
+        id               uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+        title            text NOT NULL DEFAULT '',
+        brief            text NOT NULL,
+        settings         jsonb NOT NULL,
+        state            text NOT NULL DEFAULT 'submitted' CHECK (state IN
+                         ('submitted','planning','shooting','cutting','done','failed','cancelled')),
+        error            jsonb,
+        plan             jsonb,
+        video            jsonb,
+        created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+        started_at       timestamptz,
+        finished_at      timestamptz,
+        cancel_requested boolean NOT NULL DEFAULT false,
+        -- Set by DELETE on a film still in work: hidden at once, removed with its files when its run has ended.
+        deleted_at       timestamptz,
+        idempotency_key  text UNIQUE,
+        request_hash     text
+    );
+    CREATE INDEX film_newest ON film (created_at DESC, id DESC);
+    CREATE INDEX film_active ON film (created_at) WHERE state IN ('submitted','planning','shooting','cutting');
+    CREATE TABLE stage (
+        film_id     uuid NOT NULL REFERENCES film ON DELETE CASCADE,
+        shot        text NOT NULL DEFAULT '',
+        stage       text NOT NULL CHECK (stage IN ('plan','still','move','finish','encode','cut','inspect')),
+        service     text NOT NULL,
+        state       text NOT NULL CHECK (state IN ('running','done','failed','cancelled')),
+        attempt     integer NOT NULL DEFAULT 1,
+        cached      boolean NOT NULL DEFAULT false,
+        started_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+        finished_at timestamptz,
+        seconds     double precision,
+        result      jsonb,
+        error       jsonb,
+        PRIMARY KEY (film_id, shot, stage)
+    );
+    """,
+]
+
+
+class FilmGone(LookupError):
+    """No such film: it never was, or it has been deleted."""
+
+
+class FilmOver(RuntimeError):
+    """The film has ended (`state` tells how); whoever still works on it should stop."""
+
+    def __init__(self, film_id: str, state: str):
+        super().__init__(f"film {film_id} is over: {state}")
+        self.film_id, self.state = film_id, state
+
+
+class KeyReused(ValueError):
+    """The idempotency key belongs to a submission with other contents."""
+
+
+class Films:
+    """The repository of films. Raises `psycopg.OperationalError` when PostgreSQL cannot be reached."""
+
+    def __init__(self, database: Database | str):
+        self.database = Database(database) if isinstance(database, str) else database
+
+    def migrate(self) -> int:
+        """Bring the schema up to date (see `Database.migrate`)."""
+        return self.database.migrate(MIGRATIONS)
+
+    # What the page and the API do.
+
+    def submit(
+        self, brief: str, settings: dict, title: str = "", idempotency_key: str | None = None
+    ) -> tuple[dict, bool]:
+        """Store a film to be made; return it and whether it is new.
+
+        With the key of an earlier submission: that film and False, or `KeyReused` if brief, title or settings differ,
+        or `FilmGone` if that film is being deleted. Two at once with one key make one film.
+        """
+        canonical = json.dumps([brief, title, settings], sort_keys=True, ensure_ascii=False)
+        request_hash = hashlib.sha256(canonical.encode()).hexdigest()
+        with self.database.transaction() as connection:
+            row = connection.execute(
+                "INSERT INTO film (brief, title, settings, idempotency_key, request_hash)"
+                " VALUES (%s, %s, %s, %s, %s) ON CONFLICT (idempotency_key) DO NOTHING RETURNING *",
+                (brief, title, Jsonb(settings), idempotency_key, request_hash),
+            ).fetchone()
+            if row:
+                return _film(row), True
+            row = connection.execute("SELECT * FROM film WHERE idempotency_key = %s", (idempotency_key,)).fetchone()
+        if row is None or row["deleted_at"]:
+            raise FilmGone(f"the film of idempotency key {idempotency_key!r} has been deleted")
+        if row["request_hash"] != request_hash:
+            raise KeyReused(f"idempotency key {idempotency_key!r} was used for another film, {row['id']}")
+        return _film(row), False
+
+    def get(self, film_id: str) -> dict:
+        """The film's row, or `FilmGone` (also for what is no UUID)."""
+        with self.database.transaction() as connection:
+            row = connection.execute(
+                "SELECT * FROM film WHERE id = %s AND deleted_at IS NULL", (_uuid(film_id),)
+            ).fetchone()
+        if row is None:
+            raise FilmGone(f"no film {film_id}")
+        return _film(row)
+
+    def newest(self, limit: int = 50, before: str | None = None) -> list[dict]:
+        """Films without brief, plan and video, newest first; `before` is the id of the last one already seen."""
+        where, values = "deleted_at IS NULL", []
+        if before is not None:
+            where += " AND (created_at, id) < (SELECT created_at, id FROM film WHERE id = %s)"
+            values.append(_uuid(before))
+        with self.database.transaction() as connection:
+            rows = connection.execute(
+                "SELECT id, title, plan->>'title' AS planned_title, left(brief, 200) AS opening, settings, state, error,"
+                " created_at, started_at, finished_at, cancel_requested, (video->>'seconds')::float AS seconds"
+                f" FROM film WHERE {where} ORDER BY created_at DESC, id DESC LIMIT %s",
+                (*values, limit),
+            ).fetchall()
+        return [_film(row) for row in rows]
+
+    def request_cancel(self, film_id: str) -> dict:
+        """Ask for the film to stop; return it. One nobody has begun is cancelled at once; one that is over stays."""
+        with self.database.transaction() as connection:
+            row = self._request_cancel(connection, film_id)
+        if row is None or row["deleted_at"]:
+            raise FilmGone(f"no film {film_id}")
+        return _film(row)
+
+    def delete(self, film_id: str) -> bool:
+        """Hide the film and ask for it to stop; True when it is over, so that `remove` may follow now."""
+        with self.database.transaction() as connection:
+            row = self._request_cancel(connection, film_id)
+            if row is None or row["deleted_at"]:
+                raise FilmGone(f"no film {film_id}")
+            connection.execute("UPDATE film SET deleted_at = now() WHERE id = %s", (_uuid(film_id),))
+        return row["state"] in OVER
+
+    def removable(self, patience_seconds: float = 1800.0) -> list[str]:
+        """Deleted films whose run has ended, or has not in `patience_seconds`: their files and rows may go."""
+        with self.database.transaction() as connection:
+            rows = connection.execute(
+                "SELECT id FROM film WHERE deleted_at IS NOT NULL AND"
+                " (state = ANY(%s) OR deleted_at < now() - make_interval(secs => %s)) ORDER BY deleted_at LIMIT 100",
+                (list(OVER), patience_seconds),
+            ).fetchall()
+        return [str(row["id"]) for row in rows]
+
+    def remove(self, film_id: str) -> None:
+        """Remove a deleted film's row and stages. Its files go first: a row without files can be retried."""
+        with self.database.transaction() as connection:
+            connection.execute("DELETE FROM film WHERE id = %s AND deleted_at IS NOT NULL", (_uuid(film_id),))
+
+    # What the pipeline does.
+
+    def submitted(self, limit: int = 20) -> list[dict]:
+        """Films waiting to be taken, oldest first."""
+        with self.database.transaction() as connection:
+            rows = connection.execute(
+                "SELECT * FROM film WHERE state = 'submitted' AND NOT cancel_requested ORDER BY created_at, id LIMIT %s",
+                (limit,),
+            ).fetchall()
+        return [_film(row) for row in rows]
+
+    def active(self) -> list[dict]:
+        """Films in any state that is not an end, oldest first, deleted ones included (their runs must stop too)."""
+        with self.database.transaction() as connection:
+            rows = connection.execute(
+                "SELECT * FROM film WHERE state = ANY(%s) ORDER BY created_at, id", (list(ACTIVE),)
+            ).fetchall()
+        return [_film(row) for row in rows]
+
+    def cancelling(self) -> list[dict]:
+        """Films that somebody asked to stop and that still have a run to end, oldest first."""
+        return [film for film in self.active() if film["cancel_requested"]]
+
+    def claim(self, film_id: str) -> bool:
+        """Take a submitted film into `planning`; False when another took it first, or it was cancelled."""
+        with self.database.transaction() as connection:
+            return (
+                connection.execute(
+                    "UPDATE film SET state = 'planning', started_at = clock_timestamp()"
+                    " WHERE id = %s AND state = 'submitted' AND NOT cancel_requested",
+                    (_uuid(film_id),),
+                ).rowcount
+                == 1
+            )
+
+    def advance(self, film_id: str, state: str) -> str:
+        """Say the film is at least in the active state `state`; return the state it is in, never an earlier one.
+
+        `FilmOver` when it has ended, and when its cancellation was asked for (then with state `cancelled`).
+        """
+        rank = ACTIVE.index(state)
+        with self.database.transaction() as connection:
+            row = self._locked(connection, film_id)
+            if row["state"] in OVER:
+                raise FilmOver(film_id, row["state"])
+            if row["cancel_requested"]:
+                raise FilmOver(film_id, "cancelled")
+            if ACTIVE.index(row["state"]) >= rank:
+                return row["state"]
+            connection.execute(
+                "UPDATE film SET state = %s, started_at = coalesce(started_at, clock_timestamp()) WHERE id = %s",
+                (state, _uuid(film_id)),
+            )
+        return state
+
+    def set_plan(self, film_id: str, plan: dict) -> None:
+        """Keep the plan that LangGraph made."""
+        with self.database.transaction() as connection:
+            if not connection.execute(
+                "UPDATE film SET plan = %s WHERE id = %s", (Jsonb(plan), _uuid(film_id))
+            ).rowcount:
+                raise FilmGone(f"no film {film_id}")
+
+    def set_video(self, film_id: str, video: dict) -> None:
+        """Merge keys into `video`: the result of `/v1/cut` first, then that of `/v1/inspect`."""
+        with self.database.transaction() as connection:
+            if not connection.execute(
+                "UPDATE film SET video = coalesce(video, '{}') || %s WHERE id = %s", (Jsonb(video), _uuid(film_id))
+            ).rowcount:
+                raise FilmGone(f"no film {film_id}")
+
+    def finish(self, film_id: str, video: dict | None = None) -> None:
+        """End the film as `done`, merging `video` as `set_video` does. `FilmOver` if it ended otherwise before."""
+        self._end(film_id, "done", None, video)
+
+    def fail(self, film_id: str, error: dict) -> None:
+        """End the film as `failed` with a problem (`title`, `detail`, `remedy`; and `stage`, `shot` where known)."""
+        self._end(film_id, "failed", error, None)
+
+    def cancelled(self, film_id: str) -> None:
+        """End the film as `cancelled`, and with it whatever stage was running."""
+        self._end(film_id, "cancelled", None, None)
+
+    def cancel_requested(self, film_id: str) -> bool:
+        """Whether work on the film should stop: asked for, over without success, or gone."""
+        with self.database.transaction() as connection:
+            row = connection.execute(
+                "SELECT cancel_requested, state FROM film WHERE id = %s", (_uuid(film_id),)
+            ).fetchone()
+        return row is None or row["cancel_requested"] or row["state"] in ("failed", "cancelled")
+
+    # Stages.
+
+    def start_stage(self, film_id: str, shot: str, stage: str, service: str | None = None) -> int:
+        """Note that a stage began (again); return which attempt this is, from 1. `shot` is '' for the whole film.
+
+        `FilmGone` or `FilmOver` when there is nothing left to work on.
+        """
+        with self.database.transaction() as connection:
+            film = self._locked(connection, film_id)
+            if film["state"] in OVER or film["cancel_requested"]:
+                raise FilmOver(film_id, film["state"] if film["state"] in OVER else "cancelled")
+            row = connection.execute(
+                "INSERT INTO stage (film_id, shot, stage, service, state) VALUES (%s, %s, %s, %s, 'running')"
+                " ON CONFLICT (film_id, shot, stage) DO UPDATE SET service = excluded.service, state = 'running',"
+                " attempt = stage.attempt + 1, cached = false, started_at = clock_timestamp(), finished_at = NULL,"
+                " seconds = NULL, result = NULL, error = NULL RETURNING attempt",
+                (_uuid(film_id), shot, stage, service or STAGES[stage]),
+            ).fetchone()
+        return row["attempt"]
+
+    def finish_stage(
+        self, film_id: str, shot: str, stage: str, result: Any = None, *, cached: bool = False, seconds: float | None = None
+    ) -> None:
+        """Note that a started stage is done. `seconds` as the service tells it, else the time since it started."""
+        self._end_stage(film_id, shot, stage, "done", result, None, cached, seconds)
+
+    def fail_stage(self, film_id: str, shot: str, stage: str, error: dict, *, seconds: float | None = None) -> None:
+        """Note that a started stage failed, with the problem the service gave."""
+        self._end_stage(film_id, shot, stage, "failed", None, error, False, seconds)
+
+    def stages(self, film_id: str) -> list[dict]:
+        """The stages begun so far, in the order they began, without the film's id."""
+        with self.database.transaction() as connection:
+            return connection.execute(
+                "SELECT shot, stage, service, state, attempt, cached, started_at, finished_at, seconds, result, error"
+                " FROM stage WHERE film_id = %s ORDER BY started_at, shot, stage",
+                (_uuid(film_id),),
+            ).fetchall()
+
+    # Inside.
+
+    @staticmethod
+    def _locked(connection, film_id: str) -> dict:
+        row = connection.execute(
+            "SELECT state, cancel_requested FROM film WHERE id = %s FOR UPDATE", (_uuid(film_id),)
+        ).fetchone()
+        if row is None:
+            raise FilmGone(f"no film {film_id}")
+        return row
+
+    @staticmethod
+    def _request_cancel(connection, film_id: str) -> dict | None:
+        return connection.execute(
+            "UPDATE film SET"
+            " cancel_requested = cancel_requested OR state = ANY(%(active)s),"
+            " finished_at = CASE WHEN state = 'submitted' THEN clock_timestamp() ELSE finished_at END,"
+            " state = CASE WHEN state = 'submitted' THEN 'cancelled' ELSE state END"
+            " WHERE id = %(id)s RETURNING *",
+            {"active": list(ACTIVE), "id": _uuid(film_id)},
+        ).fetchone()
+
+    def _end(self, film_id: str, state: str, error: dict | None, video: dict | None) -> None:
+        with self.database.transaction() as connection:
+            now = self._locked(connection, film_id)["state"]
+            if now in OVER:
+                if now == state:
+                    return
+                raise FilmOver(film_id, now)
+            connection.execute(
+                "UPDATE film SET state = %s, error = %s, finished_at = clock_timestamp(),"
+                " video = CASE WHEN %s::jsonb IS NULL THEN video ELSE coalesce(video, '{}') || %s::jsonb END"
+                " WHERE id = %s",
+                (state, _jsonb(error), _jsonb(video), _jsonb(video), _uuid(film_id)),
+            )
+            # Whatever was running stopped with the film; a stage left `running` for ever would be a lie.
+            connection.execute(
+                "UPDATE stage SET state = 'cancelled', finished_at = clock_timestamp(),"
+                " seconds = extract(epoch FROM clock_timestamp() - started_at) WHERE film_id = %s AND state = 'running'",
+                (_uuid(film_id),),
+            )
+
+    def _end_stage(self, film_id, shot, stage, state, result, error, cached, seconds) -> None:
+        with self.database.transaction() as connection:
+            if not connection.execute(
+                "UPDATE stage SET state = %s, result = %s, error = %s, cached = %s, finished_at = clock_timestamp(),"
+                " seconds = coalesce(%s, extract(epoch FROM clock_timestamp() - started_at))"
+                " WHERE film_id = %s AND shot = %s AND stage = %s",
+                (state, _jsonb(result), _jsonb(error), cached, seconds, _uuid(film_id), shot, stage),
+            ).rowcount:
+                raise FilmGone(f"film {film_id} has no stage {stage} of shot {shot!r}")
+
+
+def _uuid(film_id: str) -> UUID:
+    try:
+        return UUID(str(film_id))
+    except ValueError:
+        raise FilmGone(f"no film {film_id}: not an id") from None
+
+
+def _jsonb(value: Any) -> Jsonb | None:
+    return None if value is None else Jsonb(value)
+
+
+def _film(row: dict) -> dict:
+    film = dict(row)
+    film["id"] = str(film["id"])
+    for private in ("idempotency_key", "request_hash", "deleted_at"):
+        film.pop(private, None)
+    return film
