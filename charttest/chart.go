@@ -1,0 +1,93 @@
+package charttest
+
+import (
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/ai-film/ai-film/internal/engine"
+)
+
+// Chart is a chart that was read once and can be rendered many times, also by
+// several goroutines at once.
+type Chart struct {
+	engine *engine.Chart
+	scheme *runtime.Scheme
+}
+
+// Load reads the chart in a directory or an archive (.tgz). Dependencies must
+// be in its charts/ folder, as after «helm dependency build». Every error is a
+// [*LoadError].
+func Load(path string) (*Chart, error) {
+	c, err := engine.Load(path)
+	if err != nil {
+		return nil, convert(nil, err)
+	}
+	return &Chart{engine: c, scheme: newScheme()}, nil
+}
+
+// MustLoad is [Load] for tests: it ends the test if the chart can't be read.
+func MustLoad(t testing.TB, path string) *Chart {
+	t.Helper()
+	c, err := Load(path)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return c
+}
+
+// Name is the chart's name in Chart.yaml.
+func (c *Chart) Name() string { return c.engine.Name() }
+
+// Path is what the chart was loaded from.
+func (c *Chart) Path() string { return c.engine.Path() }
+
+// Register makes the types of a custom resource known, so that its objects are
+// decoded strictly and can be had with [Get]. It takes the AddToScheme that
+// packages of API types offer, and must be called before the first render.
+func (c *Chart) Register(add ...func(*runtime.Scheme) error) error {
+	for _, f := range add {
+		if err := f(c.scheme); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Profile is the profile of a values file that ships with the chart:
+// values/NAME.yaml, or as chart-testing has it, ci/NAME-values.yaml. If there
+// is no such file, rendering says so.
+func (c *Chart) Profile(name string) Profile {
+	file := filepath.Join(c.Path(), "values", name+".yaml")
+	if _, err := os.Stat(file); err != nil {
+		if ci := filepath.Join(c.Path(), "ci", name+"-values.yaml"); isFile(ci) {
+			file = ci
+		}
+	}
+	return Profile{Name: name, Files: []string{file}}
+}
+
+// Profiles are all profiles that ship with the chart, by name, after one
+// without any values, called "default".
+func (c *Chart) Profiles() []Profile {
+	profiles := []Profile{{Name: "default"}}
+	for _, pattern := range []string{"values/*.yaml", "ci/*-values.yaml"} {
+		files, _ := filepath.Glob(filepath.Join(c.Path(), filepath.FromSlash(pattern)))
+		sort.Strings(files)
+		for _, file := range files {
+			name := strings.TrimSuffix(filepath.Base(file), ".yaml")
+			name = strings.TrimSuffix(name, "-values")
+			profiles = append(profiles, Profile{Name: name, Files: []string{file}})
+		}
+	}
+	return profiles
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}

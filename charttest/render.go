@@ -1,0 +1,71 @@
+package charttest
+
+import (
+	"context"
+	"testing"
+
+	"github.com/ai-film/ai-film/internal/engine"
+)
+
+// Render is a rendered chart.
+type Render struct {
+	Chart    *Chart
+	Profile  Profile   // what it was rendered with, all options together
+	Objects  []*Object // CRDs of crds/, then objects in the order of installation, then hooks
+	Notes    string    // NOTES.txt
+	Problems []Problem // what strict decoding found
+	Warnings []string  // what Helm would log, about values of the wrong kind for instance
+
+	result *engine.Result
+	t      testing.TB
+}
+
+// Render renders the chart with the options laid over each other.
+//
+// Errors are [*ValuesError], [*SchemaError] or [*Failure], each with a nil
+// Render; or [*StrictError] with a Render that has all objects, those that
+// broke their schema decoded as far as possible.
+func (c *Chart) Render(options ...Option) (*Render, error) {
+	p := profile(options)
+	values, err := p.overrides().Merge()
+	if err != nil {
+		return nil, convert(c.engine, err)
+	}
+	release, err := p.release()
+	if err != nil {
+		return nil, err
+	}
+	ctx := p.Context
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	result, err := c.engine.Render(ctx, values, release)
+	if err != nil {
+		return nil, convert(c.engine, err)
+	}
+	r := &Render{Chart: c, Profile: p, Notes: result.Notes, Warnings: result.Warnings, result: result}
+	r.decode()
+	if len(r.Problems) > 0 && !p.Lax {
+		return r, &StrictError{Problems: r.Problems}
+	}
+	return r, nil
+}
+
+// MustRender is [Chart.Render] for tests: any error ends the test, and so does
+// a [Get] of an object that isn't there.
+func (c *Chart) MustRender(t testing.TB, options ...Option) *Render {
+	t.Helper()
+	r, err := c.Render(options...)
+	if err != nil {
+		t.Fatalf("rendering %s: %v", c.Name(), err)
+	}
+	r.t = t
+	return r
+}
+
+// Manifest is what «helm template» prints: everything, or without hooks.
+func (r *Render) Manifest(hooks bool) string { return r.result.Text(hooks) }
+
+// Values are the values as the chart's templates saw them: the chart's own,
+// its subcharts' and the profile's, merged. They must not be changed.
+func (r *Render) Values() map[string]any { return r.result.Values }

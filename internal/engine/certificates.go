@@ -1,0 +1,5 @@
+package engine
+
+import "text/template"
+
+func (w *worker) addCertificates(f template.FuncMap) {}

@@ -1,0 +1,155 @@
+package engine
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"strings"
+	"sync"
+	"text/template"
+
+	"github.com/BurntSushi/toml"
+	"github.com/Masterminds/sprig/v3"
+	"sigs.k8s.io/yaml"
+	goyaml "sigs.k8s.io/yaml/goyaml.v3"
+)
+
+// functions are the template functions without state of their own: sprig's
+// without those that read the environment, and Helm's. The map is shared; it
+// must not be changed.
+var functions = sync.OnceValue(func() template.FuncMap {
+	f := sprig.TxtFuncMap()
+	delete(f, "env")
+	delete(f, "expandenv")
+	maps.Copy(f, template.FuncMap{
+		"toToml":        toTOML,
+		"fromToml":      fromTOML,
+		"toYaml":        toYAML,
+		"toYamlPretty":  toYAMLPretty,
+		"fromYaml":      fromYAML,
+		"fromYamlArray": fromYAMLArray,
+		"toJson":        toJSON,
+		"fromJson":      fromJSON,
+		"fromJsonArray": fromJSONArray,
+		"fail":          fail,
+		"required":      required,
+		// Bound to a worker before they are ever called.
+		"include": func(string, any) (string, error) { return "", nil },
+		"tpl":     func(string, any) (string, error) { return "", nil },
+		"lookup":  func(string, string, string, string) (map[string]any, error) { return map[string]any{}, nil },
+	})
+	return f
+})
+
+// functions are those that look at the worker's current render.
+func (w *worker) functions() template.FuncMap {
+	f := template.FuncMap{
+		"lookup":        w.lookup,
+		"getHostByName": w.getHostByName,
+	}
+	w.addRandom(f)
+	w.addProbes(f)
+	return f
+}
+
+func fail(msg string) (string, error) {
+	return "", &refusal{msg, Failed}
+}
+
+func required(warn string, val any) (any, error) {
+	if s, ok := val.(string); val == nil || ok && s == "" {
+		return val, &refusal{warn, Required}
+	}
+	return val, nil
+}
+
+func (w *worker) lookup(apiVersion, kind, namespace, name string) (map[string]any, error) {
+	if w.render.release.Lookup == nil {
+		return map[string]any{}, nil
+	}
+	return w.render.release.Lookup(apiVersion, kind, namespace, name)
+}
+
+func (w *worker) getHostByName(name string) string {
+	if !w.render.release.EnableDNS {
+		return ""
+	}
+	return functions()["getHostByName"].(func(string) string)(name)
+}
+
+// The conversions below answer errors as Helm's do: with an empty string, or
+// with the error as a value.
+
+func toYAML(v any) string {
+	data, err := yaml.Marshal(v)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(string(data), "\n")
+}
+
+func toYAMLPretty(v any) string {
+	var data bytes.Buffer
+	encoder := goyaml.NewEncoder(&data)
+	encoder.SetIndent(2)
+	if err := encoder.Encode(v); err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(data.String(), "\n")
+}
+
+func fromYAML(str string) map[string]any {
+	m := map[string]any{}
+	if err := yaml.Unmarshal([]byte(str), &m); err != nil {
+		m["Error"] = err.Error()
+	}
+	return m
+}
+
+func fromYAMLArray(str string) []any {
+	a := []any{}
+	if err := yaml.Unmarshal([]byte(str), &a); err != nil {
+		a = []any{err.Error()}
+	}
+	return a
+}
+
+func toTOML(v any) string {
+	var b bytes.Buffer
+	if err := toml.NewEncoder(&b).Encode(v); err != nil {
+		return err.Error()
+	}
+	return b.String()
+}
+
+func fromTOML(str string) map[string]any {
+	m := make(map[string]any)
+	if err := toml.Unmarshal([]byte(str), &m); err != nil {
+		m["Error"] = err.Error()
+	}
+	return m
+}
+
+func toJSON(v any) string {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return ""
+	}
+	return string(data)
+}
+
+func fromJSON(str string) map[string]any {
+	m := make(map[string]any)
+	if err := json.Unmarshal([]byte(str), &m); err != nil {
+		m["Error"] = err.Error()
+	}
+	return m
+}
+
+func fromJSONArray(str string) []any {
+	a := []any{}
+	if err := json.Unmarshal([]byte(str), &a); err != nil {
+		a = []any{err.Error()}
+	}
+	return a
+}

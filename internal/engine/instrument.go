@@ -1,0 +1,143 @@
+package engine
+
+import (
+	"strconv"
+	"strings"
+	"text/template"
+	"text/template/parse"
+)
+
+// probe is a point in a template that reports when it is executed.
+type probe struct {
+	kind     probeKind
+	template string // file, as Helm prints it
+	define   string
+	line     int // from 1
+	lines    int // how many lines a text spans
+	what     string
+	fields   []string // for probeRead: the fields that are read
+	usage    usage    // for probeRead: what becomes of the value
+}
+
+type probeKind int
+
+const (
+	probeText   probeKind = iota // literal text is about to be written
+	probeAction                  // an action is about to be executed
+	probeBranch                  // a branch was taken
+	probeRead                    // fields of something are about to be read
+)
+
+const (
+	passFunc = "_pass"
+	readFunc = "_read"
+)
+
+func (w *worker) addProbes(f template.FuncMap) {
+	f[passFunc] = func(n int) string {
+		if t := w.render.trace; t != nil {
+			return t.pass(n)
+		}
+		return ""
+	}
+	f[readFunc] = func(n int, receiver any) string {
+		if t := w.render.trace; t != nil {
+			t.reads.note(n, &t.program.probes[n], receiver)
+		}
+		return ""
+	}
+}
+
+// instrument puts a probe before every node of every template. Probes write
+// nothing, so the output stays as it is.
+func (p *program) instrument(root *template.Template) {
+	texts := make(map[string]string, len(p.templates))
+	for _, s := range p.templates {
+		texts[s.name] = s.text
+	}
+	for _, t := range root.Templates() {
+		if t.Tree == nil || t.Tree.Root == nil {
+			continue
+		}
+		in := &instrumenter{program: p, tree: t.Tree, text: texts[t.Tree.ParseName]}
+		if t.Tree.Name != t.Tree.ParseName {
+			in.branch(t.Tree.Root, t.Tree.Root.Position(), "define "+strconv.Quote(t.Tree.Name))
+		} else {
+			in.list(t.Tree.Root)
+		}
+	}
+}
+
+type instrumenter struct {
+	program *program
+	tree    *parse.Tree
+	text    string
+}
+
+func (in *instrumenter) line(pos parse.Pos) int {
+	return 1 + strings.Count(in.text[:min(int(pos), len(in.text))], "\n")
+}
+
+// add registers a probe and returns the node that calls it.
+func (in *instrumenter) add(pos parse.Pos, pr probe, fn string, args ...parse.Node) parse.Node {
+	pr.template, pr.define = in.tree.ParseName, in.tree.Name
+	if pr.line == 0 {
+		pr.line = in.line(pos)
+	}
+	n := len(in.program.probes)
+	in.program.probes = append(in.program.probes, pr)
+	number := &parse.NumberNode{NodeType: parse.NodeNumber, Pos: pos, IsInt: true, Int64: int64(n), Text: strconv.Itoa(n)}
+	call := append([]parse.Node{parse.NewIdentifier(fn).SetTree(in.tree).SetPos(pos), number}, args...)
+	return &parse.ActionNode{NodeType: parse.NodeAction, Pos: pos, Line: pr.line,
+		Pipe: &parse.PipeNode{NodeType: parse.NodePipe, Pos: pos, Line: pr.line,
+			Cmds: []*parse.CommandNode{{NodeType: parse.NodeCommand, Pos: pos, Args: call}}}}
+}
+
+// branch instruments a list of nodes that is executed or not.
+func (in *instrumenter) branch(l *parse.ListNode, pos parse.Pos, what string) {
+	in.list(l)
+	enter := in.add(pos, probe{kind: probeBranch, what: what}, passFunc)
+	l.Nodes = append([]parse.Node{enter}, l.Nodes...)
+}
+
+func (in *instrumenter) list(l *parse.ListNode) {
+	if l == nil {
+		return
+	}
+	var out []parse.Node
+	for _, n := range l.Nodes {
+		switch n := n.(type) {
+		case *parse.TextNode:
+			out = append(out, in.add(n.Pos, probe{kind: probeText, lines: strings.Count(string(n.Text), "\n"), what: string(n.Text)}, passFunc))
+		case *parse.ActionNode:
+			out = append(out, in.reads(n.Pipe, usePrint)...)
+			out = append(out, in.add(n.Pos, probe{kind: probeAction, line: n.Line, what: n.String()}, passFunc))
+		case *parse.TemplateNode:
+			if n.Pipe != nil {
+				out = append(out, in.reads(n.Pipe, usePass)...)
+			}
+			out = append(out, in.add(n.Pos, probe{kind: probeAction, line: n.Line, what: n.String()}, passFunc))
+		case *parse.IfNode:
+			out = append(out, in.control(&n.BranchNode, "if", useTruth)...)
+		case *parse.WithNode:
+			out = append(out, in.control(&n.BranchNode, "with", usePass)...)
+		case *parse.RangeNode:
+			out = append(out, in.control(&n.BranchNode, "range", useChildren)...)
+		}
+		out = append(out, n)
+	}
+	l.Nodes = out
+}
+
+// control instruments both branches of if, with or range. One that has no
+// else gets an empty one, so that its not being taken can be seen too.
+func (in *instrumenter) control(b *parse.BranchNode, name string, use usage) []parse.Node {
+	out := in.reads(b.Pipe, use)
+	out = append(out, in.add(b.Pos, probe{kind: probeAction, line: b.Line, what: "{{" + name + " " + b.Pipe.String() + "}}"}, passFunc))
+	in.branch(b.List, b.Pos, name+" "+b.Pipe.String())
+	if b.ElseList == nil {
+		b.ElseList = &parse.ListNode{NodeType: parse.NodeList, Pos: b.Pos}
+	}
+	in.branch(b.ElseList, b.Pos, "else of "+name+" "+b.Pipe.String())
+	return out
+}

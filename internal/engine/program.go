@@ -1,0 +1,196 @@
+package engine
+
+import (
+	"path"
+	"path/filepath"
+	"sort"
+	"strings"
+	"sync"
+	"text/template"
+
+	"helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chartutil"
+)
+
+// rootName is the name of the template that all others belong to. It shows in
+// the errors of tpl, so it is Helm's.
+const rootName = "gotpl"
+
+// program is a chart with one combination of subcharts, its templates parsed.
+// It is shared by all renders with that combination.
+type program struct {
+	chart     *chart.Chart
+	scopes    []*scope  // parents before children
+	templates []*source // in the order in which Helm parses and executes them
+	probes    []probe   // what an instrumented program can report
+	root      *template.Template
+	workers   sync.Pool
+}
+
+// scope is one chart's view of the world: what its templates see as dot.
+type scope struct {
+	name     string
+	parent   int // index into scopes; -1 for the root
+	metadata any
+	files    files
+}
+
+// source is one template file.
+type source struct {
+	name     string // as Helm prints it
+	basePath string
+	text     string
+	scope    int
+	partial  bool
+}
+
+// programs caches the programs of a chart by the combination of subcharts and
+// by whether they are instrumented.
+type programs struct {
+	mu    sync.Mutex
+	byKey map[string]*entry
+}
+
+type entry struct {
+	once    sync.Once
+	program *program
+	err     error
+}
+
+// maxPrograms bounds the combinations kept; a chart with ten conditions has a
+// thousand, and a test that visits them all must not keep them all.
+const maxPrograms = 64
+
+func (c *Chart) program(vals map[string]any, instrumented bool) (*program, error) {
+	key, err := c.resolve(vals)
+	if err != nil {
+		return nil, err
+	}
+	if instrumented {
+		key += "+"
+	}
+	c.programs.mu.Lock()
+	e, ok := c.programs.byKey[key]
+	if !ok {
+		if len(c.programs.byKey) >= maxPrograms || c.programs.byKey == nil {
+			c.programs.byKey = make(map[string]*entry)
+		}
+		e = new(entry)
+		c.programs.byKey[key] = e
+	}
+	c.programs.mu.Unlock()
+	e.once.Do(func() {
+		processed, err := c.process(vals)
+		if err != nil {
+			e.err = err
+			return
+		}
+		e.program = newProgram(processed)
+		e.err = e.program.parse(instrumented)
+	})
+	if e.program == nil {
+		return nil, e.err
+	}
+	return e.program, e.err
+}
+
+func newProgram(ch *chart.Chart) *program {
+	p := &program{chart: ch}
+	sources := make(map[string]*source)
+	p.addChart(ch, -1, sources)
+	for _, s := range sources {
+		p.templates = append(p.templates, s)
+	}
+	// Deeper paths first, then backwards by name: Helm's order decides which
+	// of two defines of one name wins.
+	sort.Slice(p.templates, func(i, j int) bool {
+		a, b := p.templates[i].name, p.templates[j].name
+		if ca, cb := strings.Count(a, "/"), strings.Count(b, "/"); ca != cb {
+			return ca > cb
+		}
+		return a > b
+	})
+	return p
+}
+
+func (p *program) addChart(ch *chart.Chart, parent int, sources map[string]*source) {
+	at := len(p.scopes)
+	p.scopes = append(p.scopes, &scope{
+		name:   ch.Name(),
+		parent: parent,
+		metadata: struct {
+			chart.Metadata
+			IsRoot bool
+		}{*ch.Metadata, ch.IsRoot()},
+		files: newFiles(ch.Files),
+	})
+	for _, sub := range ch.Dependencies() {
+		p.addChart(sub, at, sources)
+	}
+	full := ch.ChartFullPath()
+	library := strings.EqualFold(ch.Metadata.Type, "library")
+	for _, t := range ch.Templates {
+		if t == nil || library && !strings.HasPrefix(filepath.Base(t.Name), "_") {
+			continue
+		}
+		name := path.Join(full, t.Name)
+		sources[name] = &source{
+			name:     name,
+			basePath: path.Join(full, "templates"),
+			text:     string(t.Data),
+			scope:    at,
+			partial:  strings.HasPrefix(path.Base(name), "_"),
+		}
+	}
+}
+
+// parse parses all templates, and adds probes to them if asked to.
+func (p *program) parse(instrumented bool) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = panicked(r)
+		}
+	}()
+	root := template.New(rootName)
+	root.Option("missingkey=zero")
+	root.Funcs(functions())
+	for _, s := range p.templates {
+		if _, err := root.New(s.name).Parse(s.text); err != nil {
+			return parseFailure(s.name, err)
+		}
+	}
+	if instrumented {
+		p.instrument(root)
+	}
+	p.root = root
+	p.workers.New = func() any { return newWorker(p) }
+	return nil
+}
+
+// values lays out what each scope's templates see, as Helm does.
+func (p *program) values(vals chartutil.Values, release map[string]any, caps *chartutil.Capabilities) []map[string]any {
+	dots := make([]map[string]any, len(p.scopes))
+	subcharts := make([]map[string]any, len(p.scopes))
+	for i, s := range p.scopes {
+		subcharts[i] = make(map[string]any)
+		dot := map[string]any{
+			"Chart":        s.metadata,
+			"Files":        s.files,
+			"Release":      release,
+			"Capabilities": caps,
+			"Values":       make(chartutil.Values),
+			"Subcharts":    subcharts[i],
+		}
+		if s.parent < 0 {
+			dot["Values"] = vals
+		} else {
+			parent := chartutil.Values(dots[s.parent])
+			if vs, err := parent.Table("Values." + s.name); err == nil {
+				dot["Values"] = vs
+			}
+			subcharts[s.parent][s.name] = dot
+		}
+		dots[i] = dot
+	}
+	return dots
+}

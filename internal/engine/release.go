@@ -1,0 +1,251 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chartutil"
+)
+
+// Release is everything beside chart and values that a render depends on. The
+// zero value renders as a bare «helm template» does.
+type Release struct {
+	Name        string   // "release-name" if empty
+	Namespace   string   // "default" if empty
+	KubeVersion string   // as --kube-version; empty: Helm's default
+	APIVersions []string // as --api-versions, added to Helm's default
+	Upgrade     bool     // as --is-upgrade
+	EnableDNS   bool     // as --enable-dns
+	SkipSchema  bool     // as --skip-schema-validation
+	SubNotes    bool     // as --render-subchart-notes
+	IncludeCRDs bool     // as --include-crds
+
+	// Lookup answers the function lookup; nil answers that there is nothing.
+	Lookup func(apiVersion, kind, namespace, name string) (map[string]any, error)
+	// Seed fixes what random and certificate functions return, and Now what
+	// date functions take for the present.
+	Seeded bool
+	Seed   uint64
+	Now    time.Time
+	// Timeout ends renders that don't end by themselves; 0 is DefaultTimeout.
+	Timeout time.Duration
+}
+
+// Result is a rendered release.
+type Result struct {
+	Chart     *Chart
+	Manifests []Manifest // in the order of installation
+	Hooks     []Manifest // in the order in which helm template prints them
+	CRDs      []Manifest // the chart's crds/ folders, a file each
+	Notes     string
+	Values    map[string]any // as the root chart's templates saw them
+	Warnings  []string       // what Helm would log about the values
+
+	includeCRDs bool
+	trace       *trace
+	again       func() (*Result, error) // the same render, traced
+}
+
+// RenderError is a render that failed after templates had run.
+type RenderError struct {
+	Text     string  // the documents that were rendered, for debugging
+	Template string  // the template that wrote what can't be parsed
+	Line     int     // of its output, where the document starts
+	Frames   []Frame // who wrote that line
+	Err      error
+}
+
+func (e *RenderError) Error() string { return e.Err.Error() }
+func (e *RenderError) Unwrap() error { return e.Err }
+
+// Render renders the chart. The values are not changed and may be shared with
+// other renders. Errors are *SchemaError, *Failure or *RenderError, or what
+// dependency resolution had to say.
+func (c *Chart) Render(ctx context.Context, vals map[string]any, release Release) (*Result, error) {
+	return c.render(ctx, vals, release, false)
+}
+
+// RenderTraced is Render with a record of what was executed and read. It is
+// slower.
+func (c *Chart) RenderTraced(ctx context.Context, vals map[string]any, release Release) (*Result, error) {
+	return c.render(ctx, vals, release, true)
+}
+
+func (c *Chart) render(ctx context.Context, vals map[string]any, release Release, traced bool) (*Result, error) {
+	if release.Name == "" {
+		release.Name = "release-name"
+	}
+	if release.Namespace == "" {
+		release.Namespace = "default"
+	}
+	if release.Timeout == 0 {
+		release.Timeout = DefaultTimeout
+	}
+	if err := chartutil.ValidateReleaseName(release.Name); err != nil {
+		text := fmt.Sprintf("release name %q: %s", release.Name, err)
+		return nil, &Failure{Reason: Misnamed, Message: text, text: text}
+	}
+	caps, err := capabilities(release)
+	if err != nil {
+		return nil, err
+	}
+	p, err := c.program(vals, traced)
+	if p == nil {
+		return nil, err
+	}
+	parseErr := err // Helm validates values before it parses templates
+	var merge coalescer
+	coalesced, err := merge.coalesceValues(p.chart, vals)
+	if err != nil {
+		return nil, err
+	}
+	if !release.SkipSchema {
+		if err := c.validate(p.chart, coalesced); err != nil {
+			return nil, err
+		}
+	}
+	if want := p.chart.Metadata.KubeVersion; want != "" && !chartutil.IsCompatibleRange(want, caps.KubeVersion.String()) {
+		text := fmt.Sprintf("chart requires kubeVersion: %s which is incompatible with Kubernetes %s", want, caps.KubeVersion.String())
+		return nil, &Failure{Reason: KubeOld, Message: text, text: text}
+	}
+	if parseErr != nil {
+		return nil, parseErr
+	}
+	x := &execution{release: &release, included: make(map[string]int)}
+	if release.Seeded {
+		x.random = newRandom(release.Seed, release.Now)
+	}
+	if traced {
+		x.trace = newTrace(p, coalesced)
+	}
+	out, err := p.execute(ctx, x, p.values(coalesced, releaseValues(release), caps), release.Timeout)
+	if err != nil {
+		return nil, err
+	}
+	result := &Result{Chart: c, Values: coalesced, Warnings: merge.warnings, includeCRDs: release.IncludeCRDs, trace: x.trace}
+	result.again = func() (*Result, error) { return c.render(ctx, vals, release, true) }
+	if err := result.sort(p, out, release); err != nil {
+		var broken *RenderError
+		if errors.As(err, &broken) && !traced {
+			// Render once more to learn which line of the template it was.
+			if _, err := result.again(); err != nil {
+				return nil, err
+			}
+		}
+		return nil, err
+	}
+	return result, nil
+}
+
+// execute runs the program on a worker of its own, and gives up on both when
+// the time is over: text/template can't be interrupted.
+func (p *program) execute(ctx context.Context, x *execution, dots []map[string]any, timeout time.Duration) ([]string, error) {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	x.ctx = ctx
+	type outcome struct {
+		out []string
+		err error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		w := p.workers.Get().(*worker)
+		out, err := w.run(x, dots)
+		p.workers.Put(w)
+		done <- outcome{out, err}
+	}()
+	select {
+	case o := <-done:
+		return o.out, o.err
+	case <-ctx.Done():
+	}
+	// Loops that write or include end by themselves; wait for their better error.
+	select {
+	case o := <-done:
+		if o.err != nil {
+			return nil, o.err
+		}
+	case <-time.After(200 * time.Millisecond):
+	}
+	if cause := context.Cause(ctx); cause != context.DeadlineExceeded {
+		return nil, cause
+	}
+	text := fmt.Sprintf("the templates did not end within %s: is there a loop or a recursion without end?", timeout)
+	return nil, &Failure{Reason: Endless, Message: text, text: text}
+}
+
+func capabilities(release Release) (*chartutil.Capabilities, error) {
+	caps := chartutil.DefaultCapabilities.Copy()
+	if release.KubeVersion != "" {
+		v, err := chartutil.ParseKubeVersion(release.KubeVersion)
+		if err != nil {
+			text := fmt.Sprintf("invalid kube version '%s': %s", release.KubeVersion, err)
+			return nil, &Failure{Reason: KubeOld, Message: text, text: text}
+		}
+		caps.KubeVersion = *v
+	}
+	n := len(caps.APIVersions)
+	caps.APIVersions = append(caps.APIVersions[:n:n], release.APIVersions...)
+	return caps, nil
+}
+
+func releaseValues(r Release) map[string]any {
+	return map[string]any{
+		"Name":      r.Name,
+		"Namespace": r.Namespace,
+		"IsUpgrade": r.Upgrade,
+		"IsInstall": !r.Upgrade,
+		"Revision":  1,
+		"Service":   "Helm",
+	}
+}
+
+// Text is what helm template prints: CRDs if they were asked for, manifests,
+// then hooks.
+func (r *Result) Text(hooks bool) string {
+	var b strings.Builder
+	if r.includeCRDs {
+		for _, m := range r.CRDs {
+			fmt.Fprintf(&b, "---\n# Source: %s\n%s\n", m.Template, m.Text)
+		}
+	}
+	for _, m := range r.Manifests {
+		fmt.Fprintf(&b, "---\n# Source: %s\n%s\n", m.Template, m.Text)
+	}
+	text := strings.TrimSpace(b.String()) + "\n"
+	if !hooks || len(r.Hooks) == 0 {
+		return text
+	}
+	b.Reset()
+	b.WriteString(text)
+	for _, m := range r.Hooks {
+		fmt.Fprintf(&b, "---\n# Source: %s\n%s\n", m.Template, m.Text)
+	}
+	return b.String()
+}
+
+func (r *Result) addCRDs(ch *chart.Chart) {
+	for _, crd := range ch.CRDObjects() {
+		r.CRDs = append(r.CRDs, Manifest{Template: crd.Filename, Text: string(crd.File.Data), Line: 1})
+	}
+}
+
+// notes picks the notes out of the templates' output.
+func notes(p *program, out []string, all bool) string {
+	own := path.Join(p.chart.Name(), "templates", notesName)
+	var parts []string
+	for i, s := range p.templates {
+		if strings.HasSuffix(s.name, notesName) && (all || s.name == own) && (out[i] != "" || s.name == own) {
+			parts = append(parts, out[i])
+		}
+	}
+	return strings.Join(parts, "\n")
+}

@@ -1,0 +1,238 @@
+package engine
+
+import (
+	"fmt"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+
+	"helm.sh/helm/v3/pkg/release"
+	"helm.sh/helm/v3/pkg/releaseutil"
+	"sigs.k8s.io/yaml"
+)
+
+const notesName = "NOTES.txt"
+
+// Manifest is one document that a template wrote.
+type Manifest struct {
+	Template string // as in Helm's «# Source:» lines
+	Text     string // the document, trimmed
+	Line     int    // where the document starts in the template's output, from 1
+	Kind     string
+	Name     string
+	Hook     *Hook // nil if Helm manages the object as part of the release
+}
+
+// Hook says when Helm creates an object that is no part of the release proper.
+type Hook struct {
+	Events         []string
+	Weight         int
+	DeletePolicies []string
+}
+
+// sort splits the templates' output into documents and puts them into the
+// order of installation, as Helm's SortManifests does, which parses each
+// document twice more and loses where it stood.
+func (r *Result) sort(p *program, out []string, rel Release) error {
+	r.Notes = notes(p, out, rel.SubNotes)
+	order := make([]int, 0, len(out))
+	for i, s := range p.templates {
+		if !s.partial && !strings.HasSuffix(s.name, notesName) && strings.TrimSpace(out[i]) != "" {
+			order = append(order, i)
+		}
+	}
+	sort.Slice(order, func(i, j int) bool { return p.templates[order[i]].name < p.templates[order[j]].name })
+	for _, i := range order {
+		for _, doc := range split(out[i]) {
+			m := Manifest{Template: p.templates[i].name, Text: doc.text, Line: doc.line}
+			if err := r.add(m); err != nil {
+				return r.notYAML(m, debugText(p, out), err)
+			}
+		}
+	}
+	byKind(r.Manifests)
+	byKind(r.Hooks)
+	r.addCRDs(p.chart)
+	return nil
+}
+
+// yamlLine finds the line in what the YAML parser says.
+var yamlLine = regexp.MustCompile(`yaml: line (\d+):`)
+
+func (r *Result) notYAML(m Manifest, text string, err error) error {
+	line := m.Line
+	if found := yamlLine.FindStringSubmatch(err.Error()); found != nil {
+		n, _ := strconv.Atoi(found[1])
+		line += n - 1
+	}
+	e := &RenderError{Template: m.Template, Text: text, Line: line, Err: err}
+	if r.trace != nil {
+		e.Frames = r.trace.locate(m.Template, line)
+	}
+	return e
+}
+
+// SplitManifest splits a file of several documents, as those in crds/ are.
+func SplitManifest(m Manifest) []Manifest {
+	var list []Manifest
+	for _, doc := range split(m.Text) {
+		part := m
+		part.Text, part.Line = doc.text, m.Line+doc.line-1
+		list = append(list, part)
+	}
+	return list
+}
+
+// debugText is all output as Helm prints it with --debug when some of it is
+// no YAML.
+func debugText(p *program, out []string) string {
+	var b strings.Builder
+	for i, s := range p.templates {
+		if !s.partial && !strings.HasSuffix(s.name, notesName) && strings.TrimSpace(out[i]) != "" {
+			fmt.Fprintf(&b, "---\n# Source: %s\n%s\n", s.name, out[i])
+		}
+	}
+	return b.String()
+}
+
+func (r *Result) add(m Manifest) error {
+	var head releaseutil.SimpleHead
+	if err := yaml.Unmarshal([]byte(m.Text), &head); err != nil {
+		return fmt.Errorf("YAML parse error on %s: %w", m.Template, err)
+	}
+	m.Kind = head.Kind
+	if head.Metadata == nil {
+		r.Manifests = append(r.Manifests, m)
+		return nil
+	}
+	m.Name = head.Metadata.Name
+	types, ok := head.Metadata.Annotations[release.HookAnnotation]
+	if !ok {
+		r.Manifests = append(r.Manifests, m)
+		return nil
+	}
+	m.Hook = &Hook{}
+	for _, t := range strings.Split(types, ",") {
+		event, ok := events[strings.ToLower(strings.TrimSpace(t))]
+		if !ok {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("info: skipping unknown hook: %q", types))
+			return nil
+		}
+		m.Hook.Events = append(m.Hook.Events, string(event))
+	}
+	m.Hook.Weight, _ = strconv.Atoi(head.Metadata.Annotations[release.HookWeightAnnotation])
+	if policies, ok := head.Metadata.Annotations[release.HookDeleteAnnotation]; ok {
+		for _, policy := range strings.Split(policies, ",") {
+			m.Hook.DeletePolicies = append(m.Hook.DeletePolicies, strings.ToLower(strings.TrimSpace(policy)))
+		}
+	}
+	r.Hooks = append(r.Hooks, m)
+	return nil
+}
+
+var events = map[string]release.HookEvent{
+	"pre-install":   release.HookPreInstall,
+	"post-install":  release.HookPostInstall,
+	"pre-delete":    release.HookPreDelete,
+	"post-delete":   release.HookPostDelete,
+	"pre-upgrade":   release.HookPreUpgrade,
+	"post-upgrade":  release.HookPostUpgrade,
+	"pre-rollback":  release.HookPreRollback,
+	"post-rollback": release.HookPostRollback,
+	"test":          release.HookTest,
+	"test-success":  release.HookTest, // as Helm 2 called it
+}
+
+// IsTest says whether the hook belongs to helm test.
+func (h *Hook) IsTest() bool {
+	for _, e := range h.Events {
+		if e == string(release.HookTest) {
+			return true
+		}
+	}
+	return false
+}
+
+var installOrder = sync.OnceValue(func() map[string]int {
+	order := make(map[string]int, len(releaseutil.InstallOrder))
+	for i, kind := range releaseutil.InstallOrder {
+		order[kind] = i
+	}
+	return order
+})
+
+// byKind sorts into Helm's order of installation: known kinds by rank, then
+// unknown ones by name; stable otherwise.
+func byKind(list []Manifest) {
+	rank := installOrder()
+	sort.SliceStable(list, func(i, j int) bool {
+		a, aok := rank[list[i].Kind]
+		b, bok := rank[list[j].Kind]
+		if !aok && !bok {
+			return list[i].Kind < list[j].Kind
+		}
+		if aok != bok {
+			return aok
+		}
+		return a < b
+	})
+}
+
+// document is a part of a template's output.
+type document struct {
+	text string
+	line int
+}
+
+// split cuts a YAML stream at its separators, as Helm's regular expression
+// (?:^|\s*\n)---\s* does, and notes the line where each document starts.
+func split(stream string) []document {
+	var docs []document
+	line := 1
+	// Trim as Helm does, counting the lines cut in front.
+	trimmed := strings.TrimLeft(stream, spaces)
+	line += strings.Count(stream[:len(stream)-len(trimmed)], "\n")
+	rest := strings.TrimSpace(trimmed)
+	emit := func(doc string, at int) {
+		if doc == "" {
+			return
+		}
+		text := strings.TrimSpace(doc)
+		lead := doc[:len(doc)-len(strings.TrimLeft(doc, spaces))]
+		docs = append(docs, document{text, at + strings.Count(lead, "\n")})
+	}
+	start, at := 0, line
+	for i := 0; i < len(rest); {
+		j := strings.Index(rest[i:], "---")
+		if j < 0 {
+			break
+		}
+		j += i
+		if j > 0 && (rest[j-1] != '\n' || j == start) { // j == start: its newline went with the separator before
+			i = j + 1
+			continue
+		}
+		// White space before the newline and after the dashes belongs to the
+		// separator.
+		from := j
+		if j > 0 {
+			from = len(strings.TrimRight(rest[start:j], regexpSpaces)) + start
+		}
+		end := j + 3
+		for end < len(rest) && strings.IndexByte(regexpSpaces, rest[end]) >= 0 {
+			end++
+		}
+		emit(rest[start:from], at)
+		at += strings.Count(rest[start:end], "\n")
+		start, i = end, end
+	}
+	emit(rest[start:], at)
+	return docs
+}
+
+const (
+	regexpSpaces = "\t\n\f\r "                                                                                                                     // what \s matches
+	spaces       = "\t\n\v\f\r \u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000" // what TrimSpace trims
+)

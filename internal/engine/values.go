@@ -1,0 +1,200 @@
+package engine
+
+import (
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/pkg/errors"
+	"helm.sh/helm/v3/pkg/cli"
+	"helm.sh/helm/v3/pkg/cli/values"
+	"helm.sh/helm/v3/pkg/getter"
+	"helm.sh/helm/v3/pkg/strvals"
+	"sigs.k8s.io/yaml"
+)
+
+// Overrides are the values that a user gives beside the chart's defaults, in
+// Helm's order of precedence: each list overrules those above it.
+type Overrides struct {
+	Files    []string         // -f: YAML files, URLs or "-"
+	Maps     []map[string]any // values from Go, after the files
+	JSON     []string         // --set-json
+	Set      []string         // --set
+	String   []string         // --set-string
+	FromFile []string         // --set-file
+	Literal  []string         // --set-literal
+}
+
+// ValuesError says which of the given values could not be read.
+type ValuesError struct {
+	Source string // the file or flag, where known
+	Err    error
+}
+
+func (e *ValuesError) Error() string { return e.Err.Error() }
+func (e *ValuesError) Unwrap() error { return e.Err }
+
+// MaxValuesFileBytes is the size from which on a values file is refused. A
+// release, values included, must fit into a Secret of about a mebibyte; a file
+// this large is some other file, and parsing it takes minutes and gigabytes.
+const MaxValuesFileBytes = 16 << 20
+
+// Merge reads and merges the overrides. The result may be rendered many
+// times; rendering does not change it. Every error is a *ValuesError.
+func (o Overrides) Merge() (merged map[string]any, err error) {
+	defer func() {
+		if r := recover(); r != nil { // strvals and YAML parsers, on malicious input
+			merged, err = nil, &ValuesError{Err: fmt.Errorf("reading values panicked: %v", r)}
+		}
+	}()
+	for _, list := range [][]string{o.Files, o.filesOfSetFile()} {
+		for _, file := range list {
+			if info, err := os.Stat(file); err == nil && info.Size() > MaxValuesFileBytes {
+				return nil, &ValuesError{Source: file, Err: fmt.Errorf("values file %s has %d bytes, more than %d: a release is stored in a Secret of one mebibyte, so this is hardly a values file", file, info.Size(), MaxValuesFileBytes)}
+			}
+		}
+	}
+	// Go maps stand between the files and the --set forms, so Helm's one call
+	// becomes two.
+	base := map[string]any{}
+	if len(o.Files) > 0 {
+		opts := values.Options{ValueFiles: o.Files}
+		if base, err = opts.MergeValues(getters()); err != nil {
+			return nil, &ValuesError{Source: strings.Join(o.Files, ", "), Err: err}
+		}
+	}
+	for _, m := range o.Maps {
+		plain, err := plainMap(m)
+		if err != nil {
+			return nil, &ValuesError{Source: "Go values", Err: err}
+		}
+		base = mergeMaps(base, plain)
+	}
+	if len(o.JSON)+len(o.Set)+len(o.String)+len(o.FromFile)+len(o.Literal) > 0 {
+		if err := setInto(base, o); err != nil {
+			return nil, &ValuesError{Err: err}
+		}
+	}
+	return base, nil
+}
+
+func (o Overrides) filesOfSetFile() []string {
+	var files []string
+	for _, s := range o.FromFile {
+		for _, pair := range strings.Split(s, ",") {
+			if _, file, ok := strings.Cut(pair, "="); ok {
+				files = append(files, file)
+			}
+		}
+	}
+	return files
+}
+
+// plainMap gives values built in Go the types that YAML would have given them,
+// so that a chart behaves the same whatever its values come from.
+func plainMap(m map[string]any) (map[string]any, error) {
+	if isPlain(m) {
+		return copyMapDeep(m), nil
+	}
+	data, err := yaml.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	plain := map[string]any{}
+	return plain, yaml.Unmarshal(data, &plain)
+}
+
+func isPlain(v any) bool {
+	switch v := v.(type) {
+	case nil, string, bool, float64:
+		return true
+	case map[string]any:
+		for _, item := range v {
+			if !isPlain(item) {
+				return false
+			}
+		}
+		return true
+	case []any:
+		for _, item := range v {
+			if !isPlain(item) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// mergeMaps lays b over a, as Helm lays one values file over another.
+func mergeMaps(a, b map[string]any) map[string]any {
+	out := make(map[string]any, len(a)+len(b))
+	for k, v := range a {
+		out[k] = v
+	}
+	for k, v := range b {
+		if bm, ok := v.(map[string]any); ok {
+			if am, ok := out[k].(map[string]any); ok {
+				out[k] = mergeMaps(am, bm)
+				continue
+			}
+		}
+		out[k] = v
+	}
+	return out
+}
+
+func getters() getter.Providers { return getter.All(cli.New()) }
+
+func setInto(base map[string]any, o Overrides) error {
+	for _, s := range o.JSON {
+		if err := strvals.ParseJSON(s, base); err != nil {
+			return errors.Errorf("failed parsing --set-json data %s", s)
+		}
+	}
+	for _, s := range o.Set {
+		if err := strvals.ParseInto(s, base); err != nil {
+			return errors.Wrap(err, "failed parsing --set data")
+		}
+	}
+	for _, s := range o.String {
+		if err := strvals.ParseIntoString(s, base); err != nil {
+			return errors.Wrap(err, "failed parsing --set-string data")
+		}
+	}
+	for _, s := range o.FromFile {
+		read := func(name []rune) (any, error) { return readValueFile(string(name)) }
+		if err := strvals.ParseIntoFile(s, base, read); err != nil {
+			return errors.Wrap(err, "failed parsing --set-file data")
+		}
+	}
+	for _, s := range o.Literal {
+		if err := strvals.ParseLiteralInto(s, base); err != nil {
+			return errors.Wrap(err, "failed parsing --set-literal data")
+		}
+	}
+	return nil
+}
+
+// readValueFile reads what --set-file names: "-", a URL or a file.
+func readValueFile(name string) (string, error) {
+	if strings.TrimSpace(name) == "-" {
+		data, err := io.ReadAll(os.Stdin)
+		return string(data), err
+	}
+	u, err := url.Parse(name)
+	if err != nil {
+		return "", err
+	}
+	if g, err := getters().ByScheme(u.Scheme); err == nil {
+		data, err := g.Get(name, getter.WithURL(name))
+		if err != nil {
+			return "", err
+		}
+		return data.String(), nil
+	}
+	data, err := os.ReadFile(name)
+	return string(data), err
+}
