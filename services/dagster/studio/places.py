@@ -1,0 +1,52 @@
+"""Where the pipeline finds its services, its databases and its volumes: the environment, read when a step needs it."""
+
+import os
+from pathlib import Path
+
+# The tag of a run that names the film it makes.
+FILM_TAG = "ai-film/film"
+
+# The one definition of the graph stands with ComfyUI's relay and preview; the image keeps the repository's layout.
+GRAPH = Path(__file__).resolve().parents[2] / "comfyui" / "graph" / "text-to-image.json"
+
+
+class NotConfigured(RuntimeError):
+    """A variable of the environment is missing or senseless; the message says which and what belongs there."""
+
+
+def required(name: str, example: str) -> str:
+    """The value of an environment variable, or NotConfigured."""
+    value = os.environ.get(name, "").strip()
+    if not value:
+        raise NotConfigured(f"{name} is not set; the chart sets it, elsewhere give for example {name}={example}")
+    return value
+
+
+def studio_database() -> str:
+    return required("STUDIO_DATABASE_URL", "postgresql://studio:password@postgresql:5432/studio")
+
+
+def redis() -> str:
+    return required("REDIS_URL", "redis://:password@redis:6379/0")
+
+
+def service(name: str) -> str:
+    """The base URL of a service: ``langgraph``, ``comfyui``, ``blender``, ``opencv`` or ``ffmpeg``."""
+    return required(f"{name.upper()}_URL", f"http://{name}:8080").rstrip("/")
+
+
+def data() -> Path:
+    """The directory under which the volumes ``images`` and ``videos`` are mounted."""
+    return Path(os.environ.get("DATA_DIR") or "/data")
+
+
+def checkpoint() -> str:
+    return os.environ.get("COMFYUI_CHECKPOINT") or "sd_xl_base_1.0.safetensors"
+
+
+def steps() -> int:
+    """Sampling steps of a take, 1 to 150."""
+    value = os.environ.get("COMFYUI_STEPS") or "20"
+    if not value.isdecimal() or not 1 <= int(value) <= 150:
+        raise NotConfigured(f"COMFYUI_STEPS is {value!r}; give a number from 1 to 150")
+    return int(value)
