@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +35,8 @@ STAGES = {  # stage → the service that does it, in the order a film goes throu
     "cut": "ffmpeg",
     "inspect": "opencv",
 }
+
+_SUBMISSION_LOCK = 0x61692D7375626D
 
 MIGRATIONS = [
     """
@@ -106,29 +109,40 @@ class Films:
     # What the page and the API do.
 
     def submit(
-        self, brief: str, settings: dict, title: str = "", idempotency_key: str | None = None
+        self,
+        brief: str,
+        settings: dict,
+        title: str = "",
+        idempotency_key: str | None = None,
+        admit: Callable[[list[dict]], None] | None = None,
     ) -> tuple[dict, bool]:
         """Store a film to be made; return it and whether it is new.
 
         With the key of an earlier submission: that film and False, or `KeyReused` if brief, title or settings differ,
-        or `FilmGone` if that film is being deleted. Two at once with one key make one film.
+        or `FilmGone` if that film is being deleted. Two at once with one key make one film. `admit` gets the settings
+        of all films still in work and raises to refuse this one; submissions pass it one at a time.
         """
         canonical = json.dumps([brief, title, settings], sort_keys=True, ensure_ascii=False)
         request_hash = hashlib.sha256(canonical.encode()).hexdigest()
         with self.database.transaction() as connection:
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_SUBMISSION_LOCK,))
+            if idempotency_key is not None:
+                row = connection.execute("SELECT * FROM film WHERE idempotency_key = %s", (idempotency_key,)).fetchone()
+                if row and row["deleted_at"]:
+                    raise FilmGone(f"the film of idempotency key {idempotency_key!r} has been deleted")
+                if row and row["request_hash"] != request_hash:
+                    raise KeyReused(f"idempotency key {idempotency_key!r} was used for another film, {row['id']}")
+                if row:
+                    return _film(row), False
+            if admit is not None:
+                rows = connection.execute("SELECT settings FROM film WHERE state = ANY(%s)", (list(ACTIVE),)).fetchall()
+                admit([row["settings"] for row in rows])
             row = connection.execute(
                 "INSERT INTO film (brief, title, settings, idempotency_key, request_hash)"
-                " VALUES (%s, %s, %s, %s, %s) ON CONFLICT (idempotency_key) DO NOTHING RETURNING *",
+                " VALUES (%s, %s, %s, %s, %s) RETURNING *",
                 (brief, title, Jsonb(settings), idempotency_key, request_hash),
             ).fetchone()
-            if row:
-                return _film(row), True
-            row = connection.execute("SELECT * FROM film WHERE idempotency_key = %s", (idempotency_key,)).fetchone()
-        if row is None or row["deleted_at"]:
-            raise FilmGone(f"the film of idempotency key {idempotency_key!r} has been deleted")
-        if row["request_hash"] != request_hash:
-            raise KeyReused(f"idempotency key {idempotency_key!r} was used for another film, {row['id']}")
-        return _film(row), False
+        return _film(row), True
 
     def get(self, film_id: str) -> dict:
         """The film's row, or `FilmGone` (also for what is no UUID)."""
@@ -316,6 +330,23 @@ class Films:
                 " FROM stage WHERE film_id = %s ORDER BY started_at, shot, stage",
                 (_uuid(film_id),),
             ).fetchall()
+
+    def standing(self, film_id: str) -> tuple[str, list[dict]]:
+        """Where a film stands, cheaply enough to ask every second: its state, and shot, stage, service, state and
+        time of the last change of every stage begun. `FilmGone` also once it is deleted.
+        """
+        with self.database.transaction() as connection:
+            film = connection.execute(
+                "SELECT state FROM film WHERE id = %s AND deleted_at IS NULL", (_uuid(film_id),)
+            ).fetchone()
+            if film is None:
+                raise FilmGone(f"no film {film_id}")
+            stages = connection.execute(
+                "SELECT shot, stage, service, state, coalesce(finished_at, started_at) AS time"
+                " FROM stage WHERE film_id = %s ORDER BY time, shot, stage",
+                (_uuid(film_id),),
+            ).fetchall()
+        return film["state"], stages
 
     # Inside.
 

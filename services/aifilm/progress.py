@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import redis
 
@@ -52,7 +52,7 @@ class Progress:
         event: Event = {"shot": shot, "stage": stage, "service": service, "state": state}
         if progress is not None:
             event["progress"] = round(min(1.0, max(0.0, progress)), 4)
-        event["time"] = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        event["time"] = datetime.now(UTC).isoformat(timespec="milliseconds")
         try:
             with self._redis.pipeline(transaction=False) as pipe:
                 pipe.xadd(_key(film_id), {"event": json.dumps(event)}, maxlen=KEEP_EVENTS, approximate=True)

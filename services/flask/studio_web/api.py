@@ -1,0 +1,172 @@
+"""The API under `/api/films`: JSON in and out, errors as `application/problem+json`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import prometheus_client
+from flask import Blueprint, Flask, Response, jsonify, request, send_file
+from pydantic import ValidationError
+
+from aifilm.films import OVER, FilmGone, KeyReused
+from aifilm.service import Problem, invalid_fields, parse, service_of, stopping
+from studio_web.files import reap
+from studio_web.submission import Submission, require_room
+from studio_web.timeline import board, subtitles
+
+if TYPE_CHECKING:
+    from studio_web.app import Studio
+
+_KEY = re.compile(r"[\x21-\x7e]{1,200}")
+
+
+def submit(studio: Studio, submission: Submission, key: str | None) -> tuple[dict, bool]:
+    """Store the film; return it and whether it is new. Problem 409 or 507 when it is not taken."""
+    settings = submission.settings.stored()
+    try:
+        return studio.films.submit(
+            submission.brief, settings, submission.title, key,
+            admit=lambda others: require_room(settings, others, studio.files.free()),
+        )
+    except KeyReused as error:
+        raise Problem(409, "idempotency key reused", str(error), "take a new key for every film") from None
+    except FilmGone as error:
+        raise Problem(409, "film deleted", str(error), "take a new key to make it again") from None
+
+
+def submission_of(values: dict) -> Submission:
+    """Check a submission that did not come as JSON. Raises Problem 422."""
+    try:
+        return Submission.model_validate(values)
+    except ValidationError as invalid:
+        raise invalid_fields(invalid) from None
+
+
+def cancel(studio: Studio, film_id: str) -> dict:
+    """Ask for a film to stop; return it. Problem 409 when it has already ended otherwise."""
+    film = studio.films.request_cancel(film_id)
+    if film["state"] in ("done", "failed"):
+        raise Problem(409, "film is over", f"the film is {film['state']}", "DELETE removes it and its files")
+    return film
+
+
+def delete(studio: Studio, film_id: str) -> None:
+    """Remove a film; if it is in work, it stops first, and the rest follows within a minute."""
+    if studio.films.delete(film_id):
+        reap(studio)
+
+
+def register(app: Flask, studio: Studio) -> None:
+    """Add the API to the app."""
+    blueprint = Blueprint("api", __name__, url_prefix="/api")
+    submitted = prometheus_client.Counter("aifilm_flask_films_submitted_total", "Films stored.", registry=service_of(app).registry)
+
+    @blueprint.before_request
+    def guard() -> None:
+        studio.login.require()
+        studio.migrate()
+
+    @blueprint.after_request
+    def private(answer: Response) -> Response:
+        answer.headers.setdefault("Cache-Control", "private, no-cache")
+        return answer
+
+    @blueprint.post("/films")
+    def create() -> Response:
+        if stopping(app).is_set():
+            raise Problem(503, "stopping", "this replica is stopping", "send it again", headers={"Retry-After": "1"})
+        key = request.headers.get("Idempotency-Key")
+        if key is not None and not _KEY.fullmatch(key):
+            raise Problem(422, "invalid request", "Idempotency-Key: 1 to 200 printable ASCII characters", "take a UUID",
+                          errors=[{"field": "Idempotency-Key", "message": "1 to 200 printable ASCII characters"}])
+        film, new = submit(studio, parse(Submission), key)
+        if new:
+            submitted.inc()
+        answer = jsonify(film | {"stages": [] if new else _stages(film["id"])})
+        # A repeated submission gets the same answer: the caller can't tell, and need not, which one arrived first.
+        answer.status_code = 201
+        answer.headers["Location"] = f"/api/films/{film['id']}"
+        return answer
+
+    @blueprint.get("/films")
+    def newest() -> Response:
+        limit = _limit(request.args.get("limit", "50"))
+        films = studio.films.newest(limit + 1, request.args.get("before"))
+        more = len(films) > limit
+        return jsonify({"films": films[:limit], "next": films[limit - 1]["id"] if more else None})
+
+    @blueprint.get("/films/<film_id>")
+    def show(film_id: str) -> Response:
+        return jsonify(studio.films.get(film_id) | {"stages": _stages(film_id)})
+
+    def _stages(film_id: str) -> list[dict]:
+        # The results are the services' paths and sums: of use to the pipeline only.
+        return [{k: v for k, v in stage.items() if k != "result"} for stage in studio.films.stages(film_id)]
+
+    @blueprint.get("/films/<film_id>/events")
+    def events(film_id: str) -> Response:
+        stream = studio.followers.follow(film_id, request.headers.get("Last-Event-ID", ""))
+        # X-Accel-Buffering: an nginx before us must not wait for a full buffer.
+        return Response(stream, content_type="text/event-stream; charset=utf-8",
+                        headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"})
+
+    @blueprint.get("/films/<film_id>/video")
+    def video(film_id: str) -> Response:
+        film = studio.films.get(film_id)
+        name = re.sub(r"[^\w .,'’()-]+", "", (film["plan"] or {}).get("title") or film["title"] or "film").strip() or "film"
+        if film["state"] != "done":
+            raise Problem(404, "no video yet", f"the film is {film['state']}",
+                          "wait until it is done" if film["state"] not in OVER else "submit the brief again")
+        return _file(studio.files.video(film), "video/mp4", etag=(film["video"] or {}).get("sha256"),
+                     name=f"{name[:100]}.mp4", as_attachment="download" in request.args)
+
+    @blueprint.get("/films/<film_id>/poster")
+    def poster(film_id: str) -> Response:
+        return _file(studio.files.poster(studio.films.get(film_id)), "image/jpeg")
+
+    @blueprint.get("/films/<film_id>/shots/<shot>/still")
+    def still(film_id: str, shot: str) -> Response:
+        return _file(studio.files.still(studio.films.get(film_id), shot), "image/png")
+
+    @blueprint.get("/films/<film_id>/subtitles.vtt")
+    def vtt(film_id: str) -> Response:
+        return Response(subtitles(board(studio.films.get(film_id), [])), content_type="text/vtt; charset=utf-8")
+
+    @blueprint.post("/films/<film_id>/cancel")
+    def stop(film_id: str) -> Response:
+        film = cancel(studio, film_id)
+        answer = jsonify(film | {"stages": _stages(film_id)})
+        answer.status_code = 200 if film["state"] in OVER else 202
+        return answer
+
+    @blueprint.delete("/films/<film_id>")
+    def remove(film_id: str) -> Response:
+        delete(studio, film_id)
+        return Response(status=204)
+
+    @blueprint.route("/", defaults={"rest": ""})
+    @blueprint.route("/<path:rest>", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+    def unknown(rest: str) -> Response:
+        raise Problem(404, "no such resource", f"/api/{rest[:200]} is not part of the API", "GET /api/films lists the films")
+
+    app.register_blueprint(blueprint)
+
+
+def _limit(given: str) -> int:
+    if not given.isascii() or not given.isdecimal() or not 1 <= int(given) <= 200:
+        raise Problem(422, "invalid request", f"limit: {given[:50]!r} is not a number from 1 to 200", "ask for fewer, then use before",
+                      errors=[{"field": "limit", "message": "must be a number from 1 to 200"}])
+    return int(given)
+
+
+def _file(path: Path | None, kind: str, *, etag: str | None = None, name: str | None = None, as_attachment: bool = False) -> Response:
+    """A file with ranges and conditions (RFC 9110); Problem 404 when it is not there."""
+    if path is None or not path.is_file():
+        raise Problem(404, "no such file", "it has not been made, or was removed", "see the film's stages")
+    answer = send_file(path, mimetype=kind, conditional=True, etag=etag or True, max_age=None,
+                       download_name=name, as_attachment=as_attachment)
+    if name and not as_attachment:
+        answer.headers.pop("Content-Disposition", None)
+    return answer
