@@ -1,0 +1,169 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ai-film/ai-film/local/internal/cluster"
+	"github.com/ai-film/ai-film/local/internal/images"
+	"github.com/ai-film/ai-film/local/internal/packages"
+	"github.com/ai-film/ai-film/local/internal/place"
+	"github.com/ai-film/ai-film/local/internal/progress"
+)
+
+func newCommand() (*cobra.Command, error) {
+	places, err := place.Find()
+	if err != nil {
+		return nil, err
+	}
+	log := progress.New()
+	local := &cluster.Local{Places: places, Log: log, IngressIP: "127.0.0.1"}
+	if local.APIPort, err = port("AI_FILM_API_PORT", 6443); err != nil {
+		return nil, err
+	}
+	if local.IngressPort, err = port("INGRESS_PORT", 80); err != nil {
+		return nil, err
+	}
+	if ip := os.Getenv("INGRESS_ADDRESS"); ip != "" {
+		if net.ParseIP(ip) == nil {
+			return nil, fmt.Errorf("INGRESS_ADDRESS=%q is no IP address: give one of this machine's, or 0.0.0.0 for all", ip)
+		}
+		local.IngressIP = ip
+	}
+	root := &cobra.Command{
+		Use:   "local",
+		Short: "A real Kubernetes cluster on this machine, with the studio in it",
+		Long: `A real Kubernetes cluster on this machine, with the studio in it.
+
+etcd, API server, controller manager, scheduler, kubelet and kube-proxy are compiled from their Go modules; containers run
+under Debian's containerd and runc. Everything listens on loopback or on the pods' own bridge.
+
+What it keeps, and where:
+  programs and images   the user's cache (AI_FILM_CACHE), safe to delete, costs about 20 minutes to make again
+  cluster and volumes   /var/lib/ai-film (AI_FILM_STATE), the studio's data live here
+  sockets, leases       /run/ai-film, gone after a reboot
+
+The Makefile's targets call this program: make up, down, images, env.`,
+		SilenceUsage: true, SilenceErrors: true,
+	}
+	root.AddCommand(upCommand(local), downCommand(local), imagesCommand(local), statusCommand(local), envCommand(local), depsCommand(local))
+	return root, nil
+}
+
+func port(variable string, otherwise int) (int, error) {
+	value := os.Getenv(variable)
+	if value == "" {
+		return otherwise, nil
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 || n > 65535 {
+		return 0, fmt.Errorf("%s=%q is no port: give a number from 1 to 65535", variable, value)
+	}
+	return n, nil
+}
+
+func downCommand(local *cluster.Local) *cobra.Command {
+	var purge bool
+	c := &cobra.Command{
+		Use: "down", Short: "Stop the cluster and leave nothing running", Args: cobra.NoArgs,
+		Long: `Stop the cluster: containers (databases get time to close), kubelet, containerd, control plane; then its mounts, network
+and firewall table. The studio's data, the programs and the images stay, so that "up" continues where this ended.
+It can be run at any time, also after a crash, and does nothing when nothing runs.`,
+		RunE: func(c *cobra.Command, _ []string) error { return local.Down(c.Context(), purge) },
+	}
+	c.Flags().BoolVar(&purge, "purge", false, "delete the data as well: every film, password and volume")
+	return c
+}
+
+func imagesCommand(local *cluster.Local) *cobra.Command {
+	return &cobra.Command{
+		Use: "images", Short: "Build the images of all services that changed", Args: cobra.NoArgs,
+		Long: `Build an image for each services/<name>/Containerfile, with services/ as its context, and write the tags to
+/var/lib/ai-film/images.yaml for the chart. Go services are compiled first, statically, into services/<name>/bin, from
+where their Containerfile copies them. A tag is a hash of the Containerfile and of the files it copies: what hasn't
+changed isn't built again. If the cluster runs, new images are loaded into its node.
+
+Buildah builds where it is installed, else Docker or Podman (AI_FILM_ENGINE chooses). Where Docker Hub is out of reach
+(AI_FILM_REGISTRY=off pretends so), Debian's packages make debian:trixie-slim, postgres:17 and redis:8.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			ctx := c.Context()
+			if os.Geteuid() == 0 && os.Getenv("AI_FILM_ENGINE") == "" {
+				if err := packages.Install(ctx, local.Log, "about 20 s", packages.Images...); err != nil {
+					return err
+				}
+			}
+			engine, err := images.NewEngine(local.Places)
+			if err != nil {
+				return err
+			}
+			builder := &images.Builder{Places: local.Places, Engine: engine, Log: local.Log}
+			built, err := builder.Services(ctx)
+			if err != nil {
+				return err
+			}
+			if err := images.Values(local.Places.ImageValues(), built); err != nil {
+				return err
+			}
+			if local.Running()["containerd"] != 0 {
+				if err := builder.Load(ctx, built...); err != nil {
+					return err
+				}
+			}
+			for _, i := range built {
+				fmt.Println(i.Ref)
+			}
+			local.Log.Say("%d images, in %s", len(built), local.Log.Total().Round(100*time.Millisecond))
+			return nil
+		},
+	}
+}
+
+func statusCommand(local *cluster.Local) *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Say which components run", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			running := local.Running()
+			var names []string
+			for name := range running {
+				names = append(names, name)
+			}
+			sort.Strings(names)
+			for _, name := range names {
+				fmt.Printf("%-26s %d\n", name, running[name])
+			}
+			if len(names) == 0 {
+				return fmt.Errorf("no cluster runs: `make up` starts one")
+			}
+			return nil
+		},
+	}
+}
+
+func envCommand(local *cluster.Local) *cobra.Command {
+	return &cobra.Command{
+		Use: "env", Short: "Print what a shell needs to talk to the cluster", Args: cobra.NoArgs,
+		Long:    `Print shell lines that set KUBECONFIG, PATH (kubectl, helm) and the address of containerd (for ctr).`,
+		Example: `  eval "$(make -s env)" && kubectl -n ai-film get pods`,
+		Run:     func(*cobra.Command, []string) { fmt.Print(local.Env()) },
+	}
+}
+
+func depsCommand(local *cluster.Local) *cobra.Command {
+	return &cobra.Command{
+		Use: "deps", Short: "Install what the services' own tests need from Debian", Args: cobra.NoArgs,
+		Long: `Install the programs that the services' own tests run against: PostgreSQL, Redis, FFmpeg, Blender, OpenCV, fonts.
+None of them is left running as a service of the system; tests start their own.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return packages.Install(c.Context(), local.Log, "2 to 4 min", packages.Tests...)
+		},
+	}
+}
+
+func chartOf(p place.Places) string { return filepath.Join(p.Repo, "charts", "ai-film") }
