@@ -167,8 +167,9 @@ class Gunicorn(Process):
         self.start()
 
     def start(self) -> None:
-        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{SERVICES}:{SERVICES / self.service}", "PORT": str(self.port),
-                       "TMPDIR": tempfile.gettempdir(), "SERVICE": self.service, "DRAIN_SECONDS": "200ms"}
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{SERVICES}:{SERVICES / self.service}",
+                       "PORT": str(self.port), "TMPDIR": tempfile.gettempdir(), "SERVICE": self.service,
+                       "DRAIN_SECONDS": "200ms"}
         self.spawn(sys.executable, "-m", "gunicorn", "-c", "python:aifilm.gunicorn", "-b", f"127.0.0.1:{self.port}", self.app,
                    env=environment | self.env, start_new_session=True)
         self.wait_for(self._healthy)

@@ -1,0 +1,328 @@
+"""The OpenCV service over HTTP, under gunicorn, as its image runs it."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import time
+import urllib.parse
+
+import cv2
+import numpy as np
+import pytest
+
+from aifilm.testing import Gunicorn
+from finishing.grade import LOOKS, Grader
+from finishing.interpolate import Pair, make_flow
+
+WIDTH, HEIGHT = 320, 180
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    for name in ("images", "videos"):
+        (root / name).mkdir()
+    return root
+
+
+@pytest.fixture(scope="module")
+def service(data):
+    server = Gunicorn("opencv", "finishing.app:app", {"DATA_DIR": str(data), "QUEUE_LIMIT": "2"})
+    yield server
+    server.close()
+
+
+def call(service, path, body, *, raw=None, headers=None):
+    """(status, list of JSON lines or the problem)"""
+    connection = http.client.HTTPConnection(urllib.parse.urlsplit(service.url).netloc, timeout=60)
+    try:
+        connection.request("POST", path, raw if raw is not None else json.dumps(body),
+                           {"Content-Type": "application/json"} | (headers or {}))
+        answer = connection.getresponse()
+        content = answer.read()
+    finally:
+        connection.close()
+    if answer.status == 200:
+        assert answer.headers["Content-Type"] == "application/x-ndjson"
+        return 200, [json.loads(line) for line in content.splitlines()]
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    return answer.status, json.loads(content)
+
+
+def texture(width, height, seed=1, blur=3.0):
+    noise = np.random.default_rng(seed).standard_normal((height, width, 3)).astype(np.float32)
+    return cv2.normalize(cv2.GaussianBlur(noise, (0, 0), blur), None, 20, 235, cv2.NORM_MINMAX).astype(np.uint8)
+
+
+def panned(frames, step=3, width=WIDTH, height=HEIGHT, seed=1):
+    wide = texture(width + step * frames + 8, height, seed)
+    return [wide[:, n * step:n * step + width].copy() for n in range(frames)]
+
+
+def layered(frames, width=WIDTH, height=HEIGHT):
+    """A camera move over two depths: the near half moves three times as far."""
+    far, near = texture(width + 4 * frames, height, 2), texture(width + 8 * frames, height // 2, 3)
+    out = []
+    for n in range(frames):
+        frame = far[:, n:n + width].copy()
+        frame[height // 2:] = near[:, 4 * n:4 * n + width]
+        out.append(frame)
+    return out
+
+
+def write_frames(directory, frames):
+    directory.mkdir(parents=True)
+    for number, frame in enumerate(frames, 1):
+        assert cv2.imwrite(str(directory / f"frame_{number:05d}.png"), frame)
+
+
+def write_video(path, frames, fps=24):
+    height, width = frames[0].shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*"mp4v"), fps, (width, height))
+    assert writer.isOpened()
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+
+
+def finish(service, name, **changes):
+    body = {"frames": f"images/{name}/move", "output": f"images/{name}/finish", "fps_in": 12, "fps_out": 24, "grade": "warm",
+            "seed": 1}
+    return call(service, "/v1/finish", body | changes)
+
+
+def test_finish_doubles_the_frames_and_is_idempotent(service, data):
+    frames = panned(13, step=8)
+    write_frames(data / "images/idempotent/move", frames)
+    status, lines = finish(service, "idempotent", grade="neutral")
+    assert status == 200
+    assert lines[-1]["state"] == "done"
+    assert lines[-1]["cached"] is False
+    assert lines[-1]["result"] == {"path": "images/idempotent/finish", "frames": 26, "fps": 24}
+    output = data / "images/idempotent/finish"
+    assert sorted(p.name for p in output.iterdir()) == [f"frame_{n:05d}.png" for n in range(1, 27)]
+    made = [cv2.imread(str(output / f"frame_{n:05d}.png")) for n in range(1, 27)]
+    # Frame 2 lies half-way between the first two: where the moving picture then is.
+    truth = texture(WIDTH + 8 * 13 + 8, HEIGHT, 1)[:, 4:4 + WIDTH]
+    inner = np.s_[16:-16, 16:-16]
+    assert cv2.PSNR(made[1][inner], truth[inner]) > 38
+    assert cv2.PSNR(cv2.addWeighted(frames[0], 0.5, frames[1], 0.5, 0)[inner], truth[inner]) < 30  # a cross-fade does not do
+    # The last frame goes on moving.
+    assert cv2.absdiff(made[25], made[24]).mean() > 5
+    first = {p.name: p.read_bytes() for p in output.iterdir()}
+    status, lines = finish(service, "idempotent", grade="neutral")
+    assert lines[-1]["cached"] is True
+    assert lines[-1]["result"]["frames"] == 26
+    (data / "images/idempotent/finish.json").unlink()
+    assert finish(service, "idempotent", grade="neutral")[1][-1]["cached"] is False
+    assert first == {p.name: p.read_bytes() for p in output.iterdir()}
+    assert finish(service, "idempotent", grade="neutral", seed=2)[1][-1]["cached"] is False
+    assert first != {p.name: p.read_bytes() for p in output.iterdir()}
+    assert [p.name for p in output.parent.iterdir() if p.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize(("count", "fps_in", "fps_out"), [(1, 12, 24), (2, 24, 24), (3, 8, 24), (4, 1, 7)])
+def test_finish_gives_exactly_the_frames_asked_for(service, data, count, fps_in, fps_out):
+    name = f"count-{count}-{fps_in}-{fps_out}"
+    write_frames(data / f"images/{name}/move", panned(count))
+    _, lines = finish(service, name, fps_in=fps_in, fps_out=fps_out)
+    assert lines[-1]["result"]["frames"] == count * fps_out // fps_in
+    assert len(list((data / f"images/{name}/finish").iterdir())) == count * fps_out // fps_in
+
+
+def test_things_that_move_before_each_other_are_moved_not_dissolved():
+    ground, square = texture(200, 120, 4), texture(60, 60, 5, 1.5)
+
+    def at(x):
+        frame = ground.copy()
+        frame[40:100, x:x + 60] = square
+        return frame
+
+    between = Pair(at(60), at(66), make_flow()).at(0.5)
+    assert cv2.PSNR(between, at(63)) > cv2.PSNR(cv2.addWeighted(at(60), 0.5, at(66), 0.5, 0), at(63)) + 6
+
+
+def test_every_look_leaves_its_mark():
+    frame = texture(WIDTH, HEIGHT)
+    mean = {}
+    for grade in LOOKS:
+        graded = Grader(grade, WIDTH, HEIGHT, 1).apply(frame, 1)
+        assert graded.shape == frame.shape
+        assert graded.dtype == np.uint8
+        mean[grade] = dict(zip("bgr", graded.reshape(-1, 3).mean(axis=0), strict=True))
+    balance = {grade: m["r"] - m["b"] for grade, m in mean.items()}
+    luma = {grade: sum(m.values()) / 3 for grade, m in mean.items()}
+    assert balance["warm"] > balance["neutral"] + 10
+    assert balance["cold"] < balance["neutral"] - 10
+    assert luma["night"] < luma["neutral"] - 15
+    noir = Grader("noir", WIDTH, HEIGHT, 1).apply(frame, 1).astype(int)
+    assert np.abs(noir[..., 0] - noir[..., 2]).mean() < 1
+    assert noir[..., 1].std() > 1.15 * cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY).std()
+
+
+def test_grain_is_light_deterministic_and_never_repeats():
+    grey = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
+    grader = Grader("neutral", WIDTH, HEIGHT, 7)
+    one, two = grader.apply(grey, 1), grader.apply(grey, 2)
+    assert 1.0 < one.astype(float).std() < 2.5
+    assert abs(one.mean() - 128) < 0.3
+    assert (one != two).mean() > 0.5
+    assert (Grader("neutral", WIDTH, HEIGHT, 7).apply(grey, 1) == one).all()
+    assert (Grader("neutral", WIDTH, HEIGHT, 8).apply(grey, 1) != one).mean() > 0.5
+
+
+def test_inspect_measures_every_shot(service, data):
+    painted = texture(WIDTH, HEIGHT, 9)
+    zoomed = [cv2.warpAffine(painted, cv2.getRotationMatrix2D((WIDTH / 2, HEIGHT / 2), n / 12, 1 + n / 240), (WIDTH, HEIGHT),
+                             borderMode=cv2.BORDER_REFLECT) for n in range(48)]
+    grainy = Grader("neutral", WIDTH, HEIGHT, 1)
+    still = [grainy.apply(texture(WIDTH, HEIGHT, 6), n) for n in range(36)]
+    black = [grainy.apply(np.zeros((HEIGHT, WIDTH, 3), np.uint8), n) for n in range(24)]
+    parts = {"parallax": layered(48), "zoom": zoomed, "pan": panned(48, step=1), "still": still, "black": black}
+    shots, start = [], 0.0
+    for name, frames in parts.items():
+        shots.append({"id": name, "start": start, "seconds": len(frames) / 24})
+        start += len(frames) / 24
+    write_video(data / "videos/film.mp4", [frame for frames in parts.values() for frame in frames])
+    status, lines = call(service, "/v1/inspect", {"video": "videos/film.mp4", "shots": shots})
+    assert status == 200
+    result = lines[-1]["result"]
+    assert (result["frames"], result["fps"], result["width"], result["height"]) == (204, 24, WIDTH, HEIGHT)
+    found = {shot["id"]: shot for shot in result["shots"]}
+    assert {name: shot["frames"] for name, shot in found.items()} == {name: len(frames) for name, frames in parts.items()}
+    assert {name for name, shot in found.items() if shot["frozen"]} == {"still", "black"}
+    assert {name for name, shot in found.items() if shot["black"]} == {"black"}
+    assert found["parallax"]["parallax"] > 3
+    assert found["zoom"]["parallax"] < 0.6
+    assert found["pan"]["parallax"] < 0.6
+    assert found["pan"]["motion_mean"] > 10 * found["black"]["motion_mean"]
+    assert found["still"]["luma_std"] > 10 > found["black"]["luma_mean"]
+    again = call(service, "/v1/inspect", {"video": "videos/film.mp4", "shots": shots})[1][-1]["result"]
+    assert again == result
+
+
+def test_inspect_refuses_what_is_not_a_whole_film(service, data):
+    (data / "videos/text.mp4").write_text("a playlist\n#EXTM3U\n")
+    status, problem = call(service, "/v1/inspect", {"video": "videos/text.mp4", "shots": []})
+    assert (status, problem["title"]) == (422, "not a video")
+    (data / "videos/empty.mp4").touch()
+    assert call(service, "/v1/inspect", {"video": "videos/empty.mp4", "shots": []})[0] == 422
+    write_video(data / "videos/short.mp4", panned(24))
+    _, lines = call(service, "/v1/inspect", {"video": "videos/short.mp4", "shots": [{"id": "x", "start": 5.0, "seconds": 1.0}]})
+    assert lines[-1]["state"] == "failed"
+    assert "x begins at 5.00 s, the video ends at 1.00 s" in lines[-1]["problem"]["detail"]
+    assert call(service, "/v1/inspect", {"video": "videos/nowhere.mp4", "shots": []})[1]["title"] == "input not found"
+    assert call(service, "/v1/inspect", {"video": "images/film.mp4", "shots": []})[1]["title"] == "invalid path"
+
+
+def test_finish_refuses_bad_frames(service, data):
+    def detail(name, **changes):
+        status, problem = finish(service, name, **changes)
+        assert status == 422
+        return problem["detail"]
+
+    (data / "images/none/move").mkdir(parents=True)
+    assert "holds no frame" in detail("none")
+    write_frames(data / "images/gap/move", panned(3))
+    (data / "images/gap/move/frame_00002.png").unlink()
+    assert "frame_00002.png is missing" in detail("gap")
+    write_frames(data / "images/sizes/move", [*panned(2), *panned(1, width=WIDTH + 2)])
+    assert "frame_00003.png is 322×180" in detail("sizes")
+    write_frames(data / "images/text/move", panned(1))
+    (data / "images/text/move/frame_00002.png").write_text("not a picture")
+    assert "frame_00002.png is not a PNG" in detail("text")
+    write_frames(data / "images/ok/move", panned(2))
+    assert "neutral, warm, cold, night, noir" in detail("ok", grade="sepia")
+    assert "not a multiple" in detail("ok", fps_out=25)
+    assert "overlaps" in detail("ok", output="images/ok")
+    assert "overlaps" in detail("ok", output="images/ok/move/finish")
+    assert "frames" in detail("ok", frames="images/absent")
+    (data / "images/damaged/move").mkdir(parents=True)
+    whole = cv2.imencode(".png", panned(1)[0])[1].tobytes()
+    for n in (1, 2):
+        (data / f"images/damaged/move/frame_0000{n}.png").write_bytes(whole if n == 1 else whole[:60])
+    _, lines = finish(service, "damaged")
+    assert lines[-1]["state"] == "failed"
+    assert lines[-1]["problem"]["status"] == 422
+    assert not (data / "images/damaged/finish").exists()
+
+
+@pytest.mark.parametrize("path", ["/etc", "images", "images/", "images/../videos/x", "../images/x", "images//x", "images/./x",
+                                  "videos\\x", "images/a\x00b", "images/.hidden/x", "models/x", "", "images/out/x",
+                                  "images/" + "x" * 300])
+def test_paths_that_leave_the_volumes_are_refused(service, data, path):
+    if not (data / "images/out").is_symlink():
+        (data / "images/out").symlink_to("/tmp")
+    status, problem = finish(service, "paths", frames=path)
+    assert (status, problem["title"]) == (422, "invalid path")
+    assert problem["errors"][0]["field"] == "frames"
+    assert problem["remedy"]
+
+
+def test_bad_requests_name_the_field(service):
+    assert call(service, "/v1/finish", None, raw="{")[0] == 400
+    assert call(service, "/v1/finish", {}, headers={"Content-Type": "text/plain"})[0] == 415
+    assert call(service, "/v1/finish", None, raw=b'"' + b"x" * (1 << 20) + b'"')[0] == 413
+    assert call(service, "/v1/finish", [1])[0] == 422
+    for change, field in [({"fps_in": "12"}, "fps_in"), ({"fps_in": 0}, "fps_in"), ({"fps_in": True}, "fps_in"),
+                          ({"seed": -1}, "seed"),
+                          ({"strength": 1}, "strength"), ({"frames": None}, "frames"), ({"seed": 1.5}, "seed")]:
+        status, problem = finish(service, "x", **change)
+        assert status == 422
+        assert problem["errors"][0]["field"] == field
+    not_a_number = '{"video":"videos/x.mp4","shots":[{"id":"a","start":NaN,"seconds":1}]}'
+    assert call(service, "/v1/inspect", None, raw=not_a_number)[0] == 422
+
+
+def test_closing_the_connection_cancels_and_leaves_nothing(service, data):
+    write_frames(data / "images/cancel/move", panned(400, step=1))
+    body = json.dumps({"frames": "images/cancel/move", "output": "images/cancel/finish", "fps_in": 12, "fps_out": 24})
+    with socket.create_connection(("127.0.0.1", service.port)) as connection:
+        connection.sendall(f"POST /v1/finish HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                           f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        while b'"running"' not in connection.recv(65536):
+            pass
+    end = time.monotonic() + 3
+    while any(p.name.startswith(".") for p in (data / "images/cancel").iterdir()) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert [p.name for p in (data / "images/cancel").iterdir()] == ["move"]
+
+
+def test_kill_half_way_then_again(data):
+    """A pod that dies in the middle leaves no output; asked again, another makes it, and takes the debris away in time."""
+    write_frames(data / "images/killed/move", panned(60))
+    body = json.dumps({"frames": "images/killed/move", "output": "images/killed/finish", "fps_in": 12, "fps_out": 24})
+    server = Gunicorn("opencv", "finishing.app:app", {"DATA_DIR": str(data)})
+    try:
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(f"POST /v1/finish HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                               f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
+            while not re.search(rb'"progress":0[.]0*[1-9]', connection.recv(65536)):
+                pass
+            server.kill(signal.SIGKILL)
+        left = [p for p in (data / "images/killed").iterdir() if p.name != "move"]
+        assert [p.name.startswith(".finish.") for p in left] == [True]
+        long_ago = time.time() - 7200
+        os.utime(left[0], (long_ago, long_ago))
+        server.start()
+        assert call(server, "/v1/finish", None, raw=body)[1][-1]["result"]["frames"] == 120
+        assert sorted(p.name for p in (data / "images/killed").iterdir()) == ["finish", "finish.json", "move"]
+    finally:
+        server.close()
+
+
+def test_the_clock_of_a_film(service, data):
+    """10 s of 640×360 film are inspected in a quarter of the budget (30 s for 40 s), and finished well below it a frame."""
+    frames = panned(60, step=2, width=640, height=360)
+    write_frames(data / "images/clock/move", frames)
+    begun = time.monotonic()
+    assert finish(service, "clock")[1][-1]["state"] == "done"
+    assert (time.monotonic() - begun) / 120 < 0.12
+    write_video(data / "videos/clock.mp4", (frames + frames[::-1]) * 2)
+    shots = [{"id": f"s{n}", "start": n * 2.5, "seconds": 2.5} for n in range(4)]
+    begun = time.monotonic()
+    assert call(service, "/v1/inspect", {"video": "videos/clock.mp4", "shots": shots})[1][-1]["state"] == "done"
+    assert time.monotonic() - begun < 7.5
