@@ -212,22 +212,11 @@ func releaseValues(r Release) map[string]any {
 // then hooks.
 func (r *Result) Text(hooks bool) string {
 	var b strings.Builder
-	if r.includeCRDs {
-		for _, m := range r.CRDs {
-			fmt.Fprintf(&b, "---\n# Source: %s\n%s\n", m.Template, m.Text)
+	b.WriteString(strings.TrimSpace(r.documents()) + "\n")
+	if hooks {
+		for _, m := range r.Hooks {
+			m.write(&b)
 		}
-	}
-	for _, m := range r.Manifests {
-		fmt.Fprintf(&b, "---\n# Source: %s\n%s\n", m.Template, m.Text)
-	}
-	text := strings.TrimSpace(b.String()) + "\n"
-	if !hooks || len(r.Hooks) == 0 {
-		return text
-	}
-	b.Reset()
-	b.WriteString(text)
-	for _, m := range r.Hooks {
-		fmt.Fprintf(&b, "---\n# Source: %s\n%s\n", m.Template, m.Text)
 	}
 	return b.String()
 }

@@ -1,0 +1,43 @@
+// Command ai-film is the film studio's command line: it makes films with an
+// installed studio, and renders and verifies Helm charts, the studio's and any
+// other.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	if err := newRoot().Execute(); err != nil {
+		fmt.Fprintln(os.Stderr, "Error:", err)
+		os.Exit(exitCode(err))
+	}
+}
+
+// exitCoder is an error that asks for an exit code other than 1.
+type exitCoder interface{ ExitCode() int }
+
+func exitCode(err error) int {
+	if coder, ok := err.(exitCoder); ok {
+		return coder.ExitCode()
+	}
+	return 1
+}
+
+// newRoot puts the command line together. Each subcommand has a file of its
+// name.
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "ai-film",
+		Short:         "Make films on Kubernetes, and test Helm charts",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(
+		newRender(),
+	)
+	return root
+}

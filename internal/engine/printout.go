@@ -1,0 +1,240 @@
+package engine
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"helm.sh/helm/v3/pkg/postrender"
+	"helm.sh/helm/v3/pkg/releaseutil"
+)
+
+// printout is what a command has to print.
+type printout struct {
+	manifest string
+	hooks    []Manifest
+}
+
+// failedPrintout is what --debug prints of a render that failed after
+// templates had run, and nil if it failed before.
+func failedPrintout(err error) *printout {
+	var broken *RenderError
+	var failure *Failure
+	switch {
+	case errors.As(err, &broken):
+		return &printout{manifest: broken.Text}
+	case errors.As(err, &failure) && failure.Reason != Misnamed:
+		return &printout{}
+	}
+	return nil
+}
+
+// documents are CRDs, if asked for, and manifests, without hooks.
+func (r *Result) documents() string {
+	var b strings.Builder
+	if r.includeCRDs {
+		for _, m := range r.CRDs {
+			m.write(&b)
+		}
+	}
+	for _, m := range r.Manifests {
+		m.write(&b)
+	}
+	return b.String()
+}
+
+func (m Manifest) write(w io.Writer) {
+	fmt.Fprintf(w, "---\n# Source: %s\n%s\n", m.Template, m.Text)
+}
+
+func (t *templateCommand) print(o *printout) error {
+	var manifests bytes.Buffer
+	fmt.Fprintln(&manifests, strings.TrimSpace(o.manifest))
+	if !t.client.DisableHooks {
+		written := make(map[string]bool)
+		for _, h := range o.hooks {
+			if t.skipTests && h.Hook.IsTest() {
+				continue
+			}
+			if t.client.OutputDir == "" {
+				h.write(&manifests)
+				continue
+			}
+			dir := t.outputDir()
+			if _, err := os.Stat(filepath.Join(dir, h.Template)); err == nil {
+				written[h.Template] = true
+			}
+			if err := t.writeFile(dir, h, written[h.Template]); err != nil {
+				return err
+			}
+		}
+	}
+	if len(t.showOnly) == 0 {
+		_, err := manifests.WriteTo(t.out)
+		return err
+	}
+	return t.printOnly(manifests.String())
+}
+
+var sourceLine = regexp.MustCompile("# Source: [^/]+/(.+)")
+
+// printOnly prints the documents of the templates that --show-only names.
+func (t *templateCommand) printOnly(manifests string) error {
+	byKey := releaseutil.SplitManifests(manifests)
+	keys := make([]string, 0, len(byKey))
+	for k := range byKey {
+		keys = append(keys, k)
+	}
+	sort.Sort(releaseutil.BySplitManifestsOrder(keys))
+	var shown []string
+	for _, pattern := range t.showOnly {
+		pattern = filepath.ToSlash(pattern)
+		missing := true
+		for _, key := range keys {
+			name := sourceLine.FindStringSubmatch(byKey[key])
+			if name == nil {
+				continue
+			}
+			if ok, _ := filepath.Match(pattern, name[1]); ok {
+				shown = append(shown, byKey[key])
+				missing = false
+			}
+		}
+		if missing {
+			return fmt.Errorf("could not find template %s in chart", pattern)
+		}
+	}
+	for _, m := range shown {
+		fmt.Fprintf(t.out, "---\n%s\n", m)
+	}
+	return nil
+}
+
+func (t *templateCommand) outputDir() string {
+	if t.client.UseReleaseName {
+		return filepath.Join(t.client.OutputDir, t.client.ReleaseName)
+	}
+	return t.client.OutputDir
+}
+
+// writeManifests writes the documents into --output-dir, a file a template.
+func (t *templateCommand) writeManifests(r *Result) error {
+	written := make(map[string]bool)
+	if r.includeCRDs {
+		for _, m := range r.CRDs { // never below the release's name
+			if err := t.writeFile(t.client.OutputDir, m, written[m.Template]); err != nil {
+				return err
+			}
+			written[m.Template] = true
+		}
+	}
+	for _, m := range r.Manifests {
+		if err := t.writeFile(t.outputDir(), m, written[m.Template]); err != nil {
+			return err
+		}
+		written[m.Template] = true
+	}
+	return nil
+}
+
+func (t *templateCommand) writeFile(dir string, m Manifest, more bool) error {
+	name := strings.Join([]string{dir, m.Template}, string(filepath.Separator))
+	if err := os.MkdirAll(path.Dir(name), 0o755); err != nil {
+		return err
+	}
+	flag := os.O_RDWR | os.O_CREATE | os.O_TRUNC
+	if more {
+		flag = os.O_APPEND | os.O_WRONLY
+	}
+	f, err := os.OpenFile(name, flag, 0o666)
+	if err != nil {
+		return err
+	}
+	m.write(f)
+	if err := f.Close(); err != nil {
+		return err
+	}
+	fmt.Fprintf(t.out, "wrote %s\n", name)
+	return nil
+}
+
+// postRenderer are the flags --post-renderer and --post-renderer-args, in
+// either order.
+type postRenderer struct {
+	to   *postrender.PostRenderer
+	path string
+	args []string
+}
+
+func bindPostRenderer(f *pflag.FlagSet, to *postrender.PostRenderer) {
+	p := &postRenderer{to: to}
+	f.Var((*postRendererPath)(p), "post-renderer", "the path to an executable to be used for post rendering. If it exists in $PATH, the binary will be used, otherwise it will try to look for the executable at the given path")
+	f.Var((*postRendererArgs)(p), "post-renderer-args", "an argument to the post-renderer (can specify multiple)")
+}
+
+func (p *postRenderer) set() error {
+	if p.path == "" {
+		return nil
+	}
+	r, err := postrender.NewExec(p.path, p.args...)
+	if err != nil {
+		return err
+	}
+	*p.to = r
+	return nil
+}
+
+type postRendererPath postRenderer
+
+func (p *postRendererPath) String() string { return p.path }
+func (p *postRendererPath) Type() string   { return "postRendererString" }
+func (p *postRendererPath) Set(v string) error {
+	if v == "" {
+		return nil
+	}
+	p.path = v
+	return (*postRenderer)(p).set()
+}
+
+type postRendererArgs postRenderer
+
+func (p *postRendererArgs) String() string { return "[" + strings.Join(p.args, ",") + "]" }
+func (p *postRendererArgs) Type() string   { return "postRendererArgsSlice" }
+func (p *postRendererArgs) Set(v string) error {
+	p.args = append(p.args, v)
+	return (*postRenderer)(p).set()
+}
+
+// tlsClient is the HTTP client for registries with certificates of their own.
+func tlsClient(cert, key, ca string, insecure bool) (*http.Client, error) {
+	config := &tls.Config{InsecureSkipVerify: insecure}
+	if cert != "" && key != "" {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			return nil, fmt.Errorf("unable to load cert from files: %w", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	if ca != "" {
+		pem, err := os.ReadFile(ca)
+		if err != nil {
+			return nil, fmt.Errorf("can't read CA file: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("failed to append certificates from file: %s", ca)
+		}
+	}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: config, Proxy: http.ProxyFromEnvironment}}, nil
+}
