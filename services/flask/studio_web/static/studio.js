@@ -29,8 +29,7 @@ function follow(film) {
     else if (event.state !== "running") fractions.delete(key);
     const cell = film.querySelector(`[data-cell="${CSS.escape(key)}"]`);
     if (cell?.classList.contains(event.state)) return fill(cell);
-    clearTimeout(timer);
-    timer = setTimeout(refresh, 250); // one page for a burst of changes
+    timer ||= setTimeout(() => { timer = 0; refresh(); }, 400); // one page for a burst of changes
   }
 
   function fill(cell) {
