@@ -53,7 +53,7 @@ What it keeps, and where:
 The Makefile's targets call this program: make up, down, images, env.`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(upCommand(local), downCommand(local), imagesCommand(local), statusCommand(local), envCommand(local), depsCommand(local))
+	root.AddCommand(upCommand(local), downCommand(local), imagesCommand(local), statusCommand(local), envCommand(local), depsCommand(local), testCommand(local), filmCommand(local), benchCommand(local))
 	return root, nil
 }
 

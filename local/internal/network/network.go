@@ -78,15 +78,16 @@ table ip %[1]s {
 
 // acceptForwarding lets pods out where the host's own firewall drops what is forwarded, as Docker makes it do.
 func acceptForwarding(ctx context.Context, action string) error {
-	policy, err := exec.CommandContext(ctx, "iptables", "-S", "FORWARD").Output()
+	// Asked of nft, since iptables makes its tables when it is but asked.
+	chain, err := exec.CommandContext(ctx, "nft", "list", "chain", "ip", "filter", "FORWARD").Output()
 	if err != nil {
-		return nil // no iptables, no such policy
+		return nil // no such chain, no such policy
 	}
 	for _, direction := range []string{"-i", "-o"} {
 		rule := []string{"FORWARD", direction, Bridge, "-j", "ACCEPT"}
 		exists := exec.CommandContext(ctx, "iptables", append([]string{"-C"}, rule...)...).Run() == nil
 		switch {
-		case action == "-I" && !exists && bytes.Contains(policy, []byte("-P FORWARD DROP")),
+		case action == "-I" && !exists && bytes.Contains(chain, []byte("policy drop")),
 			action == "-D" && exists:
 			if err := run(ctx, "", "iptables", append([]string{action}, rule...)...); err != nil {
 				return err

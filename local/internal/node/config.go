@@ -52,6 +52,7 @@ clusterDomain: cluster.local
 clusterDNS: [%s]
 resolvConf: %q
 maxPods: 110
+makeIPTablesUtilChains: false
 serializeImagePulls: false
 imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99

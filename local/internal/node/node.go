@@ -235,7 +235,7 @@ func (n Node) unmount() error {
 	if err != nil {
 		return err
 	}
-	roots := []string{n.kubeletRoot() + "/", n.containerdRoot() + "/", filepath.Join(n.Places.Run, "containerd") + "/"}
+	roots := []string{n.kubeletRoot() + "/", n.containerdRoot() + "/", n.Places.Run + "/", filepath.Join(n.Places.Cache, "images") + "/"}
 	var failures []error
 	for _, target := range mountsBelow(string(mounts), roots) {
 		if err := syscall.Unmount(target, 0); err != nil {
@@ -258,7 +258,7 @@ func mountsBelow(mountinfo string, roots []string) []string {
 		}
 		target := unescape.Replace(fields[4])
 		for _, root := range roots {
-			if strings.HasPrefix(target, root) {
+			if strings.HasPrefix(target+"/", root) { // the kubelet mounts its own directory onto itself
 				targets = append([]string{target}, targets...) // later mounts lie on or in earlier ones
 				break
 			}

@@ -1,0 +1,49 @@
+# Each target is one line that calls a program; `make help` lists them. The programs explain themselves: add --help.
+.DEFAULT_GOAL := help
+.PHONY: help film up down images status env deps test unit integration lint bench docs
+
+BRIEF ?= $(firstword $(wildcard examples/*.md))
+OUT ?= out/film.mp4
+LOCAL = go run -C local .
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+film: ## from nothing to a film: OUT=out/film.mp4 BRIEF=examples/….md
+	@$(LOCAL) film --brief "$(BRIEF)" --output "$(OUT)"
+
+up: ## bring the cluster up and install the studio (CLUSTER=local|kind|current)
+	@$(LOCAL) up
+
+down: ## take the cluster down; PURGE=1 deletes the data too
+	@$(LOCAL) down $(if $(PURGE),--purge)
+
+images: ## compile the Go services and build the images that changed
+	@$(LOCAL) images
+
+status: ## say which components run
+	@$(LOCAL) status
+
+env: ## print shell lines for kubectl, helm and ctr: eval "$(make -s env)"
+	@$(LOCAL) env
+
+deps: ## install what the tests need from Debian
+	@$(LOCAL) deps
+
+test: ## lint, unit and integration tests; leaves the machine as it was
+	@$(LOCAL) test $(if $(BUDGETS),--budgets)
+
+unit: ## tests without a cluster
+	@$(LOCAL) test --only unit-go,unit-python
+
+integration: ## tests on the cluster, started if need be
+	@$(LOCAL) test --only integration
+
+lint: ## formatting, vet, ruff, helm lint
+	@$(LOCAL) test --only lint
+
+bench: ## measure charttest against helm, helm-unittest and terratest
+	@$(LOCAL) bench
+
+docs: ## write what is generated anew: schema, values reference
+	@go generate ./...
