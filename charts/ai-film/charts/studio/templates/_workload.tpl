@@ -11,6 +11,9 @@ The last argument is what the service states of itself:
   recreate        true: the old pod ends before the new one starts
   port, portName  what it listens on; portName defaults to http
   serviceName     the Service's name, if not the workload's; "" for none
+  serviceAnnotations
+                  of the Service
+  unscaled        true: the values' autoscaling is not this workload's
   foreign         true: not a program of ours, reads neither PORT nor DATA_DIR
   image, command, args, workingDir, env, resources, mounts, volumes, initContainers, runtimeClassName, preStop
                   as in a pod; image and resources default to the values'
@@ -101,6 +104,10 @@ metadata:
   namespace: {{ .root.Release.Namespace }}
   labels:
     {{- include "studio.labels" (list .root .service .own.component) | nindent 4 }}
+  {{- with .own.serviceAnnotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 spec:
   type: ClusterIP
   {{- if .headless }}
