@@ -1,0 +1,154 @@
+// Package program runs the real programs behind a service: no shell, a process group that dies as one, and the last of
+// what the program complained about.
+package program
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Program is one run of a program.
+type Program struct {
+	Path  string
+	Args  []string
+	Env   []string              // besides the service's own environment
+	Stdin func(io.Writer) error // writes the program's input; nil for none
+	Line  func(line string)     // gets each line of standard output; nil to collect them
+	Tail  int                   // bytes of standard error to keep for the error; 0 for 2 KiB
+}
+
+// Run runs the program to its end. When ctx ends first, the whole process group is killed and ctx's cause returned. It
+// returns what the program printed, unless Line took it. An error of the program carries the last of its complaints.
+func (p *Program) Run(ctx context.Context) ([]byte, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	cmd := exec.CommandContext(ctx, p.Path, p.Args...)
+	cmd.Env = append(os.Environ(), p.Env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 5 * time.Second // a grandchild that keeps a pipe open must not hold the job
+	complaints := &tail{limit: p.Tail}
+	if complaints.limit == 0 {
+		complaints.limit = 2048
+	}
+	cmd.Stderr = complaints
+	var printed bytes.Buffer
+	var lines *lineWriter
+	if p.Line == nil {
+		cmd.Stdout = &printed
+	} else {
+		lines = &lineWriter{line: p.Line}
+		cmd.Stdout = lines
+	}
+	var fed chan error
+	if p.Stdin != nil {
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			return nil, err
+		}
+		fed = make(chan error, 1)
+		if err := cmd.Start(); err != nil {
+			return nil, fmt.Errorf("%s: %w", p.Path, err)
+		}
+		go func() {
+			w := bufio.NewWriterSize(in, 1<<16)
+			err := p.Stdin(w)
+			if err == nil {
+				err = w.Flush()
+			}
+			in.Close()
+			fed <- err
+		}()
+	} else if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("%s: %w", p.Path, err)
+	}
+	err := cmd.Wait()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, &Error{Program: p.Path, Ended: err, Complaints: complaints.String()}
+	}
+	if fed != nil {
+		// A program that ended well without reading all of its input had enough.
+		if err := <-fed; err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, os.ErrClosed) {
+			return nil, err
+		}
+	}
+	return printed.Bytes(), nil
+}
+
+// Error is a program that ended badly.
+type Error struct {
+	Program    string
+	Ended      error  // "exit status 1", "signal: killed"
+	Complaints string // the last of its standard error
+}
+
+func (e *Error) Error() string {
+	if e.Complaints == "" {
+		return fmt.Sprintf("%s: %v", e.Program, e.Ended)
+	}
+	return fmt.Sprintf("%s: %v: %s", e.Program, e.Ended, e.Complaints)
+}
+
+func (e *Error) Unwrap() error { return e.Ended }
+
+// Find looks a program up on PATH and tells where it is: a readiness check too.
+func Find(name string) (string, error) { return exec.LookPath(name) }
+
+// tail keeps the last bytes that are written to it.
+type tail struct {
+	mu    sync.Mutex
+	limit int
+	kept  []byte
+}
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.kept = append(t.kept, b...)
+	if over := len(t.kept) - t.limit; over > 0 {
+		t.kept = append(t.kept[:0], t.kept[over:]...)
+	}
+	return len(b), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.ToValidUTF8(strings.TrimSpace(string(t.kept)), "?")
+}
+
+// lineWriter cuts what is written to it into lines.
+type lineWriter struct {
+	line func(string)
+	rest []byte
+}
+
+func (l *lineWriter) Write(b []byte) (int, error) {
+	l.rest = append(l.rest, b...)
+	for {
+		i := bytes.IndexByte(l.rest, '\n')
+		if i < 0 {
+			break
+		}
+		l.line(strings.TrimRight(string(l.rest[:i]), "\r"))
+		l.rest = l.rest[i+1:]
+	}
+	if len(l.rest) > 1<<16 { // no line of ours is as long
+		l.rest = nil
+	}
+	return len(b), nil
+}
