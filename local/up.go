@@ -52,7 +52,7 @@ func up(ctx context.Context, local *cluster.Local, kind string, only bool) error
 		}
 		bin := local.Places.Bin()
 		r.Helm, r.Kubectl, r.Kubeconfig = filepath.Join(bin, "helm"), filepath.Join(bin, "kubectl"), local.Places.Kubeconfig()
-		r.Values = append(r.Values, local.Places.ImageValues())
+		r.Values = append(r.Values, filepath.Join(local.Places.Repo, "local", "values.yaml"), local.Places.ImageValues())
 	case "kind":
 		file, err := upKind(ctx, local)
 		if err != nil {

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -232,23 +231,6 @@ func (l *Local) pauseImage(ctx context.Context, builder *images.Builder) (images
 		return images.Image{}, err
 	}
 	return builder.Program(ctx, "pause", dir, version)
-}
-
-func (l *Local) awaitNode(ctx context.Context) error {
-	for deadline := time.Now().Add(90 * time.Second); ; {
-		out, err := l.kubectl(ctx, "get", "node", node.Name, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`).CombinedOutput()
-		if err == nil && string(out) == "True" {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("the node is not Ready after 90 s: %s\nRemedy: see %s", out, filepath.Join(l.Places.Logs(), "kubelet.log"))
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
 }
 
 func (l *Local) kubectl(ctx context.Context, args ...string) *exec.Cmd {

@@ -253,4 +253,8 @@ componentsPatches:
 - name: kube-controller-manager
   extraArgs:
   - {key: use-service-account-credentials, value: "true"}
+- name: kwok-controller
+  extraArgs:
+  - {key: manage-all-nodes, value: "false", override: true}
+  - {key: manage-nodes-with-annotation-selector, value: kwok.x-k8s.io/node=fake}
 `))

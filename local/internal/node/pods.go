@@ -20,18 +20,42 @@ import (
 // a film is idempotent.
 const grace = 30 * time.Second
 
+// Containers returns the ids of the containers that run, for instance to tell a pod's present state from the one its
+// status kept over a restart.
+func (n Node) Containers(ctx context.Context) (map[string]bool, error) {
+	conn, err := dial(n.Places.Containerd())
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	list, err := cri.NewRuntimeServiceClient(conn).ListContainers(ctx, &cri.ListContainersRequest{Filter: running})
+	if err != nil {
+		return nil, err
+	}
+	ids := map[string]bool{}
+	for _, c := range list.Containers {
+		ids[c.Id] = true
+	}
+	return ids, nil
+}
+
+var running = &cri.ContainerFilter{State: &cri.ContainerStateValue{State: cri.ContainerState_CONTAINER_RUNNING}}
+
+func dial(socket string) (*grpc.ClientConn, error) {
+	return grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+}
+
 // removePods stops all containers of the runtime at the socket, in parallel, and removes their pods with their network.
 // The kubelet must have ended, or it would start them again.
 func removePods(ctx context.Context, socket string) error {
 	ctx, cancel := context.WithTimeout(ctx, grace+60*time.Second)
 	defer cancel()
-	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := dial(socket)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	runtime := cri.NewRuntimeServiceClient(conn)
-	running := &cri.ContainerFilter{State: &cri.ContainerStateValue{State: cri.ContainerState_CONTAINER_RUNNING}}
 	containers, err := runtime.ListContainers(ctx, &cri.ListContainersRequest{Filter: running})
 	if err != nil {
 		return err

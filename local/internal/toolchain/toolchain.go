@@ -84,8 +84,11 @@ var Traefik = Set{
 var Helm = Set{
 	Name:     "helm",
 	Programs: map[string]string{"helm": "helm.sh/helm/v3/cmd/helm"},
-	LDFlags:  "-X helm.sh/helm/v3/internal/version.version=v3.22.0",
-	Usual:    "about 2 min the first time",
+	// As its own Makefile does: the Kubernetes it assumes without a cluster is that of its client libraries.
+	LDFlags: "-X helm.sh/helm/v3/internal/version.version=v3.22.0 -X helm.sh/helm/v3/internal/version.metadata=" +
+		" -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=37" +
+		" -X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor=37",
+	Usual: "about 2 min the first time",
 }
 
 // Sets lists them all in the order a cold start needs them.
