@@ -1,0 +1,50 @@
+// Command comfyui-preview speaks ComfyUI's API and draws animatic frames, for studios without a GPU.
+//
+// Environment: PORT (8188), COMFYUI_CHECKPOINT (names it offers, separated by commas; sd_xl_base_1.0.safetensors),
+// COMFYUI_LORAS, MAX_PIXELS (of one batch; 16777216), TMPDIR (images live there), LOG_LEVEL.
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/ai-film/ai-film/services/comfyui/preview"
+	"github.com/ai-film/ai-film/services/internal/serving"
+)
+
+func main() {
+	serving.Main("comfyui_preview", "8188", func(s *serving.Service) error {
+		pixels, err := serving.EnvInt("MAX_PIXELS", 16<<20, 64, 1<<30)
+		if err != nil {
+			return err
+		}
+		dir := filepath.Join(os.TempDir(), "comfyui")
+		server, err := preview.New(preview.Options{
+			Dir: dir, MaxPixels: pixels,
+			Checkpoints: list(serving.Env("COMFYUI_CHECKPOINT", "sd_xl_base_1.0.safetensors")), Loras: list(os.Getenv("COMFYUI_LORAS")),
+		})
+		if err != nil {
+			return err
+		}
+		s.Metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "aifilm_comfyui_preview_queue_length", Help: "Prompts that wait or run.",
+		}, func() float64 { return float64(server.QueueLength()) }))
+		server.Routes(s.Handle, s.Work)
+		go server.Run(context.Background())
+		return nil
+	})
+}
+
+func list(text string) []string {
+	var out []string
+	for name := range strings.SplitSeq(text, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			out = append(out, name)
+		}
+	}
+	return out
+}

@@ -1,0 +1,349 @@
+// Package preview is a server that speaks ComfyUI's API and draws animatic frames from the graphs it is sent, so that
+// the studio works, and can be tested, where there is no GPU. What it answers follows ComfyUI's server.py and
+// execution.py; where it knowingly differs, a comment says so.
+package preview
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/ai-film/ai-film/services/comfyui/nodes"
+)
+
+// Version is the ComfyUI release whose API is spoken.
+const Version = "0.3.75"
+
+const (
+	maxUpload = 100 << 20 // bytes of a request, as ComfyUI's --max-upload-size
+	maxPrompt = 32 << 20
+)
+
+// Options configures a server.
+type Options struct {
+	Dir         string   // input, output and temp live below it; must exist
+	Checkpoints []string // file names that CheckpointLoaderSimple offers
+	Loras       []string
+	MaxPixels   int   // of all images of one latent batch; more is refused as out of memory
+	KeepBytes   int64 // of saved images; the oldest go first
+}
+
+// Server is one preview server. Make it with New and let Run work off its queue.
+type Server struct {
+	options Options
+	catalog *nodes.Catalog
+	queue   *queue
+	hub     hub
+	files   files
+	work    executor
+
+	mu          sync.Mutex
+	client      string // whose prompt runs
+	node        string // which node of it
+	interrupted bool
+}
+
+// New makes a server and its directories.
+func New(o Options) (*Server, error) {
+	if o.MaxPixels == 0 {
+		o.MaxPixels = 16 << 20
+	}
+	if o.KeepBytes == 0 {
+		o.KeepBytes = 512 << 20
+	}
+	s := &Server{options: o, hub: hub{sockets: map[string]*socket{}}}
+	s.queue = newQueue(func() { s.hub.send("status", map[string]any{"status": s.queueInfo()}, "") })
+	if err := s.files.open(o.Dir, o.KeepBytes); err != nil {
+		return nil, err
+	}
+	s.catalog = nodes.NewCatalog(nodes.Files{
+		Checkpoints: func() []string { return o.Checkpoints },
+		Loras:       func() []string { return o.Loras },
+		Images:      s.files.images, ImageExists: s.files.exists,
+	})
+	s.work = executor{server: s, cache: map[string]*cached{}}
+	return s, nil
+}
+
+// Routes gives every route of the API to handle, each also under /api as ComfyUI has it. work wraps those that take new
+// work.
+func (s *Server) Routes(handle func(pattern string, h http.Handler), work func(http.Handler) http.Handler) {
+	add := func(method, path string, h http.HandlerFunc) {
+		for _, prefix := range []string{"", "/api"} {
+			handle(method+" "+prefix+path, sameOrigin(h))
+		}
+	}
+	add("GET", "/ws", s.socket)
+	add("GET", "/prompt", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, s.queueInfo()) })
+	add("POST", "/prompt", work(http.HandlerFunc(s.submit)).ServeHTTP)
+	add("GET", "/queue", func(w http.ResponseWriter, _ *http.Request) {
+		running, waiting := s.queue.lists()
+		answer(w, 200, map[string]any{"queue_running": running, "queue_pending": waiting})
+	})
+	add("POST", "/queue", func(w http.ResponseWriter, r *http.Request) { clearOrDelete(w, r, s.queue.remove) })
+	add("GET", "/history", s.history)
+	add("GET", "/history/{id}", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, 200, s.queue.history(r.PathValue("id"), -1, -1))
+	})
+	add("POST", "/history", func(w http.ResponseWriter, r *http.Request) { clearOrDelete(w, r, s.queue.forget) })
+	add("POST", "/interrupt", s.interrupt)
+	add("POST", "/free", s.free)
+	add("GET", "/view", s.view)
+	add("POST", "/upload/image", work(http.HandlerFunc(s.upload)).ServeHTTP)
+	add("GET", "/object_info", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, s.catalog.ObjectInfo("")) })
+	add("GET", "/object_info/{node}", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, 200, s.catalog.ObjectInfo(r.PathValue("node")))
+	})
+	add("GET", "/system_stats", s.systemStats)
+	add("GET", "/embeddings", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, []string{}) })
+	add("GET", "/extensions", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, []string{}) })
+	add("GET", "/features", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, s.features()) })
+	models := map[string][]string{"checkpoints": s.options.Checkpoints, "loras": s.options.Loras, "vae": {}, "embeddings": {}}
+	add("GET", "/models", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, 200, []string{"checkpoints", "loras", "vae", "embeddings"})
+	})
+	add("GET", "/models/{folder}", func(w http.ResponseWriter, r *http.Request) {
+		list, ok := models[r.PathValue("folder")]
+		if !ok {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		answer(w, 200, slices.Concat([]string{}, list))
+	})
+}
+
+func answer(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	w.Write(body)
+}
+
+// refuse answers with an error in the form of ComfyUI's /prompt.
+func refuse(w http.ResponseWriter, status int, kind, message, details string) {
+	answer(w, status, map[string]any{
+		"error":       nodes.Error{Type: kind, Message: message, Details: details, ExtraInfo: map[string]any{}},
+		"node_errors": map[string]any{},
+	})
+}
+
+// sameOrigin refuses what a web page elsewhere makes a browser send to a server on its own machine, as ComfyUI does.
+func sameOrigin(next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if origin := r.Header.Get("Origin"); origin != "" && r.Host != "" {
+			host, _, err := net.SplitHostPort(r.Host)
+			if err != nil {
+				host = r.Host
+			}
+			from, err := url.Parse(origin)
+			ip := net.ParseIP(host)
+			loopback := host == "localhost" || ip != nil && ip.IsLoopback()
+			if loopback && (err != nil || !strings.EqualFold(from.Host, r.Host)) {
+				w.WriteHeader(http.StatusForbidden)
+				return
+			}
+		}
+		next(w, r)
+	})
+}
+
+// body reads a JSON body. ComfyUI answers 500 to what isn't JSON; 400 and 413 tell the caller more.
+func body(w http.ResponseWriter, r *http.Request, limit int64, into any) bool {
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if err != nil {
+		if _, large := errors.AsType[*http.MaxBytesError](err); large {
+			refuse(w, http.StatusRequestEntityTooLarge, "request_too_large", "The request is too large",
+				fmt.Sprintf("the limit is %d MiB", limit>>20))
+		} else {
+			refuse(w, http.StatusBadRequest, "bad_request", "The request could not be read", err.Error())
+		}
+		return false
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
+		refuse(w, http.StatusBadRequest, "invalid_json", "The request is not the JSON object that is expected here", err.Error())
+		return false
+	}
+	return true
+}
+
+func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Prompt  json.RawMessage            `json:"prompt"`
+		ID      any                        `json:"prompt_id"`
+		Number  *json.Number               `json:"number"`
+		Front   bool                       `json:"front"`
+		Client  string                     `json:"client_id"`
+		Extra   map[string]json.RawMessage `json:"extra_data"`
+		Partial []string                   `json:"partial_execution_targets"`
+	}
+	if !body(w, r, maxPrompt, &in) {
+		return
+	}
+	if len(in.Prompt) == 0 {
+		refuse(w, 400, "no_prompt", "No prompt provided", "No prompt provided")
+		return
+	}
+	j := &job{id: uuid.NewString(), clientID: in.Client}
+	if in.ID != nil {
+		id, _ := in.ID.(string)
+		if parsed, err := uuid.Parse(id); err != nil || parsed.String() != id {
+			refuse(w, 400, "invalid_prompt_id", "prompt_id must be a valid UUID",
+				"prompt_id must be a UUID string in canonical lowercase hyphenated form; omit it to let the server generate one")
+			return
+		}
+		j.id = id
+	}
+	if in.Number != nil {
+		j.number, _ = in.Number.Float64()
+	}
+	var err error
+	if j.prompt, err = nodes.ParsePrompt(in.Prompt); err != nil {
+		refuse(w, 400, "invalid_prompt", "The prompt is not a graph", err.Error())
+		return
+	}
+	verdict := s.catalog.Validate(j.prompt, in.Partial)
+	if verdict.Failure != nil {
+		answer(w, 400, map[string]any{"error": verdict.Failure, "node_errors": verdict.NodeErrors})
+		return
+	}
+	j.outputs = verdict.Outputs
+	if in.Extra == nil {
+		in.Extra = map[string]json.RawMessage{}
+	}
+	if in.Client != "" {
+		in.Extra["client_id"], _ = json.Marshal(in.Client)
+	} else if id, ok := in.Extra["client_id"]; ok {
+		json.Unmarshal(id, &j.clientID)
+	}
+	in.Extra["create_time"] = json.RawMessage(strconv.FormatInt(time.Now().UnixMilli(), 10))
+	j.extra, _ = json.Marshal(in.Extra)
+	if !s.queue.put(j, in.Number != nil, in.Front) {
+		w.Header().Set("Retry-After", "10")
+		refuse(w, http.StatusTooManyRequests, "queue_full", "The queue is full", fmt.Sprintf("%d prompts wait; try again later", queueLimit))
+		return
+	}
+	answer(w, 200, map[string]any{"prompt_id": j.id, "number": j.number, "node_errors": verdict.NodeErrors})
+}
+
+// clearOrDelete is POST /queue and POST /history: {"clear": true} or {"delete": [ids]}.
+func clearOrDelete(w http.ResponseWriter, r *http.Request, remove func([]string)) {
+	var in struct {
+		Clear  bool     `json:"clear"`
+		Delete []string `json:"delete"`
+	}
+	if !body(w, r, 1<<20, &in) {
+		return
+	}
+	if in.Clear {
+		remove(nil)
+	}
+	if len(in.Delete) > 0 {
+		remove(in.Delete)
+	}
+}
+
+func (s *Server) history(w http.ResponseWriter, r *http.Request) {
+	limit, offset := -1, -1
+	for name, value := range map[string]*int{"max_items": &limit, "offset": &offset} {
+		if text := r.URL.Query().Get(name); text != "" {
+			n, err := strconv.Atoi(text)
+			if err != nil {
+				refuse(w, 400, "bad_request", name+" must be a whole number", name+"="+text)
+				return
+			}
+			*value = n
+		}
+	}
+	answer(w, 200, s.queue.history("", limit, offset))
+}
+
+// interrupt stops the running prompt before its next step; with a prompt_id only if it is that one.
+func (s *Server) interrupt(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		ID string `json:"prompt_id"`
+	}
+	raw, _ := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+	json.Unmarshal(raw, &in) // no body, or none that is JSON, means: whatever runs
+	if in.ID != "" && !s.queue.runs(in.ID) {
+		return
+	}
+	s.mu.Lock()
+	s.interrupted = true
+	s.mu.Unlock()
+}
+
+// free empties the cache of node outputs, as ComfyUI does before its next prompt.
+func (s *Server) free(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Unload bool `json:"unload_models"`
+		Memory bool `json:"free_memory"`
+	}
+	if body(w, r, 1<<20, &in) && in.Memory {
+		s.work.forget.Store(true)
+	}
+}
+
+func (s *Server) queueInfo() any {
+	return map[string]any{"exec_info": map[string]any{"queue_remaining": s.queue.length()}}
+}
+
+// QueueLength is the number of prompts that wait or run.
+func (s *Server) QueueLength() int { return s.queue.length() }
+
+func (s *Server) features() any {
+	return map[string]any{"supports_preview_metadata": false, "max_upload_size": maxUpload}
+}
+
+func (s *Server) current() (client, node string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.client, s.node
+}
+
+func (s *Server) systemStats(w http.ResponseWriter, _ *http.Request) {
+	total, free := memory()
+	answer(w, 200, map[string]any{
+		"system": map[string]any{
+			"os": runtime.GOOS, "ram_total": total, "ram_free": free, "comfyui_version": Version,
+			"python_version": runtime.Version(), "pytorch_version": "none", "embedded_python": false, "argv": os.Args[:1],
+		},
+		"devices": []any{map[string]any{"name": "preview", "type": "cpu", "index": 0, "vram_total": total, "vram_free": free,
+			"torch_vram_total": 0, "torch_vram_free": 0}},
+	})
+}
+
+// memory reads the machine's memory in bytes; zeros where there is no /proc.
+func memory() (total, free int64) {
+	text, _ := os.ReadFile("/proc/meminfo")
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 {
+			continue
+		}
+		n, _ := strconv.ParseInt(fields[1], 10, 64)
+		switch fields[0] {
+		case "MemTotal:":
+			total = n << 10
+		case "MemAvailable:":
+			free = n << 10
+		}
+	}
+	return total, free
+}
