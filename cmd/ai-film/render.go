@@ -28,6 +28,6 @@ cluster.`,
 			return nil
 		},
 	}
-	engine.AddTemplateFlags(cmd, cmd.OutOrStdout())
+	engine.AddTemplateFlags(cmd)
 	return cmd
 }

@@ -43,17 +43,20 @@ type templateCommand struct {
 }
 
 // AddTemplateFlags gives cmd the flags of «helm template», those that all of
-// Helm's commands share included, and makes it print the same to out.
+// Helm's commands share included, and makes it print the same.
 //
 // Charts are located, downloaded and verified by Helm's code; --validate and
 // --dry-run=server, which ask a cluster, are Helm's altogether.
-func AddTemplateFlags(cmd *cobra.Command, out io.Writer) {
-	t := &templateCommand{out: out, settings: cli.New(), config: new(action.Configuration)}
+func AddTemplateFlags(cmd *cobra.Command) {
+	t := &templateCommand{settings: cli.New(), config: new(action.Configuration)}
 	t.client = action.NewInstall(t.config)
 	t.settings.AddFlags(cmd.Flags())
 	t.addInstallFlags(cmd.Flags())
 	t.addTemplateFlags(cmd.Flags())
-	cmd.RunE = func(_ *cobra.Command, args []string) error { return t.run(args) }
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		t.out = cmd.OutOrStdout()
+		return t.run(args)
+	}
 }
 
 func (t *templateCommand) addTemplateFlags(f *pflag.FlagSet) {

@@ -1,0 +1,273 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/tools/txtar"
+)
+
+// upstream builds the helm program that the repository's tools pin and returns
+// its path.
+var upstream = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "helm")
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(dir, "helm")
+	build := exec.Command("go", "build", "-o", file, "helm.sh/helm/v3/cmd/helm")
+	build.Dir = "../../local/tools/helm"
+	build.Stderr = os.Stderr
+	return file, build.Run()
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if helm, err := upstream(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(helm))
+	}
+	os.Exit(code)
+}
+
+// outcome is what a program did.
+type outcome struct {
+	Stdout, Error string
+	Files         string // what it wrote below the working directory's out/
+}
+
+// compare runs «helm template» and «ai-film render» with the same arguments in
+// dir and expects the same of both.
+func compare(t *testing.T, dir string, args ...string) {
+	t.Helper()
+	helm, err := upstream()
+	require.NoError(t, err, "building helm")
+	want := runHelm(t, helm, dir, args)
+	root := newRoot()
+	var out bytes.Buffer
+	root.SetOut(&out)
+	root.SetErr(&out)
+	root.SetArgs(append([]string{"render"}, args...))
+	var got outcome
+	if err := inDir(dir, root.Execute); err != nil {
+		got.Error = err.Error()
+	}
+	got.Stdout, got.Files = out.String(), outputs(t, dir)
+	if want.Stdout != got.Stdout {
+		again := runHelm(t, helm, dir, args)
+		maskRandom(&want, &again, &got)
+	}
+	require.Equal(t, want.Error, got.Error)
+	require.Equal(t, want.Files, got.Files)
+	wants, gots := strings.Split(want.Stdout, "\n"), strings.Split(got.Stdout, "\n")
+	for i := range min(len(wants), len(gots)) {
+		require.Equal(t, wants[i], gots[i], "line %d", i+1)
+	}
+	require.Equal(t, len(wants), len(gots), "lines")
+}
+
+func runHelm(t *testing.T, helm, dir string, args []string) outcome {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd := exec.Command(helm, append([]string{"template"}, args...)...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &stdout, &stderr
+	var o outcome
+	if err := cmd.Run(); err != nil {
+		_, o.Error, _ = strings.Cut(stderr.String(), "Error: ")
+		o.Error = strings.TrimSuffix(o.Error, "\n")
+	}
+	o.Stdout, o.Files = stdout.String(), outputs(t, dir)
+	return o
+}
+
+// maskRandom blanks the lines that differ between two runs of Helm itself.
+func maskRandom(a, b, c *outcome) {
+	as, bs, cs := strings.Split(a.Stdout, "\n"), strings.Split(b.Stdout, "\n"), strings.Split(c.Stdout, "\n")
+	if len(as) != len(bs) || len(as) != len(cs) {
+		return
+	}
+	for i := range as {
+		if as[i] != bs[i] {
+			as[i], cs[i] = "(random)", "(random)"
+		}
+	}
+	a.Stdout, c.Stdout = strings.Join(as, "\n"), strings.Join(cs, "\n")
+}
+
+// inDir runs f with dir as the working directory.
+func inDir(dir string, f func() error) error {
+	old, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	if err := os.Chdir(dir); err != nil {
+		return err
+	}
+	defer func() { _ = os.Chdir(old) }()
+	return f()
+}
+
+// outputs reads and removes dir/out.
+func outputs(t *testing.T, dir string) string {
+	archive := new(txtar.Archive)
+	root := filepath.Join(dir, "out")
+	err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		archive.Files = append(archive.Files, txtar.File{Name: path, Data: data})
+		return err
+	})
+	require.NoError(t, err)
+	require.NoError(t, os.RemoveAll(root))
+	return string(txtar.Format(archive))
+}
+
+// unpack writes testdata/NAME.txtar to a directory NAME in a new one, which it
+// returns.
+func unpack(t *testing.T, name string) string {
+	t.Helper()
+	archive, err := txtar.ParseFile(filepath.Join("testdata", name+".txtar"))
+	require.NoError(t, err)
+	dir := t.TempDir()
+	for _, f := range archive.Files {
+		path := filepath.Join(dir, name, filepath.FromSlash(f.Name))
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, f.Data, 0o644))
+	}
+	return dir
+}
+
+func TestRenderPrintsHelmsBytes(t *testing.T) {
+	dir := unpack(t, "features")
+	for name, line := range map[string]string{
+		"bare":            "features",
+		"named":           "reel features --namespace town",
+		"files":           "features -f features/values/off.yaml -f features/values/other.yaml",
+		"off":             "features -f features/values/off.yaml",
+		"other":           "features --values features/values/other.yaml,features/values/off.yaml",
+		"set":             "features --set list={a,b},nested.a.b.c=x --set nested.gone=null --set-string number=7 --set list[1]=z",
+		"set-json":        `features --set-json nested={"a":[1,null]} --set-json list=[1,2.5,"x"]`,
+		"set-file":        "features --set-file multi=features/files/a.txt --set-literal name=a,b=c\\d",
+		"set null":        "features --set cond=null --set global.shared=null",
+		"set types":       "features --set replicas=2,float=1e3,bool=true,octal=08,big=99999999999999999999",
+		"tags":            "features --set tags.front=false --set tags.back=true",
+		"tags off":        "features --set tags.front=false",
+		"condition":       "features --set cond.enabled=false --set second.leaf.on=false",
+		"condition type":  "features --set cond.enabled=maybe",
+		"second path":     "features --set global.conds=false",
+		"sub not a table": "features --set cond=scalar",
+		"upgrade":         "features --is-upgrade",
+		"kube":            "features --kube-version 1.36 -a x.example/v1,batch/v1/CronJob --api-versions y/v1",
+		"kube bad":        "features --kube-version nonsense",
+		"kube old":        "features --kube-version 1.18",
+		"crds":            "features --include-crds",
+		"skip-crds":       "features --include-crds --skip-crds",
+		"no hooks":        "features --no-hooks",
+		"skip tests":      "features --skip-tests",
+		"show only":       "features -s templates/order.yaml -s templates/hooks.yaml",
+		"show glob":       "features --show-only templates/*.yaml",
+		"show sub":        "features -s charts/second/templates/cm.yaml --skip-tests",
+		"show missing":    "features -s templates/nothing.yaml",
+		"notes":           "features --render-subchart-notes",
+		"output dir":      "features --output-dir out --include-crds",
+		"output release":  "reel features --output-dir out --release-name",
+		"name template":   "features --name-template {{\"x\"|upper|lower}}y",
+		"bad name":        "Bad_Name features",
+		"generate":        "a b c",
+		"no chart":        "nothing-here",
+		"not a chart":     "./features/files",
+		"file":            "features/values.yaml",
+		"schema":          "features --set replicas=none --set name=oh! --set cond.number=x",
+		"schema minimum":  "features --set replicas=0",
+		"skip schema":     "features --set replicas=none --skip-schema-validation",
+		"fail":            "features --set failWith=because",
+		"fail debug":      "features --set failWith=because --debug=false",
+		"required":        "features --set require=true",
+		"recursion":       "features --set recurse=true",
+		"nil pointer":     "features --set nilpointer=true",
+		"bad function":    "features --set badfunc=true",
+		"bad yaml":        "features --set badyaml=true",
+		"bad tpl":         "features --set badtpl=true",
+		"fail in tpl":     "features --set tplfail=true",
+		"bad set":         "features --set a[=",
+		"bad set-json":    "features --set-json a={",
+		"bad file":        "features -f features/files/deep/c.conf",
+		"missing file":    "features -f nowhere.yaml",
+		"dry run":         "features --dry-run",
+		"dry run bad":     "features --dry-run=sometimes",
+		"post renderer":   "features --post-renderer sort --post-renderer-args -r",
+		"post missing":    "features --post-renderer ./no-such-program",
+		"labels":          "features --labels owner=x",
+		"idle flags":      "features --wait --atomic --timeout 1s --create-namespace --description x --force --hide-notes",
+	} {
+		t.Run(name, func(t *testing.T) { compare(t, dir, strings.Fields(line)...) })
+	}
+}
+
+func TestRenderArchivesAndStandardInput(t *testing.T) {
+	dir := unpack(t, "features")
+	helm, err := upstream()
+	require.NoError(t, err)
+	pack := exec.Command(helm, "package", "features")
+	pack.Dir = dir
+	out, err := pack.CombinedOutput()
+	require.NoError(t, err, string(out))
+	compare(t, dir, "reel", "features-1.0.0.tgz", "--include-crds")
+	require.NoError(t, os.Rename(filepath.Join(dir, "features"), filepath.Join(dir, "renamed")))
+	compare(t, dir, "reel", "renamed")
+}
+
+func TestRenderChartsThatCannotBeRead(t *testing.T) {
+	for name, files := range map[string]map[string]string{
+		"no Chart.yaml":        {"values.yaml": "a: b"},
+		"broken Chart.yaml":    {"Chart.yaml": "a: [b"},
+		"no name":              {"Chart.yaml": "apiVersion: v2\nversion: 1.0.0"},
+		"broken values":        {"Chart.yaml": good, "values.yaml": "a: [b"},
+		"values are a list":    {"Chart.yaml": good, "values.yaml": "[a]"},
+		"broken template":      {"Chart.yaml": good, "templates/a.yaml": "{{ if }}"},
+		"unknown function":     {"Chart.yaml": good, "templates/a.yaml": "\n{{ nosuch 1 }}"},
+		"broken schema":        {"Chart.yaml": good, "values.schema.json": "{"},
+		"impossible schema":    {"Chart.yaml": good, "values.schema.json": `{"type": "whatever"}`},
+		"library":              {"Chart.yaml": good + "type: library\n"},
+		"unknown type":         {"Chart.yaml": good + "type: film\n"},
+		"missing dependencies": {"Chart.yaml": good + "dependencies: [{name: x, version: 1.0.0}]\n"},
+		"no templates":         {"Chart.yaml": good},
+		"two defines":          {"Chart.yaml": good, "templates/a.yaml": `{{define "x"}}1{{end}}{{define "x"}}2{{end}}k: {{template "x"}}`},
+		"unclosed":             {"Chart.yaml": good, "templates/a.yaml": "{{ range .Values.x }}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for name, text := range files {
+				path := filepath.Join(dir, "c", name)
+				require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+				require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+			}
+			compare(t, dir, "c")
+		})
+	}
+}
+
+const good = "apiVersion: v2\nname: c\nversion: 1.0.0\n"
+
+// TestRenderOurChart holds our own chart's profiles against Helm.
+func TestRenderOurChart(t *testing.T) {
+	dir, err := filepath.Abs("../../charts/ai-film")
+	require.NoError(t, err)
+	profiles, err := filepath.Glob(filepath.Join(dir, "values", "*.yaml"))
+	require.NoError(t, err)
+	require.NotEmpty(t, profiles)
+	args := []string{"ai-film", dir, "--kube-version", "1.36.0", "--namespace", "ai-film",
+		"--set", "postgresql.auth.password=p", "--include-crds"}
+	for _, file := range profiles {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			compare(t, t.TempDir(), append(args, "-f", file)...)
+		})
+	}
+}
