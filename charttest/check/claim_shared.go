@@ -1,0 +1,89 @@
+package check
+
+import (
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/ai-film/ai-film/charttest"
+)
+
+var claimShared = &Check{
+	Name: "claim-shared",
+	Why: "A volume that one node at a time can mount (ReadWriteOnce) and that pods on several nodes use leaves all but one node's pods " +
+		"waiting with Multi-Attach errors.",
+	Remedy: "Use ReadWriteMany, one claim for each pod, or keep the pods on one node; on a single-node cluster describe it so.",
+	Run: func(p *Pass) {
+		if p.Cluster.singleNode() {
+			return
+		}
+		for _, o := range p.Render.Objects {
+			claim, ok := o.Typed.(*corev1.PersistentVolumeClaim)
+			if !ok || len(claim.Spec.AccessModes) == 0 || shareable(claim.Spec.AccessModes) {
+				continue
+			}
+			pods, users := 0, []*charttest.Object{}
+			for _, w := range p.index.workloads {
+				if !mounts(w, o.Name) || w.object.Hook != nil || pinned(w) {
+					continue
+				}
+				users = append(users, w.object)
+				switch n := w.pods(); {
+				case n < 0:
+					pods += 2 // every node
+				case p.scaled(w):
+					pods += 2
+				default:
+					pods += n
+				}
+			}
+			if pods < 2 || len(users) == 1 && users[0].Kind == "CronJob" {
+				continue
+			}
+			if len(users) == 1 {
+				p.report(o, "spec.accessModes", "is %s, but up to %d pods of %s use it", claim.Spec.AccessModes[0], pods, users[0])
+			} else {
+				p.report(o, "spec.accessModes", "is %s, but %s, %s%s use it", claim.Spec.AccessModes[0], users[0], users[1], more(len(users)-2))
+			}
+		}
+	},
+}
+
+func more(n int) string {
+	if n <= 0 {
+		return ""
+	}
+	return " and others"
+}
+
+func shareable(modes []corev1.PersistentVolumeAccessMode) bool {
+	for _, m := range modes {
+		if m == corev1.ReadWriteMany || m == corev1.ReadOnlyMany {
+			return true
+		}
+	}
+	return false
+}
+
+func mounts(w workload, claim string) bool {
+	for _, v := range w.template.Spec.Volumes {
+		if v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == claim {
+			return true
+		}
+	}
+	return false
+}
+
+// pinned says whether pods are kept on one node or together with others.
+func pinned(w workload) bool {
+	spec := w.template.Spec
+	if spec.NodeName != "" || spec.NodeSelector[corev1.LabelHostname] != "" {
+		return true
+	}
+	if spec.Affinity != nil && spec.Affinity.PodAffinity != nil {
+		for _, term := range spec.Affinity.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution {
+			if term.TopologyKey == corev1.LabelHostname {
+				return true
+			}
+		}
+	}
+	return false
+}

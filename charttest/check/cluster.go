@@ -1,0 +1,46 @@
+package check
+
+import (
+	"path"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Cluster is what is known of the place a chart is installed in. The zero
+// Cluster knows nothing, and checks that depend on it stay silent.
+type Cluster struct {
+	// Nodes are the shapes of nodes that there are. One Node with Count 1 is a
+	// single-node cluster, where volumes of one node can be shared.
+	Nodes []Node `json:"nodes,omitempty"`
+	// External names objects that others make: "Secret/tls", "RuntimeClass/nvidia",
+	// "StorageClass/*". Patterns are those of path.Match.
+	External []string `json:"external,omitempty"`
+	// PodSecurity is the level that the namespace enforces: "restricted" or
+	// "privileged". With "" pods are held to restricted if more than half of
+	// the render's pods comply with it.
+	PodSecurity string `json:"podSecurity,omitempty"`
+}
+
+// Node is a shape of node.
+type Node struct {
+	Name        string              `json:"name,omitempty"`
+	Count       int                 `json:"count,omitempty"` // 0: any number, as in an autoscaled pool
+	Allocatable corev1.ResourceList `json:"allocatable,omitempty"`
+	Labels      map[string]string   `json:"labels,omitempty"`
+	Taints      []corev1.Taint      `json:"taints,omitempty"`
+}
+
+// external says whether an object is declared to be made by others.
+func (c Cluster) external(kind, name string) bool {
+	for _, pattern := range c.External {
+		if ok, _ := path.Match(pattern, kind+"/"+name); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// singleNode says whether all pods are on one node.
+func (c Cluster) singleNode() bool {
+	return len(c.Nodes) == 1 && c.Nodes[0].Count == 1
+}

@@ -1,0 +1,141 @@
+package check
+
+import (
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/ai-film/ai-film/charttest"
+)
+
+// workload is an object that makes pods.
+type workload struct {
+	object   *charttest.Object
+	template *corev1.PodTemplateSpec
+	path     string                // of the template: "spec.template"
+	selector *metav1.LabelSelector // nil for Jobs, CronJobs and Pods
+	replicas *int32                // nil if not set, or not a matter of this kind
+	once     bool                  // runs to completion or by itself: Jobs, CronJobs, Pods
+}
+
+// spec is the path of the pod's spec: "spec.template.spec", or "spec" for Pods.
+func (w workload) spec() string { return join(w.path, "spec") }
+
+// at most this many pods at a time; -1 is one for each node.
+func (w workload) pods() int {
+	switch w.object.Kind {
+	case "DaemonSet":
+		return -1
+	case "Deployment", "StatefulSet", "ReplicaSet":
+		if w.replicas != nil {
+			return int(*w.replicas)
+		}
+	}
+	return 1
+}
+
+// container is a container with its path in the object.
+type container struct {
+	*corev1.Container
+	path string
+	init bool
+}
+
+// containers of a pod, those that start first first. A sidecar (an init
+// container that is restarted always) doesn't count as init.
+func (w workload) containers() []container {
+	var all []container
+	spec := &w.template.Spec
+	for i := range spec.InitContainers {
+		c := &spec.InitContainers[i]
+		sidecar := c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
+		all = append(all, container{c, elem(join(w.spec(), "initContainers"), i), !sidecar})
+	}
+	for i := range spec.Containers {
+		all = append(all, container{&spec.Containers[i], elem(join(w.spec(), "containers"), i), false})
+	}
+	return all
+}
+
+// index holds a render's objects the way checks ask for them.
+type index struct {
+	workloads []workload
+	names     map[[2]string]*charttest.Object // by kind and name
+	mentioned map[string]bool                 // lazily: strings in places where a maker would name what it makes
+	render    *charttest.Render
+}
+
+func newIndex(r *charttest.Render) *index {
+	ix := &index{render: r, names: make(map[[2]string]*charttest.Object, len(r.Objects))}
+	for _, o := range r.Objects {
+		ix.names[[2]string{o.Kind, o.Name}] = o
+		if w, ok := workloadOf(o); ok {
+			ix.workloads = append(ix.workloads, w)
+		}
+	}
+	return ix
+}
+
+func workloadOf(o *charttest.Object) (workload, bool) {
+	w := workload{object: o, path: "spec.template"}
+	switch t := o.Typed.(type) {
+	case *appsv1.Deployment:
+		w.template, w.selector, w.replicas = &t.Spec.Template, t.Spec.Selector, t.Spec.Replicas
+	case *appsv1.StatefulSet:
+		w.template, w.selector, w.replicas = &t.Spec.Template, t.Spec.Selector, t.Spec.Replicas
+	case *appsv1.ReplicaSet:
+		w.template, w.selector, w.replicas = &t.Spec.Template, t.Spec.Selector, t.Spec.Replicas
+	case *appsv1.DaemonSet:
+		w.template, w.selector = &t.Spec.Template, t.Spec.Selector
+	case *batchv1.Job:
+		w.template, w.once = &t.Spec.Template, true
+	case *batchv1.CronJob:
+		w.template, w.once, w.path = &t.Spec.JobTemplate.Spec.Template, true, "spec.jobTemplate.spec.template"
+	case *corev1.Pod:
+		w.template, w.once, w.path = &corev1.PodTemplateSpec{ObjectMeta: t.ObjectMeta, Spec: t.Spec}, true, ""
+	default:
+		return w, false
+	}
+	return w, true
+}
+
+// has says whether the render makes an object, or the cluster has it.
+func (p *Pass) has(kind, name string) bool {
+	return p.index.names[[2]string{kind, name}] != nil || p.Cluster.external(kind, name)
+}
+
+// selects says whether labels match a selector. An invalid selector matches
+// nothing; selectorMatches reports it.
+func selects(s *metav1.LabelSelector, have map[string]string) bool {
+	selector, err := metav1.LabelSelectorAsSelector(s)
+	return err == nil && selector.Matches(labels.Set(have))
+}
+
+// sameNamespace says whether two objects are in one namespace. One that names
+// none is in the release's.
+func (p *Pass) sameNamespace(a, b *charttest.Object) bool {
+	return p.namespace(a) == p.namespace(b)
+}
+
+func (p *Pass) namespace(o *charttest.Object) string {
+	if o.Namespace != "" {
+		return o.Namespace
+	}
+	if ns := p.Render.Profile.Namespace; ns != "" {
+		return ns
+	}
+	return "default"
+}
+
+// custom says whether the render has objects of types that Kubernetes doesn't
+// know, whose controllers may make pods and other objects unseen.
+func (ix *index) custom() bool {
+	for _, o := range ix.render.Objects {
+		if !builtin(o.APIVersion) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,67 @@
+package check
+
+import (
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"github.com/ai-film/ai-film/charttest"
+)
+
+var roleRef = &Check{
+	Name:   "role-ref",
+	Why:    "A binding to a role or an account that doesn't exist grants nothing: the pod is refused at run time.",
+	Remedy: "Name a role of the chart (or a ClusterRole of the cluster) and the ServiceAccount that its pods use, in its namespace.",
+	Run: func(p *Pass) {
+		for _, o := range p.Render.Objects {
+			switch t := o.Typed.(type) {
+			case *rbacv1.RoleBinding:
+				p.binding(o, t.RoleRef, t.Subjects)
+			case *rbacv1.ClusterRoleBinding:
+				p.binding(o, t.RoleRef, t.Subjects)
+			}
+		}
+	},
+}
+
+func (p *Pass) binding(o *charttest.Object, ref rbacv1.RoleRef, subjects []rbacv1.Subject) {
+	if ref.Name == "" {
+		p.report(o, "roleRef.name", "names no role")
+	} else if ref.Kind == "Role" && !p.has("Role", ref.Name) && p.index.any("Role") && (o.Namespace == "" || o.Namespace == p.Render.Profile.Namespace) {
+		// Roles of other namespaces, such as extension-apiserver-authentication-reader, are the cluster's.
+		p.report(o, "roleRef", "binds Role %q, which this chart doesn't make", ref.Name)
+	}
+	for i, s := range subjects {
+		if s.Kind != rbacv1.ServiceAccountKind {
+			continue
+		}
+		account := p.index.names[[2]string{"ServiceAccount", s.Name}]
+		field := elem("subjects", i)
+		switch {
+		case account == nil && s.Name != "default" && p.index.any("ServiceAccount") && p.namespaceOf(s) == p.namespace(o) && !p.Cluster.external("ServiceAccount", s.Name):
+			p.report(o, join(field, "name"), "binds ServiceAccount %q, which this chart doesn't make", s.Name)
+		case s.Namespace == "" && o.Kind == "ClusterRoleBinding":
+			p.report(o, field, "names no namespace for ServiceAccount %q, which a ClusterRoleBinding must", s.Name)
+		case account != nil && s.Namespace != "" && s.Namespace != p.namespace(account):
+			p.report(o, join(field, "namespace"), "binds ServiceAccount %q in namespace %q, but the chart makes it in %q", s.Name, s.Namespace, p.namespace(account))
+		}
+	}
+}
+
+func (p *Pass) namespaceOf(s rbacv1.Subject) string {
+	if s.Namespace != "" {
+		return s.Namespace
+	}
+	if ns := p.Render.Profile.Namespace; ns != "" {
+		return ns
+	}
+	return "default"
+}
+
+// any says whether the render makes objects of a kind.
+func (ix *index) any(kind string) bool {
+	for key := range ix.names {
+		if key[0] == kind {
+			return true
+		}
+	}
+	return false
+}

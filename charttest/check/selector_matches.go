@@ -1,0 +1,55 @@
+package check
+
+import (
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+var selectorMatches = &Check{
+	Name:   "selector-matches",
+	Why:    "The API server refuses a workload whose selector doesn't match its own pod template, or that has none.",
+	Remedy: "Use the same labels in spec.selector.matchLabels and spec.template.metadata.labels.",
+	Run: func(p *Pass) {
+		for _, w := range p.index.workloads {
+			if w.once {
+				continue
+			}
+			if w.selector == nil || len(w.selector.MatchLabels)+len(w.selector.MatchExpressions) == 0 {
+				p.report(w.object, "spec.selector", "has no selector")
+			} else if _, err := metav1.LabelSelectorAsSelector(w.selector); err != nil {
+				p.report(w.object, "spec.selector", "has an invalid selector: %v", err)
+			} else if !selects(w.selector, w.template.Labels) {
+				p.report(w.object, "spec.selector", "the selector %s doesn't match the labels of its own pods", metav1.FormatLabelSelector(w.selector))
+			}
+			p.overlap(w)
+			if sts, ok := w.object.Typed.(*appsv1.StatefulSet); ok && sts.Spec.ServiceName != "" && !p.has("Service", sts.Spec.ServiceName) && len(p.services()) > 0 {
+				p.report(w.object, "spec.serviceName", "names the Service %q, which this chart doesn't make: the pods get no DNS names", sts.Spec.ServiceName)
+			}
+		}
+	},
+}
+
+// overlap reports another workload of the same kind whose pods the selector
+// takes for its own: the two fight over them.
+func (p *Pass) overlap(w workload) {
+	if w.selector == nil {
+		return
+	}
+	for _, other := range p.index.workloads {
+		if other.object == w.object || other.object.Kind != w.object.Kind || !p.sameNamespace(w.object, other.object) || other.selector == nil {
+			continue
+		}
+		if selects(w.selector, other.template.Labels) {
+			p.report(w.object, "spec.selector", "the selector matches the pods of %s too", other.object)
+		}
+	}
+}
+
+func (p *Pass) services() (names []string) {
+	for key := range p.index.names {
+		if key[0] == "Service" {
+			names = append(names, key[1])
+		}
+	}
+	return names
+}

@@ -1,0 +1,39 @@
+package check
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+var serviceSelects = &Check{
+	Name:   "service-selects",
+	Why:    "A Service whose selector matches no pod has no endpoints: connections to it are refused.",
+	Remedy: "Make spec.selector match the labels in the pod template, or leave the selector out and make the EndpointSlice.",
+	Run: func(p *Pass) {
+		for _, o := range p.Render.Objects {
+			svc, ok := o.Typed.(*corev1.Service)
+			if !ok || len(svc.Spec.Selector) == 0 || svc.Spec.Type == corev1.ServiceTypeExternalName {
+				continue
+			}
+			if len(p.selected(svc.Spec.Selector)) > 0 || p.index.custom() {
+				continue // an operator may make the pods
+			}
+			// Where a chart renders no workload at all, its pods come from elsewhere.
+			if len(p.index.workloads) == 0 {
+				continue
+			}
+			p.report(o, "spec.selector", "selects no pod of this chart: %s", labels.Set(svc.Spec.Selector))
+		}
+	},
+}
+
+// selected are the workloads whose pods have all the labels of a selector.
+func (p *Pass) selected(selector map[string]string) []workload {
+	var all []workload
+	for _, w := range p.index.workloads {
+		if labels.SelectorFromSet(selector).Matches(labels.Set(w.template.Labels)) {
+			all = append(all, w)
+		}
+	}
+	return all
+}
