@@ -37,6 +37,11 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(
+		newFilm(),
+		newList(),
+		newShow(),
+		newCancel(),
+		newDelete(),
 		newRender(),
 	)
 	return root
