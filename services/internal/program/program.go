@@ -30,8 +30,19 @@ type Program struct {
 // Run runs the program to its end. When ctx ends first, the whole process group is killed and ctx's cause returned. It
 // returns what the program printed, unless Line took it. An error of the program carries the last of its complaints.
 func (p *Program) Run(ctx context.Context) ([]byte, error) {
+	printed, _, err := p.run(ctx)
+	return printed, err
+}
+
+// Told runs the program like Run and returns the last of its standard error, where some programs report.
+func (p *Program) Told(ctx context.Context) (string, error) {
+	_, told, err := p.run(ctx)
+	return told, err
+}
+
+func (p *Program) run(ctx context.Context) (stdout []byte, stderr string, err error) {
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return nil, "", context.Cause(ctx)
 	}
 	cmd := exec.CommandContext(ctx, p.Path, p.Args...)
 	cmd.Env = append(os.Environ(), p.Env...)
@@ -55,11 +66,11 @@ func (p *Program) Run(ctx context.Context) ([]byte, error) {
 	if p.Stdin != nil {
 		in, err := cmd.StdinPipe()
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		fed = make(chan error, 1)
 		if err := cmd.Start(); err != nil {
-			return nil, fmt.Errorf("%s: %w", p.Path, err)
+			return nil, "", fmt.Errorf("%s: %w", p.Path, err)
 		}
 		go func() {
 			w := bufio.NewWriterSize(in, 1<<16)
@@ -71,22 +82,22 @@ func (p *Program) Run(ctx context.Context) ([]byte, error) {
 			fed <- err
 		}()
 	} else if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("%s: %w", p.Path, err)
+		return nil, "", fmt.Errorf("%s: %w", p.Path, err)
 	}
-	err := cmd.Wait()
+	err = cmd.Wait()
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return nil, "", context.Cause(ctx)
 	}
 	if err != nil {
-		return nil, &Error{Program: p.Path, Ended: err, Complaints: complaints.String()}
+		return nil, "", &Error{Program: p.Path, Ended: err, Complaints: complaints.String()}
 	}
 	if fed != nil {
 		// A program that ended well without reading all of its input had enough.
 		if err := <-fed; err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, os.ErrClosed) {
-			return nil, err
+			return nil, "", err
 		}
 	}
-	return printed.Bytes(), nil
+	return printed.Bytes(), complaints.String(), nil
 }
 
 // Error is a program that ended badly.

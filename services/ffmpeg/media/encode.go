@@ -1,0 +1,134 @@
+package media
+
+import (
+	"context"
+	"fmt"
+	"image/png"
+	"regexp"
+	"strconv"
+
+	"github.com/ai-film/ai-film/services/internal/jobs"
+	"github.com/ai-film/ai-film/services/internal/program"
+	"github.com/ai-film/ai-film/services/internal/serving"
+	"github.com/ai-film/ai-film/services/internal/volume"
+)
+
+// EncodeRequest is the body of /v1/encode.
+type EncodeRequest struct {
+	Frames string `json:"frames"`
+	Output string `json:"output"`
+	FPS    *int   `json:"fps"` // default 24
+	CRF    *int   `json:"crf"` // default 18; 1 is best, 51 worst
+}
+
+// EncodeResult is what /v1/encode answers.
+type EncodeResult struct {
+	Path    string  `json:"path"`
+	Frames  int     `json:"frames"`
+	Seconds float64 `json:"seconds"`
+}
+
+const maxFrames, maxSide = 20000, 4096
+
+// Encode accepts a request to make a shot's frames into a clip.
+func (s *Studio) Encode(_ context.Context, r EncodeRequest) (jobs.Job, error) {
+	fps, crf := or(r.FPS, 24), or(r.CRF, 18)
+	if err := number("fps", fps, 1, 60); err != nil {
+		return nil, err
+	}
+	if err := number("crf", crf, 1, 51); err != nil {
+		return nil, err
+	}
+	dir, err := s.Volume.Input("frames", r.Frames, true, "images")
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.Volume.Output("output", r.Output, []string{".mp4"}, "videos")
+	if err != nil {
+		return nil, err
+	}
+	frames, width, height, err := s.frames("frames", dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Volume.Room(out, int64(frames)*int64(width)*int64(height)*2/5); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, progress func(float64)) (any, bool, error) {
+		key := s.Volume.NewKey("encode", 1, []int{fps, crf}).Directory(dir, frameName.MatchString)
+		return once(ctx, s, out, key, func(EncodeResult) bool { return s.there(out) }, func() (EncodeResult, error) {
+			result := EncodeResult{out.String(), frames, seconds(frames, fps)}
+			return result, s.encode(ctx, dir, out, frames, fps, crf, progress)
+		})
+	}, nil
+}
+
+func (s *Studio) encode(ctx context.Context, dir, out volume.Path, frames, fps, crf int, progress func(float64)) error {
+	draft := s.Volume.Draft(out)
+	defer draft.Discard()
+	args := []string{"-f", "image2", "-framerate", strconv.Itoa(fps), "-start_number", "1", "-i", pattern(s.Volume.OS(dir)),
+		"-an", "-vf", "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int,format=yuv420p"}
+	args = append(args, whole...)
+	args = append(args, s.h264(crf, fps)...)
+	args = append(args, "-movflags", "+faststart", "-f", "mp4", draft.OS())
+	if err := s.ffmpeg(ctx, program.Program{Args: args}, frames, progress); err != nil {
+		return err
+	}
+	if made, err := s.look(ctx, draft.OS()); err != nil {
+		return err
+	} else if made.frames != frames || made.fps != fps {
+		return serving.NewProblem(500, "wrong encoding", fmt.Sprintf("%d frames at %d fps came out of %d at %d",
+			made.frames, made.fps, frames, fps), "make the frames again: one may be damaged")
+	}
+	return draft.Publish()
+}
+
+var frameName = regexp.MustCompile(`^frame_\d{5}\.png$`)
+
+// frames checks a directory of frames: counted from 1 without a gap, PNG, of one even size.
+func (s *Studio) frames(field string, dir volume.Path) (n, width, height int, err error) {
+	remedy := "make the frames again: frame_00001.png … without a gap, all of one size"
+	names, err := s.Volume.Names(dir)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	for _, name := range names { // sorted
+		if !frameName.MatchString(name) {
+			continue
+		}
+		n++
+		frame := dir.Frame(n)
+		if frame.String() != dir.String()+"/"+name {
+			return 0, 0, 0, serving.Invalid(field, remedy, "%s is missing", frame)
+		}
+		f, err := s.Volume.Open(frame)
+		if err != nil {
+			return 0, 0, 0, serving.Invalid(field, remedy, "%v", err)
+		}
+		c, err := png.DecodeConfig(f)
+		f.Close()
+		switch {
+		case err != nil:
+			return 0, 0, 0, serving.Invalid(field, remedy, "%s is not a PNG image: %v", frame, err)
+		case n > 1 && (c.Width != width || c.Height != height):
+			return 0, 0, 0, serving.Invalid(field, remedy, "%s is %d×%d, those before it %d×%d", frame, c.Width, c.Height, width, height)
+		}
+		width, height = c.Width, c.Height
+	}
+	switch {
+	case n == 0:
+		return 0, 0, 0, serving.Invalid(field, remedy, "no frame_00001.png in %s", dir)
+	case n > maxFrames:
+		return 0, 0, 0, serving.Invalid(field, "cut the shot into shorter ones", "%d frames are more than %d", n, maxFrames)
+	case width%2 != 0 || height%2 != 0 || min(width, height) < 16 || max(width, height) > maxSide:
+		return 0, 0, 0, serving.Invalid(field, "render in another size", "frames are %d×%d: want even sides from 16 to %d", width, height, maxSide)
+	}
+	return n, width, height, nil
+}
+
+func or[T any](p *T, fallback T) T {
+	if p == nil {
+		return fallback
+	}
+	return *p
+}
