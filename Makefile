@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help film up down images status env deps test unit integration lint bench docs
 
-BRIEF ?= $(firstword $(wildcard examples/*.md))
+BRIEF ?= examples/lighthouse.md
 OUT ?= out/film.mp4
 LOCAL = go run -C local .
 

@@ -116,6 +116,7 @@ Buildah builds where it is installed, else Docker or Podman (AI_FILM_ENGINE choo
 					return err
 				}
 			}
+			builder.Prune(ctx)
 			for _, i := range built {
 				fmt.Println(i.Ref)
 			}

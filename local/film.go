@@ -41,7 +41,7 @@ how long. The same as "up" followed by "ai-film film".`,
 			}
 			var env []string
 			if kind == "" || kind == "local" {
-				env = []string{"KUBECONFIG=" + local.Places.Kubeconfig(), "PATH=" + local.Places.Bin() + ":" + os.Getenv("PATH"), "AI_FILM_URL=" + local.URL()}
+				env = []string{"KUBECONFIG=" + local.Places.Kubeconfig(), "PATH=" + local.Places.Bin() + ":" + os.Getenv("PATH"), "AI_FILM_INGRESS=" + local.URL()}
 			}
 			err := local.Log.Do("make the film of "+filepath.Base(brief), "about 5 min", func() error {
 				return tests{local}.run(ctx, local.Places.Repo, env, "go", "run", "./cmd/ai-film", "film", "--brief", brief, "-o", output)

@@ -182,7 +182,7 @@ func (t tests) integration(ctx context.Context) (err error) {
 	}
 	env := []string{"AI_FILM_REPO=" + t.repo()}
 	if ours {
-		env = append(env, "KUBECONFIG="+t.local.Places.Kubeconfig(), "PATH="+t.local.Places.Bin()+":"+os.Getenv("PATH"), "AI_FILM_URL="+t.local.URL())
+		env = append(env, "KUBECONFIG="+t.local.Places.Kubeconfig(), "PATH="+t.local.Places.Bin()+":"+os.Getenv("PATH"), "AI_FILM_INGRESS="+t.local.URL())
 	}
 	return t.run(ctx, t.integrationDir(), env, "go", "test", "-count=1", "-timeout=20m", "-v", "./...")
 }

@@ -69,13 +69,21 @@ func (l *Local) Up(ctx context.Context) ([]images.Image, error) {
 	}
 	builder := &images.Builder{Places: l.Places, Engine: engine, Log: l.Log}
 
-	var studio []images.Image
-	running := make(chan struct{}) // closed when the node takes images
-	built := map[string]chan string{}
+	studio, err := l.together(ctx, builder)
+	if err != nil {
+		return nil, err
+	}
+	builder.Prune(ctx)
+	return studio, os.WriteFile(filepath.Join(l.Places.State, "env"), []byte(l.Env()), 0o644)
+}
+
+// together compiles, builds and starts, each as early as it can; the first failure ends all.
+func (l *Local) together(ctx context.Context, builder *images.Builder) ([]images.Image, error) {
+	group, ctx := errgroup.WithContext(ctx)
+	built := map[string]chan string{} // by set, the directory of its programs
 	for _, set := range toolchain.Sets {
 		built[set.Name] = make(chan string, 1)
 	}
-	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { // one compilation after the other: each uses all cores
 		for _, set := range toolchain.Sets {
 			dir, err := l.tools().Build(ctx, set)
@@ -95,6 +103,7 @@ func (l *Local) Up(ctx context.Context) ([]images.Image, error) {
 			return "", ctx.Err()
 		}
 	}
+	running := make(chan struct{}) // closed when the node takes images
 	group.Go(func() error {
 		for _, set := range []toolchain.Set{toolchain.Kubernetes, toolchain.Addons} {
 			dir, err := wait(set)
@@ -111,6 +120,7 @@ func (l *Local) Up(ctx context.Context) ([]images.Image, error) {
 		close(running)
 		return l.addons(ctx, builder, wait)
 	})
+	var studio []images.Image
 	group.Go(func() error {
 		var err error
 		if studio, err = builder.Services(ctx); err != nil {
@@ -126,49 +136,8 @@ func (l *Local) Up(ctx context.Context) ([]images.Image, error) {
 		}
 		return builder.Load(ctx, studio...)
 	})
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	return studio, os.WriteFile(filepath.Join(l.Places.State, "env"), []byte(l.Env()), 0o644)
-}
-
-// check looks at the machine before anything is changed.
-func (l *Local) check() error {
-	if err := preflight.Root(); err != nil {
-		return err
-	}
-	_, statErr := os.Stat(filepath.Join(l.Places.Cache, "tools"))
-	failures := []error{preflight.Kernel(), preflight.Disk(statErr != nil, l.Places.Cache, l.Places.State)}
-	running := l.Running()
-	if len(running) == 0 {
-		failures = append(failures, preflight.Memory())
-	}
-	// A running component holds its own port; the ingress' can't be told apart from a stranger's but by the node.
-	var wanted []preflight.Listener
-	if running["kube-apiserver"] == 0 {
-		wanted = append(wanted, preflight.Listener{What: "the API server", IP: "0.0.0.0", Port: l.APIPort, Remedy: "choose another one with AI_FILM_API_PORT"})
-	}
-	if running["etcd"] == 0 {
-		for what, port := range controlplane.Ports {
-			component := map[string]string{"kwok": "kwok-controller"}[what]
-			if component == "" {
-				component, _, _ = strings.Cut(what, " ")
-			}
-			if running[component] == 0 {
-				wanted = append(wanted, preflight.Listener{What: what, IP: "127.0.0.1", Port: port})
-			}
-		}
-	}
-	for what, port := range node.Ports {
-		component, _, _ := strings.Cut(what, " ")
-		if running[component] == 0 {
-			wanted = append(wanted, preflight.Listener{What: "the " + what, IP: "127.0.0.1", Port: port})
-		}
-	}
-	if len(l.node().Shims()) == 0 {
-		wanted = append(wanted, preflight.Listener{What: "the ingress", IP: l.IngressIP, Port: l.IngressPort, Remedy: "choose another one with INGRESS_PORT=8080"})
-	}
-	return errors.Join(append(failures, preflight.Ports(wanted))...)
+	err := group.Wait()
+	return studio, err
 }
 
 // lock keeps two runs from building one cluster at once.
@@ -325,7 +294,7 @@ func (l *Local) Running() map[string]int {
 
 // Env is what a shell needs to talk to the cluster.
 func (l *Local) Env() string {
-	return fmt.Sprintf("export KUBECONFIG=%s\nexport PATH=%s:$PATH\nexport CONTAINERD_ADDRESS=%s\nexport CONTAINERD_NAMESPACE=k8s.io\nexport AI_FILM_URL=%s\n",
+	return fmt.Sprintf("export KUBECONFIG=%s\nexport PATH=%s:$PATH\nexport CONTAINERD_ADDRESS=%s\nexport CONTAINERD_NAMESPACE=k8s.io\nexport AI_FILM_INGRESS=%s\n",
 		l.Places.Kubeconfig(), l.Places.Bin(), l.Places.Containerd(), l.URL())
 }
 

@@ -24,9 +24,19 @@ import (
 
 const cluster = "ai-film"
 
-// Ports that the control plane listens on, all on loopback but the API server's (see package network for its guard).
-var Ports = map[string]int{
-	"etcd": 12379, "etcd (peers)": 12380, "kube-controller-manager": 10257, "kube-scheduler": 10259, "kwok": 10247,
+const (
+	etcdPort       = 12379 // etcd's own would meet another etcd
+	etcdPeerPort   = 12380
+	controllerPort = 10257
+	schedulerPort  = 10259
+	kwokPort       = 10247
+)
+
+// Ports says which component listens on which port of loopback. The API server's is configurable, and listens on all
+// addresses; see package network for its guard.
+var Ports = map[int]string{
+	etcdPort: "etcd", etcdPeerPort: "etcd", controllerPort: "kube-controller-manager", schedulerPort: "kube-scheduler",
+	kwokPort: "kwok-controller",
 }
 
 // components in the order they stop: clients before the servers they talk to.
@@ -205,7 +215,8 @@ func (c ControlPlane) config() ([]byte, error) {
 	var b bytes.Buffer
 	err := configuration.Execute(&b, map[string]any{
 		"Bin": c.Places.Bin(), "PKI": filepath.Join(c.dir(), "pki"), "Version": toolchain.KubernetesVersion,
-		"APIPort": c.APIPort, "Ports": Ports,
+		"APIPort": c.APIPort, "EtcdPort": etcdPort, "EtcdPeerPort": etcdPeerPort,
+		"ControllerPort": controllerPort, "SchedulerPort": schedulerPort, "KwokPort": kwokPort,
 		"NodeIP": network.NodeIP, "Services": network.ServiceCIDR, "APIServiceIP": network.APIServiceIP,
 	})
 	return b.Bytes(), err
@@ -222,11 +233,11 @@ options:
   securePort: true
   bindAddress: 127.0.0.1
   kubeApiserverPort: {{.APIPort}}
-  etcdPort: {{index .Ports "etcd"}}
-  etcdPeerPort: {{index .Ports "etcd (peers)"}}
-  kubeControllerManagerPort: {{index .Ports "kube-controller-manager"}}
-  kubeSchedulerPort: {{index .Ports "kube-scheduler"}}
-  kwokControllerPort: {{index .Ports "kwok"}}
+  etcdPort: {{.EtcdPort}}
+  etcdPeerPort: {{.EtcdPeerPort}}
+  kubeControllerManagerPort: {{.ControllerPort}}
+  kubeSchedulerPort: {{.SchedulerPort}}
+  kwokControllerPort: {{.KwokPort}}
   etcdBinary: {{.Bin}}/etcd
   kubeApiserverBinary: {{.Bin}}/kube-apiserver
   kubeControllerManagerBinary: {{.Bin}}/kube-controller-manager

@@ -21,7 +21,7 @@ func (b *Builder) Load(ctx context.Context, images ...Image) error {
 		return err
 	}
 	for _, i := range images {
-		note := filepath.Join(notes, strings.NewReplacer("/", "_", ":", "_").Replace(i.Ref))
+		note := filepath.Join(notes, noteName(i.Ref))
 		id := b.Engine.ID(ctx, i.Ref)
 		if loaded, _ := os.ReadFile(note); present[i.Ref] && string(loaded) == id {
 			continue

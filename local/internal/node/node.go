@@ -78,8 +78,9 @@ func (n Node) kubeletRoot() string    { return filepath.Join(n.Places.State, "ku
 func (n Node) containerdRoot() string { return filepath.Join(n.Places.State, "containerd") }
 func (n Node) leases() string         { return filepath.Join(n.Places.Run, "cni") }
 
-// Ports that the node's own programs listen on.
-var Ports = map[string]int{"kubelet": 10250, "kubelet (health)": 10248, "kube-proxy (health)": 10256, "kube-proxy (metrics)": 10249}
+// Ports says which of the node's programs listens on which port; the kubelet's 10250 is at the node's address, the
+// others, for health and metrics, on loopback.
+var Ports = map[int]string{10250: "kubelet", 10248: "kubelet", 10256: "kube-proxy", 10249: "kube-proxy"}
 
 // Runtime starts containerd and waits until it answers.
 func (n Node) Runtime(ctx context.Context) error {

@@ -107,10 +107,10 @@ func available(meminfo string) (uint64, error) {
 
 // Listener is a port that the cluster wants.
 type Listener struct {
-	What   string
-	IP     string
-	Port   int
-	Remedy string // how to choose another port; empty where there is no choice
+	Component string // who wants it
+	IP        string
+	Port      int
+	Remedy    string // how to choose another port; empty where there is no choice
 }
 
 // Ports fails when one is taken, and says by whom.
@@ -125,14 +125,14 @@ func Ports(wanted []Listener) error {
 			continue
 		}
 		if !errors.Is(err, syscall.EADDRINUSE) {
-			failures = append(failures, fmt.Errorf("%s can't listen on %s: %w", w.What, address, err))
+			failures = append(failures, fmt.Errorf("%s can't listen on %s: %w", w.Component, address, err))
 			continue
 		}
 		remedy := "end it"
 		if w.Remedy != "" {
 			remedy += ", or " + w.Remedy
 		}
-		failures = append(failures, fmt.Errorf("port %d, which %s needs, is taken by %s: %s", w.Port, w.What, owner(w.Port), remedy))
+		failures = append(failures, fmt.Errorf("port %d, which %s needs, is taken by %s: %s", w.Port, w.Component, owner(w.Port), remedy))
 	}
 	return errors.Join(failures...)
 }

@@ -16,7 +16,7 @@ func TestPortsNamesTheOwnerAndTheRemedy(t *testing.T) {
 	}
 	defer l.Close()
 	taken := l.Addr().(*net.TCPAddr).Port
-	err = Ports([]Listener{{What: "the ingress", IP: "127.0.0.1", Port: taken, Remedy: "choose another one with INGRESS_PORT=8080"}})
+	err = Ports([]Listener{{Component: "the ingress", IP: "127.0.0.1", Port: taken, Remedy: "choose another one with INGRESS_PORT=8080"}})
 	if err == nil {
 		t.Fatal("a taken port passes")
 	}
@@ -26,13 +26,13 @@ func TestPortsNamesTheOwnerAndTheRemedy(t *testing.T) {
 		}
 	}
 	l.Close()
-	if err := Ports([]Listener{{What: "x", IP: "127.0.0.1", Port: taken}}); err != nil {
+	if err := Ports([]Listener{{Component: "x", IP: "127.0.0.1", Port: taken}}); err != nil {
 		t.Errorf("a free port fails: %v", err)
 	}
 }
 
 func TestPortsReportsAddressesThatAreNotOurs(t *testing.T) {
-	if err := Ports([]Listener{{What: "the ingress", IP: "192.0.2.77", Port: 18099}}); err == nil {
+	if err := Ports([]Listener{{Component: "the ingress", IP: "192.0.2.77", Port: 18099}}); err == nil {
 		t.Error("an address of another machine passes")
 	}
 }
