@@ -1,6 +1,8 @@
 package check
 
 import (
+	"strings"
+
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -130,12 +132,24 @@ func (p *Pass) namespace(o *charttest.Object) string {
 }
 
 // custom says whether the render has objects of types that Kubernetes doesn't
-// know, whose controllers may make pods and other objects unseen.
+// know, whose controllers may make pods unseen.
 func (ix *index) custom() bool {
 	for _, o := range ix.render.Objects {
-		if !builtin(o.APIVersion) {
+		if builtin(o.APIVersion) {
+			continue
+		}
+		group, _, _ := strings.Cut(o.APIVersion, "/")
+		if !podless[group] || o.Kind == "Prometheus" || o.Kind == "Alertmanager" || o.Kind == "ThanosRuler" || o.Kind == "PrometheusAgent" || o.Kind == "Gateway" {
 			return true
 		}
 	}
 	return false
+}
+
+// podless are the groups of well-known custom resources that make no pods, but
+// for the kinds that custom names.
+var podless = map[string]bool{
+	"monitoring.coreos.com": true, "gateway.networking.k8s.io": true, "cert-manager.io": true, "keda.sh": true,
+	"external-secrets.io": true, "traefik.io": true, "networking.istio.io": true, "security.istio.io": true,
+	"autoscaling.k8s.io": true, "snapshot.storage.k8s.io": true, "bitnami.com": true,
 }

@@ -5,17 +5,13 @@ import "strings"
 // mentions says whether something in the render is told the name of an object
 // other than by referring to it: an argument of a Job that makes it, a
 // Certificate's secretName, a role that may read it. Then it is made there.
-func (ix *index) mentions(kind, name string) bool {
+func (ix *index) mentions(name string) bool {
 	if ix.mentioned == nil {
 		ix.mentioned = make(map[string]bool)
 		for _, o := range ix.render.Objects {
-			if o.Kind == "ConfigMap" || o.Kind == "Secret" {
-				continue
+			if !builtin(o.APIVersion) {
+				ix.collect(o.Content()["spec"])
 			}
-			if _, ok := workloadOf(o); ok {
-				continue
-			}
-			ix.collect(o.Content()["spec"])
 			ix.collect(o.Content()["rules"])
 		}
 		for _, w := range ix.workloads {

@@ -1,8 +1,6 @@
 package check
 
 import (
-	"strings"
-
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 
@@ -70,7 +68,7 @@ func (p *Pass) reference(o *charttest.Object, r reference) {
 	default:
 		// Jobs, operators and cert-manager make objects whose names they are
 		// told elsewhere in the render.
-		if p.index.mentions(r.kind, r.name) || p.index.custom() && r.kind == "Secret" {
+		if r.kind != "ServiceAccount" && p.index.mentions(r.name) || p.index.custom() && r.kind == "Secret" {
 			return
 		}
 		// A chart that makes none of the kind is told its names by values.
@@ -88,11 +86,7 @@ func (c Cluster) described() bool { return len(c.Nodes) > 0 || len(c.External) >
 // it: its name carries the release's or chart's name, or the chart makes
 // objects of that kind.
 func (p *Pass) similar(r reference) bool {
-	release := p.Render.Profile.Release
-	if release == "" {
-		release = "release-name"
-	}
-	if strings.Contains(r.name, release) || strings.Contains(r.name, p.Render.Chart.Name()) {
+	if p.owned(r.name) {
 		return true
 	}
 	for key := range p.index.names {

@@ -1,6 +1,8 @@
 package check
 
 import (
+	"strings"
+
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"github.com/ai-film/ai-film/charttest"
@@ -36,7 +38,7 @@ func (p *Pass) binding(o *charttest.Object, ref rbacv1.RoleRef, subjects []rbacv
 		account := p.index.names[[2]string{"ServiceAccount", s.Name}]
 		field := elem("subjects", i)
 		switch {
-		case account == nil && s.Name != "default" && p.index.any("ServiceAccount") && p.namespaceOf(s) == p.namespace(o) && !p.Cluster.external("ServiceAccount", s.Name):
+		case account == nil && p.owned(s.Name) && p.namespaceOf(s) == p.namespace(o) && !p.Cluster.external("ServiceAccount", s.Name):
 			p.report(o, join(field, "name"), "binds ServiceAccount %q, which this chart doesn't make", s.Name)
 		case s.Namespace == "" && o.Kind == "ClusterRoleBinding":
 			p.report(o, field, "names no namespace for ServiceAccount %q, which a ClusterRoleBinding must", s.Name)
@@ -54,6 +56,16 @@ func (p *Pass) namespaceOf(s rbacv1.Subject) string {
 		return ns
 	}
 	return "default"
+}
+
+// owned says whether a name is made up of the release's or the chart's, as
+// names of the chart's own objects are. Others are told by the user.
+func (p *Pass) owned(name string) bool {
+	release := p.Render.Profile.Release
+	if release == "" {
+		release = "release-name"
+	}
+	return strings.Contains(name, release) || strings.Contains(name, p.Render.Chart.Name())
 }
 
 // any says whether the render makes objects of a kind.

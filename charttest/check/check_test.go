@@ -1,0 +1,175 @@
+package check_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/ai-film/ai-film/charttest"
+	"github.com/ai-film/ai-film/charttest/check"
+)
+
+var circumstances = []charttest.Option{charttest.Release("demo", "shop"), charttest.APIVersions("monitoring.coreos.com/v1")}
+
+func TestChartWithoutDefects(t *testing.T) {
+	shop := charttest.MustLoad(t, "testdata/shop")
+	for _, set := range []string{"gpu=true", "gpu=false", "autoscaling=false"} {
+		r := shop.MustRender(t, append([]charttest.Option{charttest.Set(set)}, circumstances...)...)
+		require.Empty(t, check.Run(r, check.Cluster{}), set)
+	}
+}
+
+// defect breaks the chart in testdata/shop in one place.
+type defect struct {
+	check    string // that must find it, and no other
+	file     string // under templates/
+	old, new string // in file, the first time; old "" appends
+	at       string // the text of the line that the finding must point to; new's first line if ""
+	says     string // part of the message
+	allow    string // another check that the defect can't help failing
+	cluster  check.Cluster
+	kube     string
+}
+
+func TestDefects(t *testing.T) {
+	found := map[string]bool{}
+	for i, d := range defects {
+		t.Run(fmt.Sprintf("%02d-%s", i+1, d.check), func(t *testing.T) {
+			dir, line := broken(t, d)
+			chart := charttest.MustLoad(t, dir)
+			options := circumstances
+			if d.kube != "" {
+				options = append([]charttest.Option{charttest.KubeVersion(d.kube)}, options...)
+			}
+			r, err := chart.Render(options...)
+			require.NoError(t, err)
+			findings := check.Run(r, d.cluster)
+			findings = slices.DeleteFunc(findings, func(f check.Finding) bool { return f.Check.Name == d.allow })
+			require.Len(t, findings, 1, "%v", findings)
+			f := findings[0]
+			require.Equal(t, d.check, f.Check.Name, "%s", f)
+			require.Contains(t, f.Message, d.says)
+			require.NotEmpty(t, f.Check.Remedy)
+			require.Equal(t, filepath.Join(dir, "templates", d.file), f.Place().File, "%s", f)
+			require.Equal(t, line, f.Place().Line, "%s", f)
+			found[d.check] = true
+		})
+	}
+	if flag.Lookup("test.run").Value.String() != "" {
+		return
+	}
+	for _, c := range check.All() {
+		require.True(t, found[c.Name], "no defect shows that the check %s finds anything", c.Name)
+	}
+}
+
+// broken is a copy of the shop with the defect, and the line to blame.
+func broken(t *testing.T, d defect) (dir string, line int) {
+	t.Helper()
+	dir = t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/shop")))
+	file := filepath.Join(dir, "templates", d.file)
+	content, err := os.ReadFile(file)
+	require.NoError(t, err)
+	text, at := string(content), d.at
+	if d.old == "" {
+		text += d.new
+	} else {
+		require.Contains(t, text, d.old)
+		text = strings.Replace(text, d.old, d.new, 1)
+	}
+	if at == "" {
+		at = strings.TrimSpace(strings.SplitN(strings.TrimLeft(d.new, "\n"), "\n", 2)[0])
+	}
+	start := 0
+	if d.at == "" && d.old != "" {
+		start = strings.Index(text, d.new)
+	}
+	i := strings.Index(text[start:], at)
+	require.GreaterOrEqual(t, i, 0, "no line has %q", at)
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	return dir, strings.Count(text[:start+i], "\n") + 1
+}
+
+// small is a cluster of one node of 2 CPUs.
+var small = check.Cluster{Nodes: []check.Node{{Name: "laptop", Count: 1,
+	Allocatable: corev1.ResourceList{"cpu": resource.MustParse("2"), "memory": resource.MustParse("8Gi"), "nvidia.com/gpu": resource.MustParse("1")},
+	Labels:      map[string]string{"cloud.google.com/gke-accelerator": "nvidia-tesla-t4"}}}}
+
+var defects = []defect{
+	{check: "service-selects", file: "web.yaml", old: "    tier: web\n  ports:", new: "    tier: wep\n  ports:", at: "  selector:\n    {{- include \"shop.selector\" . | nindent 4 }}", says: "selects no pod"},
+	{check: "service-port", file: "web.yaml", old: "targetPort: http", new: "targetPort: web", says: "port web"},
+	{check: "service-port", file: "web.yaml", old: "targetPort: 9090", new: "targetPort: 9091", says: "9091"},
+	{check: "service-port", file: "web.yaml", old: "      targetPort: 9090\n", new: "      targetPort: 9090\n      protocol: UDP\n", at: "targetPort: 9090", says: "UDP"},
+	{check: "probe-port", file: "web.yaml", old: "port: http\n          livenessProbe", new: "port: web\n          livenessProbe", says: "port web"},
+	{check: "probe-port", file: "web.yaml", old: "port: 8080\n          resources", new: "port: 8081\n          resources", says: "8081"},
+	{check: "scale-target", file: "scaling.yaml", old: "    name: {{ include \"shop.fullname\" . }}-web\n  min", new: "    name: {{ include \"shop.fullname\" . }}\n  min", at: "scaleTargetRef:", says: "Deployment/demo-shop"},
+	{check: "scale-target", file: "scaling.yaml", old: "kind: Deployment", new: "kind: StatefulSet", at: "scaleTargetRef:", says: "StatefulSet/demo-shop-web"},
+	{check: "scale-target", file: "scaling.yaml", old: "name: cpu", new: "name: ephemeral-storage", at: "- type: Resource", says: "requests none"},
+	{check: "hpa-replicas", file: "web.yaml", old: "{{- if not .Values.autoscaling }}", new: "{{- if .Values.replicas }}", at: "  replicas:", says: "HorizontalPodAutoscaler/demo-shop-web"},
+	{check: "pdb-target", file: "scaling.yaml", old: "tier: store", new: "tier: stores", at: "  selector:", says: "selects no pod"},
+	{check: "pdb-target", file: "scaling.yaml", old: "minAvailable: 1", new: "minAvailable: 2", says: "no node can be drained"},
+	{check: "pdb-target", file: "scaling.yaml", old: "  minAvailable: 1\n", new: "  minAvailable: 1\n  maxUnavailable: 1\n", at: "maxUnavailable", says: "both"},
+	{check: "network-policy-target", file: "access.yaml", old: "tier: web", new: "tier: front", at: "podSelector:", says: "selects no pod"},
+	{check: "service-monitor-target", file: "monitor.yaml", old: "tier: web", new: "tier: store", at: "  selector:", says: "selects no Service"},
+	{check: "service-monitor-target", file: "monitor.yaml", old: "port: metrics", new: "port: prometheus", says: "prometheus"},
+	{check: "selector-matches", file: "store.yaml", old: "      tier: store\n  template", new: "      tier: storage\n  template", at: "  selector:", says: "doesn't match"},
+	{check: "selector-matches", file: "store.yaml", old: "  serviceName: {{ include \"shop.fullname\" . }}-store", new: "  serviceName: {{ include \"shop.fullname\" . }}-headless", says: "DNS"},
+	{check: "ingress-backend", file: "access.yaml", old: "name: {{ include \"shop.fullname\" . }}-web", new: "name: {{ include \"shop.fullname\" . }}-front", says: "routes to Service"},
+	{check: "ingress-backend", file: "access.yaml", old: "name: http", new: "name: https", at: "port:\n                  name: https", says: "https"},
+	{check: "ingress-backend", file: "access.yaml", old: "            pathType: Prefix\n", new: "", at: "- path: /", says: "pathType"},
+	{check: "references", file: "web.yaml", old: "name: {{ include \"shop.fullname\" . }}\n                  key", new: "name: {{ include \"shop.fullname\" . }}-db\n                  key", at: "secretKeyRef:", says: "demo-shop-db"},
+	{check: "references", file: "web.yaml", old: "key: password", new: "key: passwd", at: "secretKeyRef:", says: "passwd"},
+	{check: "references", file: "web.yaml", old: "key: shop.toml", new: "key: shop.yaml", says: "shop.yaml"},
+	{check: "references", file: "web.yaml", old: "claimName: {{ include \"shop.fullname\" . }}-media", new: "claimName: {{ include \"shop.fullname\" . }}-images", says: "images"},
+	{check: "references", file: "web.yaml", old: "serviceAccountName: {{ include \"shop.fullname\" . }}", new: "serviceAccountName: {{ include \"shop.fullname\" . }}-web", says: "ServiceAccount"},
+	{check: "references", file: "web.yaml", old: "name: {{ include \"shop.fullname\" . }}\n          ports", new: "name: {{ include \"shop.fullname\" . }}-env\n          ports", says: "ConfigMap"},
+	{check: "references", file: "store.yaml", old: "priorityClassName: {{ include \"shop.fullname\" . }}-high", new: "priorityClassName: gold", says: "gold", cluster: check.Cluster{External: []string{"StorageClass/*"}}},
+	{check: "volume-mounts", file: "web.yaml", old: "- name: media\n              mountPath", new: "- name: medias\n              mountPath", says: "medias"},
+	{check: "volume-mounts", file: "web.yaml", old: "mountPath: /media", new: "mountPath: /etc/shop", at: "mountPath: /etc/shop\n      volumes", says: "second volume at"},
+	{check: "volume-mounts", file: "store.yaml", old: "        name: data\n      spec", new: "        name: disk\n      spec", at: "- name: data", says: "data"},
+	{check: "ports", file: "web.yaml", old: "- name: metrics\n              containerPort", new: "- name: http\n              containerPort", at: "- name: http\n              containerPort: 9090", says: "second port"},
+	{check: "ports", file: "store.yaml", old: "      port: 6380\n---", new: "      port: 6380\n    - name: store\n      port: 6381\n      targetPort: store\n---", at: "    - name: store\n      port: 6381", says: "second port"},
+	{check: "ports", file: "web.yaml", old: "    - name: http\n      port: 80", new: "    - port: 81", says: "has no name", allow: "ingress-backend"},
+	{check: "container", file: "store.yaml", old: "- name: store\n          image", new: "- name: Store_1\n          image", says: "Store_1"},
+	{check: "container", file: "web.yaml", old: `image: "{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}"`, new: `image: "{{ .Values.image.repository }}:{{ .Values.image.tag }}"`, says: "ends where its tag"},
+	{check: "container", file: "web.yaml", old: `image: "{{ .Values.image.repository }}`, new: `image: "{{ .Values.image.registry }}/{{ .Values.image.repository }}`, says: "lacks its repository"},
+	{check: "container", file: "store.yaml", old: "image: registry.example.com/shop/store:9.1", new: "image: registry.example.com/Shop/store:9.1", says: "capitals"},
+	{check: "container", file: "web.yaml", old: "            - name: PASSWORD\n", new: "            - name: PASSWORD\n              value: secret\n", at: "- name: PASSWORD", says: "both"},
+	{check: "container", file: "web.yaml", old: "            - name: PASSWORD\n", new: "            - name: WEB_PORT\n              value: \"8081\"\n            - name: PASSWORD\n", at: "- name: WEB_PORT\n              value: \"8081\"", says: "twice"},
+	{check: "container", file: "data.yaml", old: "restartPolicy: Never", new: "restartPolicy: Always", says: "Never or OnFailure"},
+	{check: "metadata", file: "scaling.yaml", old: "}}-store\nspec", new: "}}_store\nspec", at: "}}_store", says: "demo-shop_store"},
+	{check: "metadata", file: "data.yaml", old: "-report\nspec", new: "-the-report-of-all-the-sales-of-the-day-before\nspec", at: "-the-report", says: "too long"},
+	{check: "metadata", file: "web.yaml", old: "    {{- include \"shop.selector\" . | nindent 4 }}\nspec:\n  {{-", new: "    {{- include \"shop.selector\" . | nindent 4 }}\n    version: \"2.4+build\"\nspec:\n  {{-", at: "  labels:", says: "2.4+build"},
+	{check: "duplicate-object", file: "data.yaml", new: "\n---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: demo-shop\ndata: {password: aGkK}\n", at: "  name: demo-shop\n", says: "second time"},
+	{check: "resources", file: "web.yaml", old: "cpu: 100m", new: "cpu: 1500m", at: "requests:", says: "1500m"},
+	{check: "resources", file: "studio.yaml", old: "            limits:\n              nvidia.com/gpu: 1\n", new: "", at: "requests:", says: "has no limit"},
+	{check: "resources", file: "studio.yaml", old: "              cpu: 500m\n              nvidia.com/gpu: 1", new: "              cpu: 500m\n              nvidia.com/gpu: 2", at: "requests:", says: "must be equal"},
+	{check: "resources", file: "store.yaml", old: "{cpu: 200m, memory: 256Mi}\n            limits: {memory: 512Mi}", new: "{cpu: 200m}\n            limits: {memory: 512}", at: "limits: {memory", says: "unit"},
+	{check: "gpu-placement", file: "studio.yaml", old: "      tolerations:\n        - key: nvidia.com/gpu\n          operator: Exists\n          effect: NoSchedule\n", new: "", at: "nodeSelector:", says: "doesn't tolerate"},
+	{check: "gpu-placement", file: "studio.yaml", old: "              nvidia.com/gpu: 1\n            limits:\n              nvidia.com/gpu: 1\n", new: "", at: "nodeSelector:", says: "no container asks"},
+	{check: "gpu-placement", file: "web.yaml", old: "      containers:\n", new: "      tolerations:\n        - key: nvidia.com/gpu\n          operator: Exists\n      containers:\n", at: "- key: nvidia.com/gpu", says: "no container asks"},
+	{check: "gpu-rollout", file: "studio.yaml", old: "type: Recreate", new: "type: RollingUpdate", at: "strategy:", says: "starting the new one first"},
+	{check: "gpu-rollout", file: "studio.yaml", old: "  strategy:\n    type: Recreate\n", new: "", at: "spec:\n  replicas", says: "25%"},
+	{check: "claim-shared", file: "data.yaml", old: "accessModes: [ReadWriteMany]", new: "accessModes: [ReadWriteOnce]", says: "demo-shop-web"},
+	{check: "claim-shared", file: "data.yaml", old: "accessModes: [ReadWriteMany]", new: "accessModes: [ReadWriteOncePod]", says: "ReadWriteOncePod"},
+	{check: "node-fits", file: "store.yaml", old: "{cpu: 200m, memory: 256Mi}", new: "{cpu: \"4\", memory: 256Mi}", at: "    spec:\n      priorityClassName", says: "4 of cpu", cluster: check.Cluster{Nodes: []check.Node{{Name: "pool", Allocatable: small.Nodes[0].Allocatable, Labels: small.Nodes[0].Labels}}}},
+	{check: "node-fits", file: "store.yaml", old: "{cpu: 200m, memory: 256Mi}", new: "{cpu: 900m, memory: 256Mi}", at: "    spec:\n      priorityClassName", says: "the only node has 2", cluster: small},
+	{check: "node-fits", file: "studio.yaml", old: "nvidia-tesla-t4", new: "nvidia-l4", at: "    spec:\n      nodeSelector", says: "no label", cluster: small},
+	{check: "role-ref", file: "access.yaml", old: "  kind: Role\n  name: {{ include \"shop.fullname\" . }}", new: "  kind: Role\n  name: {{ include \"shop.fullname\" . }}-reader", at: "roleRef:", says: "demo-shop-reader"},
+	{check: "role-ref", file: "access.yaml", old: "namespace: {{ .Release.Namespace }}", new: "namespace: default", says: "default"},
+	{check: "service-links", file: "store.yaml", old: "          ports:\n", new: "          command: [store, $(DEMO_SHOP_WEB_PORT)]\n          ports:\n", says: "tcp://"},
+	{check: "api-available", file: "scaling.yaml", old: "apiVersion: policy/v1\n", new: "apiVersion: policy/v1beta1\n", says: "use policy/v1"},
+	{check: "api-available", file: "data.yaml", old: "apiVersion: batch/v1\n", new: "apiVersion: batch/v2alpha1\n", says: "serves no CronJob"},
+	{check: "pod-security", file: "store.yaml", old: "          securityContext:\n            {{- include \"shop.restricted\" . | nindent 12 }}\n", new: "          securityContext: {allowPrivilegeEscalation: false, runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}\n", says: "capabilities"},
+	{check: "pod-security", file: "store.yaml", old: "      containers:\n", new: "      hostNetwork: true\n      containers:\n", says: "host's network"},
+}
