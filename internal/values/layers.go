@@ -1,0 +1,158 @@
+package values
+
+// Application is the layer a film maker meets.
+type Application struct {
+	// Install this layer.
+	Enabled bool `json:"enabled"`
+	// The pipeline: a run a film. Webserver, one daemon and a code server.
+	Dagster Dagster `json:"dagster"`
+	// The planner: from a brief to scenes and shots.
+	LangGraph LangGraph `json:"langgraph"`
+	// The studio's page and API.
+	Flask Flask `json:"flask"`
+}
+
+// Processing is the layer that makes the pictures.
+type Processing struct {
+	// Install this layer.
+	Enabled bool `json:"enabled"`
+	// The stills.
+	ComfyUI ComfyUI `json:"comfyui"`
+	// Camera moves and titles.
+	Blender Blender `json:"blender"`
+	// Grading, interpolation and the inspection of the finished film.
+	OpenCV ScaledService `json:"opencv"`
+}
+
+// Data is the layer that holds and encodes.
+type Data struct {
+	// Install this layer.
+	Enabled bool `json:"enabled"`
+	// The databases.
+	PostgreSQL PostgreSQL `json:"postgresql"`
+	// Progress and caches, disposable.
+	Redis Redis `json:"redis"`
+	// Encoding, sound, subtitles and the cut.
+	FFmpeg ScaledService `json:"ffmpeg"`
+}
+
+// Dagster is the pipeline. Replicas, resources and autoscaling are the webserver's.
+type Dagster struct {
+	ScaledService
+	// The daemon that launches and watches runs; there is always exactly one.
+	Daemon Part `json:"daemon"`
+	// The code server, which also looks for new films.
+	Code Part `json:"code"`
+	// The pods that make films, one a film.
+	Run Run `json:"run"`
+}
+
+// Part is a workload of a service beside its main one.
+type Part struct {
+	// CPU and memory of its pod.
+	Resources Resources `json:"resources"`
+}
+
+// Run is what a film's pod may take.
+type Run struct {
+	// How many films are made at once; the others wait in a queue.
+	MaxConcurrent int `json:"maxConcurrent" schema:"min=1,max=1000"`
+	// CPU and memory of a run's pod.
+	Resources Resources `json:"resources"`
+}
+
+// LangGraph is the planner.
+type LangGraph struct {
+	ScaledService
+	// A language model behind an API like OpenAI's. Without one a deterministic planner works.
+	OpenAI OpenAI `json:"openai"`
+}
+
+// OpenAI is an endpoint that speaks OpenAI's API.
+type OpenAI struct {
+	// Its base URL, such as `https://api.openai.com/v1`. Empty: the deterministic planner.
+	BaseURL string `json:"baseURL" schema:"format=url?"`
+	// The model's name.
+	Model string `json:"model"`
+	// A Secret with the API key. Empty: the endpoint needs none.
+	ExistingSecret string `json:"existingSecret" schema:"format=name?"`
+	// The key's key in that Secret.
+	SecretKey string `json:"secretKey" schema:"minLength=1"`
+}
+
+// Flask is the page and API.
+type Flask struct {
+	ScaledService
+	// GKE only: seconds a response may take, through a BackendConfig. GKE's own 30 s would cut the progress stream. 0: none.
+	GKEBackendTimeout int `json:"gkeBackendTimeout" schema:"min=0,max=86400"`
+}
+
+// ComfyUI makes the stills. Replicas, resources, placement and autoscaling are the servers'; image is the relay's and the
+// preview's.
+type ComfyUI struct {
+	// Who draws: `gpu`, the real ComfyUI on a GPU; `cpu`, the same without; `preview`, an animatic from the same graph, with no
+	// model; `remote`, a ComfyUI elsewhere.
+	Mode string `json:"mode" schema:"enum=gpu|cpu|preview|remote"`
+	ScaledService
+	// Mode gpu: the GPUs of a server.
+	GPU GPU `json:"gpu"`
+	// Mode gpu: the runtime class that gives containers the GPU, on k3s `nvidia`. Empty: the cluster's default.
+	RuntimeClassName string `json:"runtimeClassName" schema:"format=name?"`
+	// Modes gpu and cpu: the real ComfyUI.
+	Server Server `json:"server"`
+	// The relay in front of the servers, which keeps prompts over the end of a server.
+	Relay Relay `json:"relay"`
+	// Mode remote: the ComfyUI elsewhere.
+	Remote Remote `json:"remote"`
+}
+
+// GPU is a server's share of the cluster's GPUs.
+type GPU struct {
+	// How many nvidia.com/gpu a server takes, request and limit alike.
+	Count int `json:"count" schema:"min=1,max=16"`
+}
+
+// Server is the real ComfyUI.
+type Server struct {
+	// An image whose working directory holds ComfyUI's main.py and that runs as any user on a read-only root file system.
+	Image Image `json:"image"`
+	// More arguments for main.py, such as `--lowvram`.
+	Args []string `json:"args"`
+}
+
+// Relay stands before the ComfyUI servers.
+type Relay struct {
+	// How many pods.
+	Replicas int `json:"replicas" schema:"min=1,max=20"`
+	// CPU and memory of a pod.
+	Resources Resources `json:"resources"`
+}
+
+// Remote is a ComfyUI elsewhere.
+type Remote struct {
+	// Base URLs of the ComfyUI servers to use.
+	URLs []string `json:"urls" schema:"format=url"`
+}
+
+// Blender makes camera moves and titles.
+type Blender struct {
+	ScaledService
+	// Samples a pixel: more is smoother and slower.
+	Samples int `json:"samples" schema:"min=1,max=4096"`
+}
+
+// PostgreSQL holds the databases.
+type PostgreSQL struct {
+	Service
+	// Settings of postgresql.conf.
+	Config map[string]string `json:"config" schema:"keys=^[a-z_][a-z0-9_.]*$"`
+}
+
+// Redis carries progress.
+type Redis struct {
+	Service
+	// The memory its data may take, such as `256mb`; keep it well under resources.limits.memory.
+	MaxMemory string `json:"maxmemory" schema:"pattern=^[0-9]+(b|kb|mb|gb|k|m|g)?$"`
+	// What goes first when it is full.
+	MaxMemoryPolicy string `json:"maxmemoryPolicy" schema:"enum=allkeys-lru|allkeys-lfu|volatile-lru|volatile-lfu|volatile-ttl|noeviction"`
+}

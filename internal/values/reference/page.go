@@ -1,0 +1,95 @@
+package reference
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/ai-film/ai-film/internal/values"
+)
+
+const preface = `# Values
+
+Every value of the chart ` + "`charts/ai-film`" + `, its default and what it means. The defaults are the reference architecture; the
+profiles in ` + "`charts/ai-film/values/`" + ` change what a laptop, a k3s box or GKE needs. A misspelt key, a wrong type or a number out of
+range is refused by ` + "`values.schema.json`" + `; what cannot work together is refused by ` + "`templates/validation.yaml`" + `, with the remedy.
+
+This page is generated from ` + "`internal/values`" + `; ` + "`make docs`" + ` writes it anew.
+`
+
+// page is the reference for people: a table for each service and each group of values that concern all.
+func page(docs docs, defaults map[string]any) ([]byte, error) {
+	out := bytes.NewBufferString(preface)
+	err := each(reflect.TypeFor[values.Values](), func(owner reflect.Type, field reflect.StructField, key string) error {
+		doc, err := docs.of(owner, field)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "\n## %s\n\n%s\n", key, doc)
+		below, _ := defaults[key].(map[string]any)
+		if !isLayer(field.Type) {
+			return table(out, docs, field.Type, key, below)
+		}
+		fmt.Fprintf(out, "\n`%s.enabled` (default `%s`): install this layer.\n", key, show(below["enabled"]))
+		return each(field.Type, func(owner reflect.Type, field reflect.StructField, service string) error {
+			if field.Type.Kind() != reflect.Struct {
+				return nil
+			}
+			doc, err := docs.of(owner, field)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(out, "\n### %s.%s\n\n%s\n", key, service, doc)
+			its, _ := below[service].(map[string]any)
+			return table(out, docs, field.Type, key+"."+service, its)
+		})
+	})
+	return out.Bytes(), err
+}
+
+func isLayer(typ reflect.Type) bool {
+	for _, layer := range layers() {
+		if layer.typ == typ {
+			return true
+		}
+	}
+	return false
+}
+
+func table(out *bytes.Buffer, docs docs, typ reflect.Type, path string, defaults map[string]any) error {
+	fmt.Fprintf(out, "\n| `%s.` | default | |\n|---|---|---|\n", path)
+	return rows(out, docs, typ, "", defaults)
+}
+
+func rows(out *bytes.Buffer, docs docs, typ reflect.Type, prefix string, defaults map[string]any) error {
+	return each(typ, func(owner reflect.Type, field reflect.StructField, key string) error {
+		doc, err := docs.of(owner, field)
+		if err != nil {
+			return err
+		}
+		if below, ok := defaults[key].(map[string]any); ok && field.Type.Kind() == reflect.Struct && len(below) > 0 {
+			fmt.Fprintf(out, "| `%s%s` | | %s |\n", prefix, key, doc)
+			return rows(out, docs, field.Type, prefix+key+".", below)
+		}
+		bounds, err := parseBounds(field.Tag.Get("schema"))
+		if err != nil {
+			return err
+		}
+		if words := bounds.words(); words != "" {
+			doc += " " + strings.ToUpper(words[:1]) + words[1:] + "."
+		}
+		_, err = fmt.Fprintf(out, "| `%s%s` | `%s` | %s |\n", prefix, key, show(defaults[key]), doc)
+		return err
+	})
+}
+
+// show is a default as YAML would have it on one line.
+func show(value any) string {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Sprint(value)
+	}
+	return string(data)
+}
