@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import prometheus_client
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, g, request
 from pydantic import BaseModel, ConfigDict, ValidationError
 from werkzeug.exceptions import HTTPException
 
@@ -161,7 +161,7 @@ def create_app(name: str, *, dependencies: Mapping[str, Callable[[], None]] | No
     used; ``/readyz`` calls them all. ``flask`` goes to the constructor of Flask (``static_folder`` …).
     """
     configure_logging(name)
-    app = Flask(flask.pop("import_name", name), **({"static_folder": None} | flask))
+    app = Flask(flask.pop("import_name", __name__), **({"static_folder": None} | flask))
     app.json.sort_keys = False
     service = app.extensions["aifilm"] = Service(name, dependencies or {})
     log = logging.getLogger(name)
@@ -216,7 +216,7 @@ def create_app(name: str, *, dependencies: Mapping[str, Callable[[], None]] | No
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> Response:
         log.exception("unexpected error")
-        return Problem(500, "internal error", f"{type(error).__name__} in {current_app.name}",
+        return Problem(500, "internal error", f"{type(error).__name__} in {name}",
                        "see the service's log").response()
 
     return app

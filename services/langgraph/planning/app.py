@@ -1,0 +1,75 @@
+"""HTTP face of the LangGraph service: plans are made, read, and changed scene by scene."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Annotated
+
+from flask import Response
+from pydantic import Field, field_validator
+
+from aifilm.jobs import Job, Jobs, Outcome
+from aifilm.plan import MAX_BRIEF, Settings
+from aifilm.service import Problem, Request, create_app, parse
+from planning.deterministic import Deterministic
+from planning.graph import Planning
+from planning.model import from_environment
+
+planning = Planning(os.environ.get("DATABASE_URL", ""), connections=int(os.environ.get("WORKERS", 1)) * 2 + 6)
+app = create_app("langgraph", dependencies={"postgresql": planning.check})
+jobs = Jobs(app)
+
+_FILM = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+
+
+def _told(text: str) -> str:
+    if not re.search(r"\w", text):
+        raise ValueError("must hold a word of story")
+    return text
+
+
+class PlanRequest(Request):
+    film_id: Annotated[str, Field(pattern=_FILM)]
+    brief: Annotated[str, Field(max_length=MAX_BRIEF)]
+    title: Annotated[str, Field(max_length=120)] = ""
+    settings: Settings = Field(default_factory=Settings)
+
+    _brief = field_validator("brief")(_told)
+
+
+class SceneRequest(Request):
+    text: Annotated[str, Field(max_length=5000)]
+
+    _text = field_validator("text")(_told)
+
+
+@app.post("/v1/plans")
+def make_plan() -> Response:
+    asked = parse(PlanRequest)
+
+    def work(job: Job) -> Outcome:
+        model = from_environment(job.check)
+        if model:
+            job.on_stop(model.close)
+        plan, cached = planning.plan(asked.film_id, asked.brief, asked.title, asked.settings, model or Deterministic(), job.progress)
+        return Outcome(plan, cached)
+
+    return jobs.stream("plan", work)
+
+
+@app.get("/v1/plans/<film_id>")
+def latest_plan(film_id: str) -> Response:
+    return app.json.response(planning.latest(_known(film_id)))
+
+
+@app.patch("/v1/plans/<film_id>/scenes/<scene_id>")
+def replan_scene(film_id: str, scene_id: str) -> Response:
+    asked = parse(SceneRequest)
+    return app.json.response(planning.replan_scene(_known(film_id), scene_id, asked.text, from_environment() or Deterministic()))
+
+
+def _known(film_id: str) -> str:
+    if not re.match(_FILM, film_id):
+        raise Problem(404, "not found", "that is no film's id", "a film's id is letters, digits, - and _")
+    return film_id

@@ -1,0 +1,68 @@
+"""Where, when and in what mood a passage plays, by the words it uses."""
+
+from __future__ import annotations
+
+import re
+
+from aifilm.plan import Grade, Mood, Time
+from planning.lexicon import EXTERIORS, INTERIORS, MOODS, TIMES, phrases
+from planning.prose import sentences
+
+# Whoever is «in», «at» or «across» a place is there; a place that is only mentioned may be far away.
+_THERE = r"\b(?:in|at|on|inside|into|onto|within|through|across|along|aboard|over|under|outside|wades|walks)\b"
+_BETWEEN = r"\s+(?:(?!and\b|but\b|to\b|as\b|where\b|who\b|from\b|then\b)[^\W\d_]+\s+){0,5}?"
+
+
+def _pattern(phrase: str, lead: str = "") -> re.Pattern:
+    return re.compile(rf"{lead}\b{re.escape(phrase)}\b", re.I)
+
+
+_PLACES = [(_pattern(phrase), _pattern(phrase, _THERE + _BETWEEN), place, place in INTERIORS)
+           for phrase, place in phrases(INTERIORS | EXTERIORS)]
+_TIMES = [(_pattern(phrase), time) for phrase, time in phrases(TIMES)]
+_MOODS = [(_pattern(phrase), mood) for phrase, mood in phrases(MOODS)]
+
+
+def place(text: str, *, surely: bool = False) -> tuple[str, bool] | None:
+    """(location, interior) of a passage, or None; with ``surely`` only where somebody is said to be there."""
+    score: dict[tuple[str, bool], float] = {}
+    for number, sentence in enumerate(sentences(text)):
+        taken = sentence
+        for mentioned, there, location, interior in _PLACES:
+            if not mentioned.search(taken):
+                continue
+            being = bool(there.search(taken))
+            if being or not surely:
+                key = (location, interior)
+                score[key] = score.get(key, 0.0) + (3.0 if being else 1.0) * (1.5 if number == 0 else 1.0)
+            # «space station» is not also a «station».
+            taken = mentioned.sub("_", taken)
+    return max(score, key=score.get) if score else None
+
+
+def time_of(text: str) -> Time | None:
+    """When a passage plays, or None; what its first sentence says counts most."""
+    score: dict[Time, float] = {}
+    for number, sentence in enumerate(sentences(text)):
+        for pattern, time in _TIMES:
+            score[time] = score.get(time, 0.0) + len(pattern.findall(sentence)) * (4.0 if number == 0 else 1.0)
+    return max(score, key=score.get) if any(score.values()) else None
+
+
+def mood_of(text: str) -> Mood:
+    """The mood most of a passage's words belong to; calm when none do."""
+    score = {mood: 0.0 for mood in Mood}
+    for pattern, mood in _MOODS:
+        score[mood] += len(pattern.findall(text))
+    return max(score, key=score.get)
+
+
+def grade_for(time: Time, mood: Mood, interior: bool, text: str = "") -> Grade:
+    """The look of a scene: night is night, its interiors noir when tense; the sad and the frozen are cold; low sun is warm."""
+    if time is Time.NIGHT:
+        return Grade.NOIR if mood is Mood.TENSE and interior else Grade.NIGHT
+    if mood is Mood.SAD or re.search(r"\b(?:snow|ice|icy|frost|frozen|winter|glacier)\b", text, re.I):
+        return Grade.COLD
+    if mood is Mood.JOYFUL or time in (Time.DUSK, Time.DAWN):
+        return Grade.COLD if mood is Mood.TENSE else Grade.WARM
+    return Grade.COLD if mood is Mood.TENSE else Grade.NEUTRAL
