@@ -2,7 +2,9 @@ package check
 
 import (
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 )
 
 var selectorMatches = &Check{
@@ -22,9 +24,7 @@ var selectorMatches = &Check{
 				p.report(w.object, "spec.selector", "the selector %s doesn't match the labels of its own pods", metav1.FormatLabelSelector(w.selector))
 			}
 			p.overlap(w)
-			if sts, ok := w.object.Typed.(*appsv1.StatefulSet); ok && sts.Spec.ServiceName != "" && !p.has("Service", sts.Spec.ServiceName) && len(p.services()) > 0 {
-				p.report(w.object, "spec.serviceName", "names the Service %q, which this chart doesn't make: the pods get no DNS names", sts.Spec.ServiceName)
-			}
+			p.governing(w)
 		}
 	},
 }
@@ -41,6 +41,24 @@ func (p *Pass) overlap(w workload) {
 		}
 		if selects(w.selector, other.template.Labels) {
 			p.report(w.object, "spec.selector", "the selector matches the pods of %s too", other.object)
+		}
+	}
+}
+
+// governing reports a StatefulSet that names a Service which isn't there while
+// a headless one selects its pods. Without any such Service the names may not
+// be wanted.
+func (p *Pass) governing(w workload) {
+	sts, ok := w.object.Typed.(*appsv1.StatefulSet)
+	if !ok || sts.Spec.ServiceName == "" || p.has("Service", sts.Spec.ServiceName) {
+		return
+	}
+	for _, o := range p.Render.Objects {
+		svc, ok := o.Typed.(*corev1.Service)
+		if ok && svc.Spec.ClusterIP == corev1.ClusterIPNone && len(svc.Spec.Selector) > 0 &&
+			labels.SelectorFromSet(svc.Spec.Selector).Matches(labels.Set(w.template.Labels)) {
+			p.report(w.object, "spec.serviceName", "names the Service %q, which this chart doesn't make, while %s selects its pods: they get no DNS names", sts.Spec.ServiceName, o)
+			return
 		}
 	}
 }

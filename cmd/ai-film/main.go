@@ -43,6 +43,7 @@ func newRoot() *cobra.Command {
 		newCancel(),
 		newDelete(),
 		newRender(),
+		newVerify(),
 	)
 	return root
 }

@@ -1,0 +1,170 @@
+package verify
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/ai-film/ai-film/charttest"
+	"github.com/ai-film/ai-film/charttest/check"
+)
+
+// ConfigFile is where a chart keeps its verify configuration, from the chart's
+// folder. It may name files of the chart; list it in .helmignore.
+const ConfigFile = ".verify.yaml"
+
+// Config says what a chart is verified with and what is known of the clusters
+// it is for. The zero Config verifies all profiles for the newest Kubernetes
+// versions.
+type Config struct {
+	// KubeVersions to render for; charttest.KubeVersions if empty.
+	KubeVersions []string `json:"kubeVersions,omitempty"`
+	// APIVersions that clusters have beyond Kubernetes' own.
+	APIVersions []string `json:"apiVersions,omitempty"`
+	// Release and Namespace to render as; "release-name" in "default" if empty.
+	Release   string `json:"release,omitempty"`
+	Namespace string `json:"namespace,omitempty"`
+	// Cluster is what is known of every cluster.
+	Cluster check.Cluster `json:"cluster,omitempty"`
+	// Profiles by name, beyond those in the chart's values/ and ci/ folders or
+	// with more to say of them.
+	Profiles map[string]Profile `json:"profiles,omitempty"`
+	// Suppress lists findings that are known and accepted.
+	Suppress []Suppression `json:"suppress,omitempty"`
+	// Coverage is the share of template branches, in percent, that the profiles
+	// must execute; 0 asks for none.
+	Coverage float64 `json:"coverage,omitempty"`
+}
+
+// Profile is one set of values and the cluster that it is for.
+type Profile struct {
+	// Files are values files, from the chart's folder. Empty: the profile of
+	// that name that ships with the chart.
+	Files []string `json:"files,omitempty"`
+	// Values are laid over the files.
+	Values map[string]any `json:"values,omitempty"`
+	// Cluster adds to what is known of every cluster.
+	Cluster check.Cluster `json:"cluster,omitempty"`
+}
+
+// Suppression accepts findings of one check.
+type Suppression struct {
+	Check  string `json:"check"`            // name of the check
+	Object string `json:"object,omitempty"` // pattern of path.Match for "Kind/name"; "" for all
+	Reason string `json:"reason"`           // why it is accepted; required
+}
+
+func (s Suppression) matches(f Finding) bool {
+	if s.Check != f.Check {
+		return false
+	}
+	if s.Object == "" {
+		return true
+	}
+	ok, _ := path.Match(s.Object, f.Object)
+	return ok
+}
+
+// ConfigError says what is wrong in a configuration file.
+type ConfigError struct {
+	File string
+	Err  error
+}
+
+func (e *ConfigError) Error() string { return e.File + ": " + e.Err.Error() }
+func (e *ConfigError) Unwrap() error { return e.Err }
+
+// LoadConfig reads a configuration file. With file "" it reads the chart's
+// own, if it has one. Errors are of type *ConfigError.
+func LoadConfig(chartDir, file string) (Config, error) {
+	var c Config
+	optional := file == ""
+	if optional {
+		file = filepath.Join(chartDir, ConfigFile)
+	}
+	data, err := os.ReadFile(file)
+	if optional && (errors.Is(err, fs.ErrNotExist) || err != nil && isArchive(chartDir)) {
+		return c, nil
+	}
+	if err != nil {
+		return c, &ConfigError{file, err}
+	}
+	if len(bytes.TrimSpace(data)) == 0 {
+		return c, nil
+	}
+	if err := yaml.UnmarshalStrict(data, &c); err != nil {
+		return c, &ConfigError{file, err}
+	}
+	known := map[string]bool{}
+	for _, name := range Names() {
+		known[name] = true
+	}
+	for i, s := range c.Suppress {
+		if !known[s.Check] {
+			return c, &ConfigError{file, fmt.Errorf("suppress[%d]: there is no check %q (ai-film verify --list shows them)", i, s.Check)}
+		}
+		if s.Reason == "" {
+			return c, &ConfigError{file, fmt.Errorf("suppress[%d]: a suppression of %q needs a reason", i, s.Check)}
+		}
+		if _, err := path.Match(s.Object, ""); err != nil {
+			return c, &ConfigError{file, fmt.Errorf("suppress[%d]: object %q: %w", i, s.Object, err)}
+		}
+	}
+	return c, nil
+}
+
+func isArchive(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && !info.IsDir()
+}
+
+// profiles are the chart's, as the configuration has them.
+func (c Config) profiles(chart *charttest.Chart) []charttest.Profile {
+	all := chart.Profiles()
+	have := map[string]int{}
+	for i, p := range all {
+		have[p.Name] = i
+	}
+	for _, name := range sortedKeys(c.Profiles) {
+		p := c.Profiles[name]
+		i, ok := have[name]
+		if !ok {
+			all = append(all, charttest.Profile{Name: name})
+			i = len(all) - 1
+		}
+		if len(p.Files) > 0 {
+			all[i].Files = nil
+			for _, f := range p.Files {
+				if !filepath.IsAbs(f) {
+					f = filepath.Join(chart.Path(), f)
+				}
+				all[i].Files = append(all[i].Files, f)
+			}
+		}
+		all[i].Values = p.Values
+	}
+	for i := range all {
+		all[i].Release, all[i].Namespace = c.Release, c.Namespace
+		all[i].APIVersions = c.APIVersions
+	}
+	return all
+}
+
+// cluster is what is known of a profile's cluster.
+func (c Config) cluster(profile string) check.Cluster {
+	known, own := c.Cluster, c.Profiles[profile].Cluster
+	known.External = append(append([]string{}, known.External...), own.External...)
+	if len(own.Nodes) > 0 {
+		known.Nodes = own.Nodes
+	}
+	if own.PodSecurity != "" {
+		known.PodSecurity = own.PodSecurity
+	}
+	return known
+}

@@ -1,0 +1,73 @@
+package verify
+
+import (
+	"encoding/xml"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+type junitSuites struct {
+	XMLName xml.Name     `xml:"testsuites"`
+	Suites  []junitSuite `xml:"testsuite"`
+}
+
+type junitSuite struct {
+	Name     string      `xml:"name,attr"`
+	Tests    int         `xml:"tests,attr"`
+	Failures int         `xml:"failures,attr"`
+	Time     string      `xml:"time,attr,omitempty"`
+	Cases    []junitCase `xml:"testcase"`
+}
+
+type junitCase struct {
+	Class   string        `xml:"classname,attr"`
+	Name    string        `xml:"name,attr"`
+	Failure *junitFailure `xml:"failure,omitempty"`
+}
+
+type junitFailure struct {
+	Message string `xml:"message,attr"`
+	Type    string `xml:"type,attr"`
+	Text    string `xml:",chardata"`
+}
+
+// JUnit writes one test case for each check, profile and version, as test
+// reporters read it.
+func JUnit(w io.Writer, r *Result) error {
+	suites := junitSuites{}
+	for _, profile := range r.Profiles {
+		suite := junitSuite{Name: r.Chart + "/" + profile, Time: fmt.Sprintf("%.3f", r.Elapsed.Seconds()/float64(max(len(r.Profiles), 1)))}
+		for _, version := range r.Versions {
+			for _, name := range Names() {
+				c := junitCase{Class: r.Chart + "." + profile + "." + version, Name: name}
+				var lines, messages []string
+				for _, f := range r.Findings {
+					everywhere := len(f.Profiles) == 0
+					if f.Check == name && (everywhere || slices.Contains(f.Profiles, profile) && slices.Contains(f.Versions, version)) {
+						lines = append(lines, f.place()+": "+f.subject()+"\n  remedy: "+f.Remedy)
+						messages = append(messages, f.subject())
+					}
+				}
+				if len(lines) > 0 {
+					c.Failure = &junitFailure{Message: strings.Join(messages, "; "), Type: name, Text: strings.Join(lines, "\n")}
+					suite.Failures++
+				}
+				suite.Tests++
+				suite.Cases = append(suite.Cases, c)
+			}
+		}
+		suites.Suites = append(suites.Suites, suite)
+	}
+	if _, err := io.WriteString(w, xml.Header); err != nil {
+		return err
+	}
+	e := xml.NewEncoder(w)
+	e.Indent("", "  ")
+	if err := e.Encode(suites); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
+}

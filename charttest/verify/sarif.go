@@ -1,0 +1,92 @@
+package verify
+
+import (
+	"encoding/json"
+	"io"
+	"path/filepath"
+
+	"github.com/ai-film/ai-film/charttest/check"
+)
+
+// The parts of SARIF 2.1.0 that code scanning reads:
+// https://docs.oasis-open.org/sarif/sarif/v2.1.0/.
+type (
+	sarifLog struct {
+		Schema  string     `json:"$schema"`
+		Version string     `json:"version"`
+		Runs    []sarifRun `json:"runs"`
+	}
+	sarifRun struct {
+		Tool    sarifTool     `json:"tool"`
+		Results []sarifResult `json:"results"`
+	}
+	sarifTool struct {
+		Driver sarifDriver `json:"driver"`
+	}
+	sarifDriver struct {
+		Name           string      `json:"name"`
+		InformationURI string      `json:"informationUri"`
+		Rules          []sarifRule `json:"rules"`
+	}
+	sarifRule struct {
+		ID               string    `json:"id"`
+		ShortDescription sarifText `json:"shortDescription"`
+		Help             sarifText `json:"help"`
+	}
+	sarifText   struct{ Text string } // marshalled with a lower-case key below
+	sarifResult struct {
+		RuleID       string             `json:"ruleId"`
+		Level        string             `json:"level"`
+		Message      sarifText          `json:"message"`
+		Locations    []sarifLocation    `json:"locations"`
+		Suppressions []sarifSuppression `json:"suppressions,omitempty"`
+	}
+	sarifLocation struct {
+		Physical sarifPhysical `json:"physicalLocation"`
+	}
+	sarifPhysical struct {
+		Artifact sarifArtifact `json:"artifactLocation"`
+		Region   *sarifRegion  `json:"region,omitempty"`
+	}
+	sarifArtifact struct {
+		URI string `json:"uri"`
+	}
+	sarifRegion struct {
+		StartLine int `json:"startLine"`
+	}
+	sarifSuppression struct {
+		Kind          string `json:"kind"`
+		Justification string `json:"justification"`
+	}
+)
+
+func (t sarifText) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]string{"text": t.Text})
+}
+
+// SARIF writes findings for code scanning. Accepted ones are in it, marked as
+// suppressed.
+func SARIF(w io.Writer, r *Result) error {
+	run := sarifRun{Results: []sarifResult{}}
+	run.Tool.Driver = sarifDriver{Name: "ai-film verify", InformationURI: "https://github.com/ai-film/ai-film"}
+	for _, c := range append(check.All(), Rules...) {
+		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{c.Name, sarifText{c.Why}, sarifText{c.Remedy}})
+	}
+	for _, f := range append(append([]Finding{}, r.Findings...), r.Accepted...) {
+		result := sarifResult{RuleID: f.Check, Level: "error", Message: sarifText{f.subject() + "\n" + f.Remedy}}
+		at := sarifLocation{Physical: sarifPhysical{Artifact: sarifArtifact{URI: filepath.ToSlash(relative(f.File))}}}
+		if f.Line > 0 {
+			at.Physical.Region = &sarifRegion{StartLine: f.Line}
+		}
+		result.Locations = []sarifLocation{at}
+		if f.Accepted != "" {
+			result.Suppressions = []sarifSuppression{{Kind: "external", Justification: f.Accepted}}
+		}
+		run.Results = append(run.Results, result)
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(sarifLog{
+		Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0", Runs: []sarifRun{run},
+	})
+}

@@ -1,0 +1,262 @@
+// Package verify renders a chart for every profile and Kubernetes version,
+// runs the checks over what comes out, and reports what it finds. It is what
+// «ai-film verify» runs; tests can run it too:
+//
+//	result, err := verify.Run(ctx, "charts/shop", verify.Config{})
+//	require.NoError(t, err)
+//	require.Empty(t, result.Findings)
+package verify
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ai-film/ai-film/charttest"
+	"github.com/ai-film/ai-film/charttest/check"
+)
+
+// Finding is a defect of a chart, told once for all profiles and versions that
+// show it.
+type Finding struct {
+	Check    string   `json:"check"`            // name of the check
+	Message  string   `json:"message"`          // what is wrong
+	Remedy   string   `json:"remedy"`           // what to do about it
+	Object   string   `json:"object,omitempty"` // "Kind/name"
+	Field    string   `json:"field,omitempty"`  // such as "spec.replicas", or the path of a value
+	File     string   `json:"file"`             // relative to the working directory where it can be
+	Line     int      `json:"line,omitempty"`   // from 1; 0 if unknown
+	Profiles []string `json:"profiles"`         // that show it
+	Versions []string `json:"versions"`         // of Kubernetes, that show it
+	Accepted string   `json:"accepted,omitempty"`
+}
+
+// Result is what a verification found.
+type Result struct {
+	Chart    string        `json:"chart"`
+	Profiles []string      `json:"profiles"`
+	Versions []string      `json:"versions"`
+	Renders  int           `json:"renders"`
+	Objects  int           `json:"objects"` // over all renders
+	Findings []Finding     `json:"findings"`
+	Accepted []Finding     `json:"accepted,omitempty"` // suppressed, with the reason
+	Elapsed  time.Duration `json:"elapsed_ns"`
+}
+
+// Rules that are not in package check: what keeps a render from being checked.
+var Rules = []*check.Check{
+	{Name: "values", Why: "Values files that can't be read make every installation with them fail.",
+		Remedy: "Correct the file; the message says where."},
+	{Name: "schema", Why: "Values that break values.schema.json are refused by Helm before anything is rendered.",
+		Remedy: "Correct the value in the profile, or the schema if the value is right."},
+	{Name: "render", Why: "A template that fails makes the installation fail.",
+		Remedy: "Correct the template at the line named, or give the value that it requires."},
+	{Name: "strict", Why: "The API server refuses or silently drops what isn't in an object's schema: the chart says one thing and the cluster does another.",
+		Remedy: "Correct the field's spelling, place or type."},
+	{Name: "suppression", Why: "A suppression that matches nothing hides the next finding of its kind.",
+		Remedy: "Remove it from the verify configuration."},
+}
+
+// Names are the names of all checks and rules.
+func Names() []string {
+	var names []string
+	for _, c := range append(check.All(), Rules...) {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+func rule(name string) *check.Check {
+	return Rules[slices.IndexFunc(Rules, func(c *check.Check) bool { return c.Name == name })]
+}
+
+// Run verifies the chart in a folder or an archive. Errors are those that keep
+// it from starting: *charttest.LoadError, or the context's. What is wrong with
+// a chart that can be loaded is a finding.
+func Run(ctx context.Context, chartPath string, config Config) (*Result, error) {
+	start := time.Now()
+	chart, err := charttest.Load(chartPath)
+	if err != nil {
+		return nil, err
+	}
+	versions := config.KubeVersions
+	if len(versions) == 0 {
+		versions = charttest.KubeVersions
+	}
+	result := &Result{Chart: chart.Name(), Versions: versions, Findings: []Finding{}}
+	var cells []*cell
+	for _, p := range config.profiles(chart) {
+		result.Profiles = append(result.Profiles, p.Name)
+		for _, v := range versions {
+			c := &cell{chart: chart, profile: p, version: v, cluster: config.cluster(p.Name)}
+			c.profile.KubeVersion, c.profile.Context = v, ctx
+			cells = append(cells, c)
+		}
+	}
+	inParallel(cells, (*cell).verify)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	collected := newCollection()
+	for _, c := range cells {
+		result.Renders++
+		result.Objects += c.objects
+		for _, f := range c.findings {
+			collected.add(f, c.profile.Name, c.version)
+		}
+	}
+	result.Findings, result.Accepted = config.sift(collected.findings())
+	result.Elapsed = time.Since(start)
+	return result, nil
+}
+
+// cell is one profile rendered for one version.
+type cell struct {
+	chart    *charttest.Chart
+	profile  charttest.Profile
+	version  string
+	cluster  check.Cluster
+	objects  int
+	findings []Finding
+}
+
+func (c *cell) verify() {
+	r, err := c.chart.Render(c.profile)
+	if err != nil {
+		c.failed(err)
+	}
+	if r == nil {
+		return
+	}
+	c.objects = len(r.Objects)
+	for _, f := range check.Run(r, c.cluster) {
+		place := f.Place()
+		c.findings = append(c.findings, Finding{
+			Check: f.Check.Name, Message: f.Message, Remedy: f.Check.Remedy, Object: f.Object.String(), Field: f.Field,
+			File: place.File, Line: place.Line,
+		})
+	}
+}
+
+// failed makes findings of the errors of a render.
+func (c *cell) failed(err error) {
+	add := func(name, object, field, file string, line int, message string) {
+		c.findings = append(c.findings, Finding{Check: name, Message: message, Remedy: rule(name).Remedy, Object: object, Field: field, File: file, Line: line})
+	}
+	var (
+		values  *charttest.ValuesError
+		schema  *charttest.SchemaError
+		failure *charttest.Failure
+		strict  *charttest.StrictError
+	)
+	file := c.chart.Path()
+	if len(c.profile.Files) > 0 {
+		file = c.profile.Files[len(c.profile.Files)-1]
+	}
+	switch {
+	case errors.As(err, &schema):
+		for _, v := range schema.Violations {
+			add("schema", "", v.Value, file, 0, v.String())
+		}
+	case errors.As(err, &strict):
+		for _, p := range strict.Problems {
+			place := p.Place()
+			add("strict", p.Object.String(), p.Field, place.File, place.Line, p.Message)
+		}
+	case errors.As(err, &failure):
+		at := failure.Place
+		if at.File == "" {
+			at.File = file
+		}
+		add("render", "", "", at.File, at.Line, failure.Message)
+	case errors.As(err, &values):
+		add("values", "", "", cmp.Or(values.Source, file), 0, err.Error())
+	default:
+		add("render", "", "", file, 0, err.Error())
+	}
+}
+
+// inParallel calls f for each item, on every processor.
+func inParallel[T any](items []T, f func(T)) {
+	var wg sync.WaitGroup
+	next := make(chan T)
+	for range min(runtime.GOMAXPROCS(0), len(items)) {
+		wg.Go(func() {
+			for item := range next {
+				f(item)
+			}
+		})
+	}
+	for _, item := range items {
+		next <- item
+	}
+	close(next)
+	wg.Wait()
+}
+
+// collection tells findings of many renders once each.
+type collection struct {
+	index map[string]int
+	all   []Finding
+}
+
+func newCollection() *collection { return &collection{index: map[string]int{}} }
+
+func (c *collection) add(f Finding, profile, version string) {
+	key := fmt.Sprint(f.Check, "\x00", f.File, "\x00", f.Line, "\x00", f.Object, "\x00", f.Field, "\x00", f.Message)
+	i, ok := c.index[key]
+	if !ok {
+		i = len(c.all)
+		c.index[key] = i
+		c.all = append(c.all, f)
+	}
+	for list, name := range map[*[]string]string{&c.all[i].Profiles: profile, &c.all[i].Versions: version} {
+		if !slices.Contains(*list, name) {
+			*list = append(*list, name)
+		}
+	}
+}
+
+// findings in the order of places.
+func (c *collection) findings() []Finding {
+	slices.SortStableFunc(c.all, func(a, b Finding) int {
+		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), strings.Compare(a.Check, b.Check))
+	})
+	return c.all
+}
+
+// sift parts findings into those to report and those that are accepted.
+func (c Config) sift(all []Finding) (report, accepted []Finding) {
+	report = []Finding{}
+	used := make([]bool, len(c.Suppress))
+next:
+	for _, f := range all {
+		for i, s := range c.Suppress {
+			if s.matches(f) {
+				used[i] = true
+				f.Accepted = s.Reason
+				accepted = append(accepted, f)
+				continue next
+			}
+		}
+		report = append(report, f)
+	}
+	for i, s := range c.Suppress {
+		if !used[i] {
+			report = append(report, Finding{
+				Check: "suppression", Message: fmt.Sprintf("suppress[%d] (%s %s) matches no finding", i, s.Check, s.Object),
+				Remedy: rule("suppression").Remedy, File: ConfigFile,
+			})
+		}
+	}
+	return report, accepted
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"maps"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ai-film/ai-film/charttest/check"
+	"github.com/ai-film/ai-film/charttest/verify"
+)
+
+// findings is the error of a verification that found something.
+type findings int
+
+func (n findings) Error() string {
+	if n == 1 {
+		return "1 finding"
+	}
+	return fmt.Sprintf("%d findings", int(n))
+}
+
+// unverified is an error that kept the verification from starting.
+type unverified struct{ error }
+
+func (unverified) ExitCode() int   { return 2 }
+func (e unverified) Unwrap() error { return e.error }
+
+func newVerify() *cobra.Command {
+	var (
+		config, format, output string
+		versions               []string
+		list, watch            bool
+	)
+	cmd := &cobra.Command{
+		Use:   "verify [CHART]",
+		Short: "Check a chart: every profile, for every Kubernetes version, without a cluster",
+		Long: `Render a chart with each of its profiles (values.yaml alone, values/*.yaml and
+ci/*-values.yaml) for the four newest Kubernetes versions, decode what comes
+out strictly, and check the objects against each other.
+
+Findings name the template's line and a remedy. What can't be seen in a chart
+(the cluster's nodes, objects that others make) and findings that are accepted,
+with the reason, stand in the file .verify.yaml in the chart's folder.
+
+Exit codes:
+  0  no findings
+  1  findings
+  2  not verified: no chart, or wrong flags or configuration`,
+		Example: `  ai-film verify charts/ai-film
+  ai-film verify mychart --format sarif --output verify.sarif
+  ai-film verify mychart --kube-version 1.34,1.37 --watch
+  ai-film verify --list`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return unverified{fmt.Errorf("one chart at a time, not %d", len(args))}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if list {
+				return listChecks(cmd.OutOrStdout())
+			}
+			chart := "."
+			if len(args) == 1 {
+				chart = args[0]
+			}
+			write, ok := verify.Formats[format]
+			if !ok {
+				return unverified{fmt.Errorf("there is no format %q; formats are %s", format, strings.Join(slices.Sorted(maps.Keys(verify.Formats)), ", "))}
+			}
+			once := func() error { return verifyOnce(cmd, chart, config, versions, output, write) }
+			err := once()
+			if !watch {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
+			defer stop()
+			tell := func(err error) {
+				var e unverified
+				if errors.As(err, &e) {
+					fmt.Fprintln(cmd.ErrOrStderr(), "Error:", err)
+				}
+			}
+			tell(err)
+			verify.Watch(ctx, 100*time.Millisecond, func() {
+				fmt.Fprintln(cmd.OutOrStdout(), "────", time.Now().Format(time.TimeOnly))
+				tell(once())
+			}, chart)
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&config, "config", "", "configuration `file` (default CHART/.verify.yaml, if there is one)")
+	flags.StringVar(&format, "format", "table", "table, json, junit, sarif or github")
+	flags.StringVarP(&output, "output", "o", "", "write the report to `file` instead of standard output")
+	flags.StringSliceVar(&versions, "kube-version", nil, "Kubernetes `versions` to verify for (default the four newest)")
+	flags.BoolVar(&list, "list", false, "list the checks with their reasons, and do nothing else")
+	flags.BoolVar(&watch, "watch", false, "verify again whenever a file of the chart changes")
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return unverified{err} })
+	return cmd
+}
+
+func verifyOnce(cmd *cobra.Command, chart, configFile string, versions []string, output string, write func(io.Writer, *verify.Result) error) error {
+	config, err := verify.LoadConfig(chart, configFile)
+	if err != nil {
+		return unverified{err}
+	}
+	if len(versions) > 0 {
+		config.KubeVersions = versions
+	}
+	result, err := verify.Run(cmd.Context(), chart, config)
+	if err != nil {
+		return unverified{err}
+	}
+	w := cmd.OutOrStdout()
+	if output != "" {
+		file, err := os.Create(output)
+		if err != nil {
+			return unverified{err}
+		}
+		defer file.Close()
+		w = file
+	}
+	if err := write(w, result); err != nil {
+		return unverified{err}
+	}
+	if n := len(result.Findings); n > 0 {
+		return findings(n)
+	}
+	return nil
+}
+
+func listChecks(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, c := range append(check.All(), verify.Rules...) {
+		fmt.Fprintf(t, "%s\t%s\n", c.Name, c.Why)
+	}
+	return t.Flush()
+}
