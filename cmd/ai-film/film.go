@@ -65,19 +65,16 @@ picture, sound and subtitles, and is as long as planned.
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.brief, "brief", "", "file that holds the brief, - for standard input")
-	flags.StringVarP(&f.output, "output", "o", "film.mp4", "where the video goes; replaced when it exists")
+	flags.StringVar(&f.brief, "brief", "", "`FILE` that holds the brief, - for standard input")
+	flags.StringVarP(&f.output, "output", "o", "film.mp4", "`FILE` for the video; replaced when it exists")
 	flags.StringVar(&f.title, "title", "", "title of the film (default the studio finds one)")
 	flags.Float64Var(&f.settings.Seconds, "seconds", 0, "length, 4 to 600 (default the studio's, 36)")
 	flags.IntVar(&f.settings.Width, "width", 0, "width in pixels, even, 160 to 1920 (default the studio's, 640)")
 	flags.IntVar(&f.settings.Height, "height", 0, "height in pixels, even, 90 to 1080 (default the studio's, 360)")
 	flags.Int64Var(&f.seed, "seed", 0, "the same brief, settings and seed make the same film (default the studio's, 1)")
-	flags.StringVar(&f.follow, "follow", "", "take up the film with this id instead of submitting one")
+	flags.StringVar(&f.follow, "follow", "", "take up the film with this `ID` instead of submitting one")
 	flags.BoolVar(&f.detach, "detach", false, "submit, print the film's id and go")
 	flags.BoolVar(&f.plain, "plain", false, "lines instead of a table")
-	for _, name := range []string{"seconds", "width", "height", "seed"} {
-		flags.Lookup(name).DefValue = "" // zero means the studio's, which the text tells
-	}
 	f.register(cmd)
 	return cmd
 }
@@ -304,7 +301,7 @@ func (f *filmCommand) bringHome(ctx context.Context, cmd *cobra.Command, client 
 		err = video.Check(film)
 	}
 	if err != nil {
-		return codedError{fmt.Errorf("the video does not pass: %w", err), exitVideo}
+		return codedError{fmt.Errorf("the video does not pass, and %s was not written: %w\n  what helps: it can be seen on the studio's page; make the film again", f.output, err), exitVideo}
 	}
 	if err := os.Rename(whole, f.output); err != nil {
 		return err

@@ -100,6 +100,11 @@ func (c *Client) fetch(ctx context.Context, id string, d *download) error {
 	defer watch.Stop()
 
 	header := http.Header{}
+	if d.done > 0 && d.etag == "" { // nothing vouches that the rest belongs to what is here
+		if err := d.restart(); err != nil {
+			return err
+		}
+	}
 	if d.done > 0 {
 		header.Set("Range", "bytes="+strconv.FormatInt(d.done, 10)+"-")
 		header.Set("If-Range", d.etag) // another video by now: all of it, from the start

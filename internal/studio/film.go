@@ -69,7 +69,10 @@ func (f *Film) Name() string {
 	case f.PlannedTitle != "":
 		return f.PlannedTitle
 	}
-	opening, _, _ := strings.Cut(f.Opening+f.Brief, "\n")
+	opening, _, _ := strings.Cut(strings.TrimSpace(f.Opening+f.Brief), "\n")
+	if runes := []rune(opening); len(runes) > 50 {
+		opening = string(runes[:50]) + "…"
+	}
 	return opening
 }
 

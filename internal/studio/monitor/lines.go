@@ -61,7 +61,7 @@ func (l *Lines) Show(film *studio.Film) {
 	}
 	l.board.show(film)
 	if planned {
-		l.line("%s: %d scenes, %d shots, %s", Clean(film.Name()), len(film.Plan.Scenes), len(film.Shots()), Took(film.Plan.Seconds))
+		l.line("%s: %s, %s, %s", Clean(film.Name()), count(len(film.Plan.Scenes), "scene"), count(len(film.Shots()), "shot"), Took(film.Plan.Seconds))
 	}
 	for _, stage := range film.Stages {
 		if at := (place{stage.Shot, stage.Stage}); before[at] != stage.State && stage.State != "running" {
@@ -113,11 +113,11 @@ func (l *Lines) stage(at place) {
 	if cell.attempt > 1 {
 		text += fmt.Sprintf(" (take %d)", cell.attempt)
 	}
-	count := ""
+	of := ""
 	if all > 0 {
-		count = fmt.Sprintf("%d/%d", done, all)
+		of = fmt.Sprintf("%d/%d", done, all)
 	}
-	l.line("%-7s %-8s %-8s %-10s %s", count, Clean(cmp.Or(at.shot, "film")), at.stage, Clean(cell.service), text)
+	l.line("%-7s %-8s %-8s %-10s %s", of, Clean(cmp.Or(at.shot, "film")), at.stage, Clean(cell.service), text)
 }
 
 // still tells what is running.
@@ -143,4 +143,11 @@ func (l *Lines) still() {
 func (l *Lines) line(format string, values ...any) {
 	l.last = time.Now()
 	fmt.Fprintf(l.out, "%6s  %s\n", clock(time.Since(l.board.begun)), strings.TrimRight(fmt.Sprintf(format, values...), " "))
+}
+
+func count(number int, what string) string {
+	if number == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", number, what)
 }

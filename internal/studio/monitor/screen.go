@@ -3,6 +3,7 @@ package monitor
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,7 +29,7 @@ type Screen struct {
 
 	mu    sync.Mutex
 	board *board
-	drawn int // lines of the picture that stands
+	drawn []string // the picture that stands
 	done  chan struct{}
 	ended sync.WaitGroup
 }
@@ -94,15 +95,18 @@ func (s *Screen) Close() {
 func (s *Screen) draw(above string) {
 	columns, rows := s.size()
 	lines := s.board.picture(columns-1, rows-1, time.Now())
+	if above == "" && slices.Equal(lines, s.drawn) {
+		return
+	}
 	var text strings.Builder
-	if s.drawn > 0 {
-		fmt.Fprintf(&text, "\x1b[%dA", s.drawn)
+	if len(s.drawn) > 0 {
+		fmt.Fprintf(&text, "\x1b[%dA", len(s.drawn))
 	}
 	text.WriteString("\r\x1b[J" + above)
 	for _, line := range lines {
 		text.WriteString(line + "\n")
 	}
-	s.drawn = len(lines)
+	s.drawn = lines
 	io.WriteString(s.out, text.String())
 }
 
@@ -113,9 +117,13 @@ func (b *board) picture(columns, rows int, now time.Time) []string {
 	shots := b.film.Shots()
 	first, cells := 10, max(4, (columns-10)/len(ShotStages))
 	whole := faint + Fit("film", first) + plain
+	each := (columns - first) / len(WholeStages)
 	for _, stage := range WholeStages {
-		name := stage + " "
-		whole += faint + name + plain + b.cell(place{"", stage}, max(4, columns/3-4-len(name)), now)
+		if room := each - len(stage) - 1; room >= len("✓ 1.2 s") {
+			whole += faint + stage + " " + plain + b.cell(place{"", stage}, room, now)
+		} else {
+			whole += faint + Fit(stage, each) + plain
+		}
 	}
 	lines = append(lines, whole)
 	if len(shots) == 0 {
@@ -137,7 +145,7 @@ func (b *board) picture(columns, rows int, now time.Time) []string {
 		to = min(to, from+room)
 	}
 	if from > 0 {
-		lines = append(lines, fmt.Sprintf("%s… %d shots finished%s", faint, from, plain))
+		lines = append(lines, fmt.Sprintf("%s… %d finished%s", faint, from, plain))
 	}
 	for _, shot := range shots[from:to] {
 		line := Fit(Clean(shot), first)
@@ -151,7 +159,7 @@ func (b *board) picture(columns, rows int, now time.Time) []string {
 		lines = append(lines, line)
 	}
 	if to < len(shots) {
-		lines = append(lines, fmt.Sprintf("%s… %d more shots%s", faint, len(shots)-to, plain))
+		lines = append(lines, fmt.Sprintf("%s… %d more%s", faint, len(shots)-to, plain))
 	}
 	return lines
 }
