@@ -80,7 +80,7 @@ func (e *executor) run(j *job) {
 	s.queue.finish(&record{Prompt: j.tuple(), Outputs: x.outputs, Meta: x.meta,
 		Status: status{Text: state, Completed: failed == nil, Messages: x.messages}})
 	if j.clientID != "" {
-		s.hub.send("executing", map[string]any{"node": nil, "prompt_id": j.id}, j.clientID)
+		s.sockets.Send("executing", map[string]any{"node": nil, "prompt_id": j.id}, j.clientID)
 	}
 	slog.Info("executed", "prompt_id", j.id, "state", state, "seconds", time.Since(start).Seconds())
 }
@@ -102,7 +102,7 @@ func (x *execution) say(event string, data map[string]any, broadcast bool) {
 	data["timestamp"] = time.Now().UnixMilli()
 	x.messages = append(x.messages, []any{event, data})
 	if x.job.clientID != "" || broadcast {
-		x.server.hub.send(event, data, x.job.clientID)
+		x.server.sockets.Send(event, data, x.job.clientID)
 	}
 }
 
@@ -188,7 +188,7 @@ func (x *execution) node(id string) error {
 	s.node = id
 	s.mu.Unlock()
 	if x.job.clientID != "" {
-		s.hub.send("executing", map[string]any{"node": id, "display_node": id, "prompt_id": x.job.id}, x.job.clientID)
+		s.sockets.Send("executing", map[string]any{"node": id, "display_node": id, "prompt_id": x.job.id}, x.job.clientID)
 	}
 	c, err := x.call(id, node.ClassType, inputs)
 	if err != nil {
@@ -228,7 +228,7 @@ func (s *Server) isInterrupted() bool {
 // progress tells the client about a step of a node, and notices an interruption.
 func (x *execution) progress(id string, value, of int) error {
 	if x.job.clientID != "" {
-		x.server.hub.send("progress", map[string]any{"value": value, "max": of, "prompt_id": x.job.id, "node": id}, x.job.clientID)
+		x.server.sockets.Send("progress", map[string]any{"value": value, "max": of, "prompt_id": x.job.id, "node": id}, x.job.clientID)
 	}
 	if x.server.isInterrupted() {
 		return errInterrupted
@@ -244,7 +244,7 @@ func (x *execution) show(id string, c *cached) {
 	x.outputs[id] = c.ui
 	x.meta[id] = map[string]any{"node_id": id, "display_node": id, "parent_node": nil, "real_node_id": id}
 	if x.job.clientID != "" {
-		x.server.hub.send("executed", map[string]any{"node": id, "display_node": id, "output": c.ui, "prompt_id": x.job.id}, x.job.clientID)
+		x.server.sockets.Send("executed", map[string]any{"node": id, "display_node": id, "output": c.ui, "prompt_id": x.job.id}, x.job.clientID)
 	}
 }
 

@@ -24,6 +24,8 @@ import (
 	"time"
 
 	_ "golang.org/x/image/webp"
+
+	"github.com/ai-film/ai-film/services/comfyui/wire"
 )
 
 // files are the server's input, output and temp directories. All access goes through os.Root, so no name leads out.
@@ -328,7 +330,7 @@ func (s *Server) serveImage(w http.ResponseWriter, preview, channel, name string
 }
 
 func (s *Server) upload(w http.ResponseWriter, r *http.Request) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxUpload)
+	r.Body = http.MaxBytesReader(w, r.Body, wire.MaxUpload)
 	if err := r.ParseMultipartForm(8 << 20); err != nil {
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
 			w.WriteHeader(http.StatusRequestEntityTooLarge)
@@ -385,7 +387,7 @@ func (s *Server) upload(w http.ResponseWriter, r *http.Request) {
 	if folder == "." {
 		folder = ""
 	}
-	answer(w, 200, map[string]any{"name": name, "subfolder": folder, "type": kind})
+	wire.Answer(w, 200, map[string]any{"name": name, "subfolder": folder, "type": kind})
 }
 
 // metadata is what ComfyUI writes into a PNG's text: the prompt, and what the client gave as extra_pnginfo.

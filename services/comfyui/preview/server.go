@@ -5,12 +5,9 @@ package preview
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"runtime"
 	"slices"
@@ -22,15 +19,11 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/ai-film/ai-film/services/comfyui/nodes"
+	"github.com/ai-film/ai-film/services/comfyui/wire"
 )
 
 // Version is the ComfyUI release whose API is spoken.
 const Version = "0.3.75"
-
-const (
-	maxUpload = 100 << 20 // bytes of a request, as ComfyUI's --max-upload-size
-	maxPrompt = 32 << 20
-)
 
 // Options configures a server.
 type Options struct {
@@ -46,7 +39,7 @@ type Server struct {
 	options Options
 	catalog *nodes.Catalog
 	queue   *queue
-	hub     hub
+	sockets wire.Sockets
 	files   files
 	work    executor
 
@@ -64,8 +57,8 @@ func New(o Options) (*Server, error) {
 	if o.KeepBytes == 0 {
 		o.KeepBytes = 512 << 20
 	}
-	s := &Server{options: o, hub: hub{sockets: map[string]*socket{}}}
-	s.queue = newQueue(func() { s.hub.send("status", map[string]any{"status": s.queueInfo()}, "") })
+	s := &Server{options: o}
+	s.queue = newQueue(func() { s.sockets.Send("status", map[string]any{"status": s.queueInfo()}, "") })
 	if err := s.files.open(o.Dir, o.KeepBytes); err != nil {
 		return nil, err
 	}
@@ -83,37 +76,37 @@ func New(o Options) (*Server, error) {
 func (s *Server) Routes(handle func(pattern string, h http.Handler), work func(http.Handler) http.Handler) {
 	add := func(method, path string, h http.HandlerFunc) {
 		for _, prefix := range []string{"", "/api"} {
-			handle(method+" "+prefix+path, sameOrigin(h))
+			handle(method+" "+prefix+path, wire.SameOrigin(h))
 		}
 	}
 	add("GET", "/ws", s.socket)
-	add("GET", "/prompt", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, s.queueInfo()) })
+	add("GET", "/prompt", func(w http.ResponseWriter, _ *http.Request) { wire.Answer(w, 200, s.queueInfo()) })
 	add("POST", "/prompt", work(http.HandlerFunc(s.submit)).ServeHTTP)
 	add("GET", "/queue", func(w http.ResponseWriter, _ *http.Request) {
 		running, waiting := s.queue.lists()
-		answer(w, 200, map[string]any{"queue_running": running, "queue_pending": waiting})
+		wire.Answer(w, 200, map[string]any{"queue_running": running, "queue_pending": waiting})
 	})
-	add("POST", "/queue", func(w http.ResponseWriter, r *http.Request) { clearOrDelete(w, r, s.queue.remove) })
+	add("POST", "/queue", func(w http.ResponseWriter, r *http.Request) { wire.ClearOrDelete(w, r, s.queue.remove) })
 	add("GET", "/history", s.history)
 	add("GET", "/history/{id}", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, 200, s.queue.history(r.PathValue("id"), -1, -1))
+		wire.Answer(w, 200, s.queue.history(r.PathValue("id"), -1, -1))
 	})
-	add("POST", "/history", func(w http.ResponseWriter, r *http.Request) { clearOrDelete(w, r, s.queue.forget) })
+	add("POST", "/history", func(w http.ResponseWriter, r *http.Request) { wire.ClearOrDelete(w, r, s.queue.forget) })
 	add("POST", "/interrupt", s.interrupt)
 	add("POST", "/free", s.free)
 	add("GET", "/view", s.view)
 	add("POST", "/upload/image", work(http.HandlerFunc(s.upload)).ServeHTTP)
-	add("GET", "/object_info", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, s.catalog.ObjectInfo("")) })
+	add("GET", "/object_info", func(w http.ResponseWriter, _ *http.Request) { wire.Answer(w, 200, s.catalog.ObjectInfo("")) })
 	add("GET", "/object_info/{node}", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, 200, s.catalog.ObjectInfo(r.PathValue("node")))
+		wire.Answer(w, 200, s.catalog.ObjectInfo(r.PathValue("node")))
 	})
 	add("GET", "/system_stats", s.systemStats)
-	add("GET", "/embeddings", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, []string{}) })
-	add("GET", "/extensions", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, []string{}) })
-	add("GET", "/features", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, s.features()) })
+	add("GET", "/embeddings", func(w http.ResponseWriter, _ *http.Request) { wire.Answer(w, 200, []string{}) })
+	add("GET", "/extensions", func(w http.ResponseWriter, _ *http.Request) { wire.Answer(w, 200, []string{}) })
+	add("GET", "/features", func(w http.ResponseWriter, _ *http.Request) { wire.Answer(w, 200, s.features()) })
 	models := map[string][]string{"checkpoints": s.options.Checkpoints, "loras": s.options.Loras, "vae": {}, "embeddings": {}}
 	add("GET", "/models", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, 200, []string{"checkpoints", "loras", "vae", "embeddings"})
+		wire.Answer(w, 200, []string{"checkpoints", "loras", "vae", "embeddings"})
 	})
 	add("GET", "/models/{folder}", func(w http.ResponseWriter, r *http.Request) {
 		list, ok := models[r.PathValue("folder")]
@@ -121,66 +114,8 @@ func (s *Server) Routes(handle func(pattern string, h http.Handler), work func(h
 			w.WriteHeader(http.StatusNotFound)
 			return
 		}
-		answer(w, 200, slices.Concat([]string{}, list))
+		wire.Answer(w, 200, slices.Concat([]string{}, list))
 	})
-}
-
-func answer(w http.ResponseWriter, status int, v any) {
-	body, err := json.Marshal(v)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.WriteHeader(status)
-	w.Write(body)
-}
-
-// refuse answers with an error in the form of ComfyUI's /prompt.
-func refuse(w http.ResponseWriter, status int, kind, message, details string) {
-	answer(w, status, map[string]any{
-		"error":       nodes.Error{Type: kind, Message: message, Details: details, ExtraInfo: map[string]any{}},
-		"node_errors": map[string]any{},
-	})
-}
-
-// sameOrigin refuses what a web page elsewhere makes a browser send to a server on its own machine, as ComfyUI does.
-func sameOrigin(next http.HandlerFunc) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if origin := r.Header.Get("Origin"); origin != "" && r.Host != "" {
-			host, _, err := net.SplitHostPort(r.Host)
-			if err != nil {
-				host = r.Host
-			}
-			from, err := url.Parse(origin)
-			ip := net.ParseIP(host)
-			loopback := host == "localhost" || ip != nil && ip.IsLoopback()
-			if loopback && (err != nil || !strings.EqualFold(from.Host, r.Host)) {
-				w.WriteHeader(http.StatusForbidden)
-				return
-			}
-		}
-		next(w, r)
-	})
-}
-
-// body reads a JSON body. ComfyUI answers 500 to what isn't JSON; 400 and 413 tell the caller more.
-func body(w http.ResponseWriter, r *http.Request, limit int64, into any) bool {
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	if err != nil {
-		if _, large := errors.AsType[*http.MaxBytesError](err); large {
-			refuse(w, http.StatusRequestEntityTooLarge, "request_too_large", "The request is too large",
-				fmt.Sprintf("the limit is %d MiB", limit>>20))
-		} else {
-			refuse(w, http.StatusBadRequest, "bad_request", "The request could not be read", err.Error())
-		}
-		return false
-	}
-	if err := json.Unmarshal(raw, into); err != nil {
-		refuse(w, http.StatusBadRequest, "invalid_json", "The request is not the JSON object that is expected here", err.Error())
-		return false
-	}
-	return true
 }
 
 func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
@@ -193,18 +128,18 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 		Extra   map[string]json.RawMessage `json:"extra_data"`
 		Partial []string                   `json:"partial_execution_targets"`
 	}
-	if !body(w, r, maxPrompt, &in) {
+	if !wire.Body(w, r, wire.MaxPrompt, &in) {
 		return
 	}
 	if len(in.Prompt) == 0 {
-		refuse(w, 400, "no_prompt", "No prompt provided", "No prompt provided")
+		wire.Refuse(w, 400, "no_prompt", "No prompt provided", "No prompt provided")
 		return
 	}
 	j := &job{id: uuid.NewString(), clientID: in.Client}
 	if in.ID != nil {
 		id, _ := in.ID.(string)
 		if parsed, err := uuid.Parse(id); err != nil || parsed.String() != id {
-			refuse(w, 400, "invalid_prompt_id", "prompt_id must be a valid UUID",
+			wire.Refuse(w, 400, "invalid_prompt_id", "prompt_id must be a valid UUID",
 				"prompt_id must be a UUID string in canonical lowercase hyphenated form; omit it to let the server generate one")
 			return
 		}
@@ -215,12 +150,12 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 	}
 	var err error
 	if j.prompt, err = nodes.ParsePrompt(in.Prompt); err != nil {
-		refuse(w, 400, "invalid_prompt", "The prompt is not a graph", err.Error())
+		wire.Refuse(w, 400, "invalid_prompt", "The prompt is not a graph", err.Error())
 		return
 	}
 	verdict := s.catalog.Validate(j.prompt, in.Partial)
 	if verdict.Failure != nil {
-		answer(w, 400, map[string]any{"error": verdict.Failure, "node_errors": verdict.NodeErrors})
+		wire.Answer(w, 400, map[string]any{"error": verdict.Failure, "node_errors": verdict.NodeErrors})
 		return
 	}
 	j.outputs = verdict.Outputs
@@ -236,27 +171,24 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 	j.extra, _ = json.Marshal(in.Extra)
 	if !s.queue.put(j, in.Number != nil, in.Front) {
 		w.Header().Set("Retry-After", "10")
-		refuse(w, http.StatusTooManyRequests, "queue_full", "The queue is full", fmt.Sprintf("%d prompts wait; try again later", queueLimit))
+		wire.Refuse(w, http.StatusTooManyRequests, "queue_full", "The queue is full", fmt.Sprintf("%d prompts wait; try again later", queueLimit))
 		return
 	}
-	answer(w, 200, map[string]any{"prompt_id": j.id, "number": j.number, "node_errors": verdict.NodeErrors})
+	wire.Answer(w, 200, map[string]any{"prompt_id": j.id, "number": j.number, "node_errors": verdict.NodeErrors})
 }
 
-// clearOrDelete is POST /queue and POST /history: {"clear": true} or {"delete": [ids]}.
-func clearOrDelete(w http.ResponseWriter, r *http.Request, remove func([]string)) {
-	var in struct {
-		Clear  bool     `json:"clear"`
-		Delete []string `json:"delete"`
-	}
-	if !body(w, r, 1<<20, &in) {
-		return
-	}
-	if in.Clear {
-		remove(nil)
-	}
-	if len(in.Delete) > 0 {
-		remove(in.Delete)
-	}
+// socket greets a client: with the state of the queue and, where its own prompt runs, with the node that is executed.
+func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
+	s.sockets.Serve(w, r, func(sid string) {
+		s.sockets.Send("status", map[string]any{"status": s.queueInfo(), "sid": sid}, sid)
+		if client, node := s.current(); client == sid && node != "" {
+			s.sockets.Send("executing", map[string]any{"node": node}, sid)
+		}
+	}, func(sid, kind string) {
+		if kind == "feature_flags" {
+			s.sockets.Send("feature_flags", s.features(), sid)
+		}
+	})
 }
 
 func (s *Server) history(w http.ResponseWriter, r *http.Request) {
@@ -265,13 +197,13 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request) {
 		if text := r.URL.Query().Get(name); text != "" {
 			n, err := strconv.Atoi(text)
 			if err != nil {
-				refuse(w, 400, "bad_request", name+" must be a whole number", name+"="+text)
+				wire.Refuse(w, 400, "bad_request", name+" must be a whole number", name+"="+text)
 				return
 			}
 			*value = n
 		}
 	}
-	answer(w, 200, s.queue.history("", limit, offset))
+	wire.Answer(w, 200, s.queue.history("", limit, offset))
 }
 
 // interrupt stops the running prompt before its next step; with a prompt_id only if it is that one.
@@ -295,7 +227,7 @@ func (s *Server) free(w http.ResponseWriter, r *http.Request) {
 		Unload bool `json:"unload_models"`
 		Memory bool `json:"free_memory"`
 	}
-	if body(w, r, 1<<20, &in) && in.Memory {
+	if wire.Body(w, r, 1<<20, &in) && in.Memory {
 		s.work.forget.Store(true)
 	}
 }
@@ -308,7 +240,7 @@ func (s *Server) queueInfo() any {
 func (s *Server) QueueLength() int { return s.queue.length() }
 
 func (s *Server) features() any {
-	return map[string]any{"supports_preview_metadata": false, "max_upload_size": maxUpload}
+	return map[string]any{"supports_preview_metadata": false, "max_upload_size": wire.MaxUpload}
 }
 
 func (s *Server) current() (client, node string) {
@@ -319,7 +251,7 @@ func (s *Server) current() (client, node string) {
 
 func (s *Server) systemStats(w http.ResponseWriter, _ *http.Request) {
 	total, free := memory()
-	answer(w, 200, map[string]any{
+	wire.Answer(w, 200, map[string]any{
 		"system": map[string]any{
 			"os": runtime.GOOS, "ram_total": total, "ram_free": free, "comfyui_version": Version,
 			"python_version": runtime.Version(), "pytorch_version": "none", "embedded_python": false, "argv": os.Args[:1],

@@ -1,0 +1,86 @@
+// Command comfyui-relay is one ComfyUI to its clients, in front of one or more servers.
+//
+// Environment: PORT (8188), BACKENDS (base URLs separated by commas; dns+http://host:port is resolved again and again),
+// BACKEND_AUTHORIZATION (an Authorization header for them), DATABASE_URL (PostgreSQL, to keep prompts over a restart;
+// without it they are in memory only), POLL (1s), LOST_AFTER (30s: a server silent for so long is given up), ATTEMPTS (3:
+// how often a prompt is placed before it fails), HISTORY_LIMIT (1000 finished prompts), TMPDIR (uploads), LOG_LEVEL.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	_ "golang.org/x/crypto/x509roots/fallback" // authorities for https backends, where the system has none: the image is FROM scratch
+
+	"github.com/ai-film/ai-film/services/comfyui/relay"
+	"github.com/ai-film/ai-film/services/internal/serving"
+)
+
+func main() {
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer cancel()
+	ended := make(chan struct{})
+	started := false
+	serving.Main("comfyui", "8188", func(s *serving.Service) error {
+		r, err := setup(ctx, s)
+		if err != nil {
+			return err
+		}
+		started = true
+		go func() {
+			defer close(ended)
+			r.Run(ctx)
+		}()
+		return nil
+	})
+	if started {
+		<-ended
+	}
+}
+
+func setup(ctx context.Context, s *serving.Service) (*relay.Relay, error) {
+	o := relay.Options{Backends: os.Getenv("BACKENDS"), Authorization: os.Getenv("BACKEND_AUTHORIZATION")}
+	var err error
+	if o.Dir, err = relay.UploadDir(os.TempDir()); err != nil {
+		return nil, err
+	}
+	if o.Poll, err = serving.EnvDuration("POLL", time.Second); err != nil {
+		return nil, err
+	}
+	if o.LostAfter, err = serving.EnvDuration("LOST_AFTER", 30*time.Second); err != nil {
+		return nil, err
+	}
+	if o.Attempts, err = serving.EnvInt("ATTEMPTS", 3, 1, 100); err != nil {
+		return nil, err
+	}
+	if o.HistoryLimit, err = serving.EnvInt("HISTORY_LIMIT", 1000, 1, 100000); err != nil {
+		return nil, err
+	}
+	if url := os.Getenv("DATABASE_URL"); url != "" {
+		store, err := relay.OpenPostgres(context.WithoutCancel(ctx), url)
+		if err != nil {
+			return nil, err
+		}
+		o.Store = store
+		s.Need("postgresql", store.Ready)
+	}
+	r, err := relay.New(o)
+	if err != nil {
+		return nil, err
+	}
+	s.Need("comfyui", r.Ready)
+	s.Metrics.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "aifilm_comfyui_queue_length", Help: "Prompts that wait or run, on all servers."},
+			func() float64 { return float64(r.QueueLength()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "aifilm_comfyui_backends_ready", Help: "ComfyUI servers that answer."},
+			func() float64 { ready, _ := r.BackendsReady(); return float64(ready) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "aifilm_comfyui_backends_known", Help: "ComfyUI servers that are configured or resolved."},
+			func() float64 { _, known := r.BackendsReady(); return float64(known) }),
+	)
+	r.Routes(s.Handle, s.Work)
+	return r, nil
+}

@@ -1,0 +1,129 @@
+// Package wire is what ComfyUI's HTTP and WebSocket surface has in common on our two servers of it, preview and relay:
+// sessions, JSON answers, and the check of a browser's origin.
+package wire
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/google/uuid"
+)
+
+// Message is what travels over a WebSocket.
+type Message struct {
+	Type string `json:"type"`
+	Data any    `json:"data"`
+}
+
+// Sockets holds the WebSockets of clients by session id. The zero value is ready.
+type Sockets struct {
+	mu   sync.Mutex
+	open map[string]*socket
+}
+
+type socket struct {
+	out  chan frame
+	drop context.CancelFunc
+}
+
+type frame struct {
+	kind websocket.MessageType
+	data []byte
+}
+
+// Send queues an event for one session, or for all if sid is "". A client too slow to read is disconnected, but for
+// progress, which it may miss.
+func (s *Sockets) Send(event string, data any, sid string) {
+	text, err := json.Marshal(Message{event, data})
+	if err == nil {
+		s.push(frame{websocket.MessageText, text}, sid, event == "progress" || event == "progress_state")
+	}
+}
+
+// SendBinary queues a binary message (a preview image) for one session; a slow client misses it.
+func (s *Sockets) SendBinary(data []byte, sid string) {
+	s.push(frame{websocket.MessageBinary, data}, sid, true)
+}
+
+func (s *Sockets) push(f frame, sid string, mayMiss bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, own := range s.open {
+		if sid != "" && id != sid {
+			continue
+		}
+		select {
+		case own.out <- f:
+		default:
+			if !mayMiss {
+				own.drop()
+			}
+		}
+	}
+}
+
+// Serve runs one WebSocket until either side ends it. The session id is the query's clientId, or a new one; a client
+// that comes back with its id takes its session over. hello is called once the session receives; heard gets the type of
+// each message the client sends.
+func (s *Sockets) Serve(w http.ResponseWriter, r *http.Request, hello func(sid string), heard func(sid, kind string)) {
+	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true}) // SameOrigin has checked
+	if err != nil {
+		return
+	}
+	defer c.CloseNow()
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	sid := r.URL.Query().Get("clientId")
+	if sid == "" {
+		sid = strings.ReplaceAll(uuid.NewString(), "-", "")
+	}
+	own := &socket{out: make(chan frame, 1024), drop: cancel}
+	s.mu.Lock()
+	if s.open == nil {
+		s.open = map[string]*socket{}
+	}
+	s.open[sid] = own // the old socket, if any, gets nothing more
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		if s.open[sid] == own {
+			delete(s.open, sid)
+		}
+		s.mu.Unlock()
+	}()
+	hello(sid)
+	go func() { // reading answers pings and notices the end
+		defer cancel()
+		c.SetReadLimit(1 << 20)
+		for {
+			_, text, err := c.Read(ctx)
+			if err != nil {
+				return
+			}
+			var m struct {
+				Type string `json:"type"`
+			}
+			if json.Unmarshal(text, &m) == nil {
+				heard(sid, m.Type)
+			}
+		}
+	}()
+	for {
+		select {
+		case f := <-own.out:
+			write, done := context.WithTimeout(ctx, 10*time.Second)
+			err := c.Write(write, f.kind, f.data)
+			done()
+			if err != nil {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
