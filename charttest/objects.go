@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/ai-film/ai-film/internal/engine"
+	"github.com/ai-film/ai-film/internal/plainyaml"
 )
 
 // Object is one Kubernetes object that a template wrote.
@@ -29,7 +30,8 @@ type Object struct {
 	YAML string
 
 	render  *Render
-	content map[string]any
+	node    *plainyaml.Node
+	content func() map[string]any
 	line    int    // where YAML starts in the template's output
 	prefix  string // path of the object within YAML, if that is a List
 }
@@ -46,11 +48,11 @@ type Hook struct {
 func (o *Object) String() string { return o.Kind + "/" + o.Name }
 
 // Content is the object as generic maps and lists. It must not be changed.
-func (o *Object) Content() map[string]any { return o.content }
+func (o *Object) Content() map[string]any { return o.content() }
 
 // Unstructured returns a copy of the object as generic maps and lists.
 func (o *Object) Unstructured() *unstructured.Unstructured {
-	return (&unstructured.Unstructured{Object: o.content}).DeepCopy()
+	return (&unstructured.Unstructured{Object: o.content()}).DeepCopy()
 }
 
 // At returns the line of the template that wrote the object's field, given as
@@ -159,7 +161,7 @@ func All[T runtime.Object](r *Render) []T {
 func as[T runtime.Object](o *Object) (T, bool) {
 	typed, ok := o.Typed.(T)
 	if !ok && reflect.TypeFor[T]() == reflect.TypeFor[*unstructured.Unstructured]() {
-		typed, ok = any(&unstructured.Unstructured{Object: o.content}).(T)
+		typed, ok = any(&unstructured.Unstructured{Object: o.content()}).(T)
 	}
 	return typed, ok
 }

@@ -1,11 +1,11 @@
 package charttest
 
 import (
-	"encoding/json"
 	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apiextensionsv1beta1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1beta1"
@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/ai-film/ai-film/internal/engine"
+	"github.com/ai-film/ai-film/internal/plainyaml"
 )
 
 // StrictError lists what strict decoding found in a render's objects.
@@ -84,9 +85,31 @@ func (r *Render) decode() {
 func (r *Render) document(m engine.Manifest, crd bool) {
 	o := &Object{
 		Template: m.Template, YAML: m.Text, Hook: newHook(m.Hook), CRD: crd,
-		render: r, line: m.Line,
+		render: r, line: m.Line, node: m.Node,
 	}
-	data, err := yaml.YAMLToJSONStrict([]byte(m.Text))
+	if o.node == nil {
+		var ok bool
+		if o.node, ok = r.general(o); !ok {
+			return
+		}
+	}
+	items := o.node.Get("items")
+	if kind := o.node.Get("kind"); kind != nil && strings.HasSuffix(kind.Text, "List") && items != nil && items.Kind == plainyaml.List {
+		for i, item := range items.Items {
+			member := *o
+			member.prefix, member.node = fmt.Sprintf("items[%d]", i), item
+			r.object(&member)
+		}
+		return
+	}
+	r.object(o)
+}
+
+// general reads a document with the general parser. It is not ok if there is
+// nothing in it.
+func (r *Render) general(o *Object) (*plainyaml.Node, bool) {
+	text := []byte(o.YAML + "\n")
+	data, err := yaml.YAMLToJSONStrict(text)
 	if err != nil {
 		// Duplicate keys: say so, then decode what the last one of each says,
 		// as Helm does.
@@ -94,44 +117,30 @@ func (r *Render) document(m engine.Manifest, crd bool) {
 			p.Object = o
 			r.Problems = append(r.Problems, p)
 		}
-		if data, err = yaml.YAMLToJSON([]byte(m.Text)); err != nil {
+		if data, err = yaml.YAMLToJSON(text); err != nil {
 			r.Problems = append(r.Problems, Problem{Object: o, Message: err.Error()})
-			return
+			return nil, false
 		}
 	}
-	if string(data) == "null" {
-		return // nothing but comments
-	}
-	var list struct {
-		Kind  string            `json:"kind"`
-		Items []json.RawMessage `json:"items"`
-	}
-	if json.Unmarshal(data, &list) == nil && strings.HasSuffix(list.Kind, "List") && list.Items != nil {
-		for i, item := range list.Items {
-			member := *o
-			member.prefix = fmt.Sprintf("items[%d]", i)
-			r.object(&member, item)
-		}
-		return
-	}
-	r.object(o, data)
+	n := plainyaml.FromJSON(data)
+	return n, n != nil && n.Kind != plainyaml.Null
 }
 
-// object decodes one object from JSON and adds it to the render.
-func (r *Render) object(o *Object, data []byte) {
+// object decodes one object and adds it to the render.
+func (r *Render) object(o *Object) {
 	problem := func(field, message string) {
 		r.Problems = append(r.Problems, Problem{Object: o, Field: field, Message: message})
 	}
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &o.content); err != nil || o.content == nil {
+	data := o.node.AppendJSON(make([]byte, 0, len(o.YAML)+len(o.YAML)/4))
+	if o.node.Kind != plainyaml.Map {
 		problem("", "not an object but "+shorten(string(data)))
 		return
 	}
-	u := unstructured.Unstructured{Object: o.content}
-	o.APIVersion, o.Kind = stringAt(o.content, "apiVersion"), stringAt(o.content, "kind")
-	meta, _ := o.content["metadata"].(map[string]any)
+	o.content = sync.OnceValue(func() map[string]any { return o.node.Value(true).(map[string]any) })
+	meta := o.node.Get("metadata")
+	o.APIVersion, o.Kind = stringAt(o.node, "apiVersion"), stringAt(o.node, "kind")
 	o.Name, o.Namespace = stringAt(meta, "name"), stringAt(meta, "namespace")
 	r.Objects = append(r.Objects, o)
-	o.Typed = &u
 	if o.APIVersion == "" {
 		problem("apiVersion", "no apiVersion")
 	}
@@ -142,8 +151,9 @@ func (r *Render) object(o *Object, data []byte) {
 		problem("metadata.name", "no name: metadata.name is missing or empty")
 	}
 	typed, err := r.Chart.scheme.New(schema.FromAPIVersionAndKind(o.APIVersion, o.Kind))
-	if err != nil {
-		return // a custom resource of unregistered type
+	if err != nil { // a custom resource of unregistered type
+		o.Typed = &unstructured.Unstructured{Object: o.content()}
+		return
 	}
 	strict, err := kjson.UnmarshalStrict(data, typed)
 	for _, e := range strict {
@@ -156,9 +166,11 @@ func (r *Render) object(o *Object, data []byte) {
 	o.Typed = typed
 }
 
-func stringAt(m map[string]any, key string) string {
-	s, _ := m[key].(string)
-	return s
+func stringAt(n *plainyaml.Node, key string) string {
+	if v := n.Get(key); v != nil && v.Kind == plainyaml.String {
+		return v.Text
+	}
+	return ""
 }
 
 func shorten(s string) string {

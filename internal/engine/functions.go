@@ -10,8 +10,11 @@ import (
 
 	"github.com/BurntSushi/toml"
 	"github.com/Masterminds/sprig/v3"
+	"helm.sh/helm/v3/pkg/chartutil"
 	"sigs.k8s.io/yaml"
 	goyaml "sigs.k8s.io/yaml/goyaml.v3"
+
+	"github.com/ai-film/ai-film/internal/plainyaml"
 )
 
 // functions are the template functions without state of their own: sprig's
@@ -81,6 +84,12 @@ func (w *worker) getHostByName(name string) string {
 // with the error as a value.
 
 func toYAML(v any) string {
+	if values, ok := v.(chartutil.Values); ok {
+		v = map[string]any(values)
+	}
+	if text, ok := plainyaml.Marshal(v); ok {
+		return text
+	}
 	data, err := yaml.Marshal(v)
 	if err != nil {
 		return ""
@@ -99,6 +108,9 @@ func toYAMLPretty(v any) string {
 }
 
 func fromYAML(str string) map[string]any {
+	if n := plainyaml.Parse(str); n != nil && n.Kind == plainyaml.Map {
+		return n.Value(false).(map[string]any)
+	}
 	m := map[string]any{}
 	if err := yaml.Unmarshal([]byte(str), &m); err != nil {
 		m["Error"] = err.Error()
@@ -107,6 +119,9 @@ func fromYAML(str string) map[string]any {
 }
 
 func fromYAMLArray(str string) []any {
+	if n := plainyaml.Parse(str); n != nil && n.Kind == plainyaml.List {
+		return n.Value(false).([]any)
+	}
 	a := []any{}
 	if err := yaml.Unmarshal([]byte(str), &a); err != nil {
 		a = []any{err.Error()}

@@ -11,6 +11,8 @@ import (
 	"helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/releaseutil"
 	"sigs.k8s.io/yaml"
+
+	"github.com/ai-film/ai-film/internal/plainyaml"
 )
 
 const notesName = "NOTES.txt"
@@ -23,6 +25,9 @@ type Manifest struct {
 	Kind     string
 	Name     string
 	Hook     *Hook // nil if Helm manages the object as part of the release
+
+	// Node is the document parsed, or nil if it takes a general parser.
+	Node *plainyaml.Node
 }
 
 // Hook says when Helm creates an object that is no part of the release proper.
@@ -80,6 +85,7 @@ func SplitManifest(m Manifest) []Manifest {
 	for _, doc := range split(m.Text) {
 		part := m
 		part.Text, part.Line = doc.text, m.Line+doc.line-1
+		part.Node = plainyaml.Parse(doc.text + "\n")
 		list = append(list, part)
 	}
 	return list
@@ -98,17 +104,20 @@ func debugText(p *program, out []string) string {
 }
 
 func (r *Result) add(m Manifest) error {
-	var head releaseutil.SimpleHead
-	if err := yaml.Unmarshal([]byte(m.Text), &head); err != nil {
-		return fmt.Errorf("YAML parse error on %s: %w", m.Template, err)
+	m.Node = plainyaml.Parse(m.Text + "\n")
+	head, ok := readHead(m.Node)
+	if !ok {
+		var simple releaseutil.SimpleHead
+		if err := yaml.Unmarshal([]byte(m.Text), &simple); err != nil {
+			return fmt.Errorf("YAML parse error on %s: %w", m.Template, err)
+		}
+		head.kind = simple.Kind
+		if simple.Metadata != nil {
+			head.name, head.annotations = simple.Metadata.Name, simple.Metadata.Annotations
+		}
 	}
-	m.Kind = head.Kind
-	if head.Metadata == nil {
-		r.Manifests = append(r.Manifests, m)
-		return nil
-	}
-	m.Name = head.Metadata.Name
-	types, ok := head.Metadata.Annotations[release.HookAnnotation]
+	m.Kind, m.Name = head.kind, head.name
+	types, ok := head.annotations[release.HookAnnotation]
 	if !ok {
 		r.Manifests = append(r.Manifests, m)
 		return nil
@@ -122,14 +131,80 @@ func (r *Result) add(m Manifest) error {
 		}
 		m.Hook.Events = append(m.Hook.Events, string(event))
 	}
-	m.Hook.Weight, _ = strconv.Atoi(head.Metadata.Annotations[release.HookWeightAnnotation])
-	if policies, ok := head.Metadata.Annotations[release.HookDeleteAnnotation]; ok {
+	m.Hook.Weight, _ = strconv.Atoi(head.annotations[release.HookWeightAnnotation])
+	if policies, ok := head.annotations[release.HookDeleteAnnotation]; ok {
 		for _, policy := range strings.Split(policies, ",") {
 			m.Hook.DeletePolicies = append(m.Hook.DeletePolicies, strings.ToLower(strings.TrimSpace(policy)))
 		}
 	}
 	r.Hooks = append(r.Hooks, m)
 	return nil
+}
+
+// head is what Helm wants to know of a document.
+type head struct {
+	kind, name  string
+	annotations map[string]string
+}
+
+// readHead reads the head of a plain document. It is not ok if there is
+// anything in it that encoding/json would see differently: other types, or
+// names in another case, which it takes for the same.
+func readHead(n *plainyaml.Node) (h head, ok bool) {
+	if n == nil || n.Kind != plainyaml.Map {
+		return h, false
+	}
+	text := func(n *plainyaml.Node, to *string) bool {
+		*to = n.Text
+		return n.Kind == plainyaml.String
+	}
+	for _, p := range n.Pairs {
+		switch {
+		case p.Key == "kind":
+			if !text(p.Value, &h.kind) {
+				return h, false
+			}
+		case p.Key == "apiVersion":
+			if p.Value.Kind != plainyaml.String {
+				return h, false
+			}
+		case p.Key == "metadata":
+			if !h.metadata(p.Value) {
+				return h, false
+			}
+		case strings.EqualFold(p.Key, "kind"), strings.EqualFold(p.Key, "apiVersion"), strings.EqualFold(p.Key, "metadata"):
+			return h, false
+		}
+	}
+	return h, true
+}
+
+func (h *head) metadata(n *plainyaml.Node) bool {
+	if n.Kind == plainyaml.Null {
+		return true
+	}
+	if n.Kind != plainyaml.Map {
+		return false
+	}
+	for _, p := range n.Pairs {
+		switch {
+		case p.Key == "name":
+			if h.name = p.Value.Text; p.Value.Kind != plainyaml.String {
+				return false
+			}
+		case p.Key == "annotations" && p.Value.Kind == plainyaml.Map:
+			h.annotations = make(map[string]string, len(p.Value.Pairs))
+			for _, a := range p.Value.Pairs {
+				if a.Value.Kind != plainyaml.String {
+					return false
+				}
+				h.annotations[a.Key] = a.Value.Text
+			}
+		case strings.EqualFold(p.Key, "name"), strings.EqualFold(p.Key, "annotations"):
+			return false
+		}
+	}
+	return true
 }
 
 var events = map[string]release.HookEvent{

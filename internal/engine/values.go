@@ -6,10 +6,10 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/pkg/errors"
 	"helm.sh/helm/v3/pkg/cli"
-	"helm.sh/helm/v3/pkg/cli/values"
 	"helm.sh/helm/v3/pkg/getter"
 	"helm.sh/helm/v3/pkg/strvals"
 	"sigs.k8s.io/yaml"
@@ -56,14 +56,13 @@ func (o Overrides) Merge() (merged map[string]any, err error) {
 			}
 		}
 	}
-	// Go maps stand between the files and the --set forms, so Helm's one call
-	// becomes two.
 	base := map[string]any{}
-	if len(o.Files) > 0 {
-		opts := values.Options{ValueFiles: o.Files}
-		if base, err = opts.MergeValues(getters()); err != nil {
-			return nil, &ValuesError{Source: strings.Join(o.Files, ", "), Err: err}
+	for _, file := range o.Files {
+		current, err := readValues(file)
+		if err != nil {
+			return nil, &ValuesError{Source: file, Err: err}
 		}
+		base = mergeMaps(base, current)
 	}
 	for _, m := range o.Maps {
 		plain, err := plainMap(m)
@@ -73,11 +72,60 @@ func (o Overrides) Merge() (merged map[string]any, err error) {
 		base = mergeMaps(base, plain)
 	}
 	if len(o.JSON)+len(o.Set)+len(o.String)+len(o.FromFile)+len(o.Literal) > 0 {
+		base = copyMapDeep(base) // tables of files are remembered
 		if err := setInto(base, o); err != nil {
 			return nil, &ValuesError{Err: err}
 		}
 	}
 	return base, nil
+}
+
+// readValues reads a values file: "-", a URL or a path. The result must not be
+// changed.
+func readValues(file string) (map[string]any, error) {
+	text, err := readSource(file)
+	if err != nil {
+		return nil, err
+	}
+	if values, ok := parsed.get(text); ok {
+		return values, nil
+	}
+	values := map[string]any{}
+	if err := yaml.Unmarshal([]byte(text), &values); err != nil {
+		return nil, errors.Wrapf(err, "failed to parse %s", file)
+	}
+	parsed.put(text, values)
+	return values, nil
+}
+
+// parsed remembers values files by content: a test suite reads the same few
+// hundreds of times.
+var parsed valuesFiles
+
+type valuesFiles struct {
+	mu     sync.Mutex
+	byText map[string]map[string]any
+}
+
+// maxParsed bounds the files remembered.
+const maxParsed = 64
+
+func (f *valuesFiles) get(text string) (map[string]any, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	values, ok := f.byText[text]
+	return values, ok
+}
+
+func (f *valuesFiles) put(text string, values map[string]any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.byText == nil || len(f.byText) >= maxParsed {
+		f.byText = make(map[string]map[string]any)
+	}
+	if len(text) < 1<<20 {
+		f.byText[text] = values
+	}
 }
 
 func (o Overrides) filesOfSetFile() []string {
@@ -165,7 +213,7 @@ func setInto(base map[string]any, o Overrides) error {
 		}
 	}
 	for _, s := range o.FromFile {
-		read := func(name []rune) (any, error) { return readValueFile(string(name)) }
+		read := func(name []rune) (any, error) { return readSource(string(name)) }
 		if err := strvals.ParseIntoFile(s, base, read); err != nil {
 			return errors.Wrap(err, "failed parsing --set-file data")
 		}
@@ -178,8 +226,8 @@ func setInto(base map[string]any, o Overrides) error {
 	return nil
 }
 
-// readValueFile reads what --set-file names: "-", a URL or a file.
-func readValueFile(name string) (string, error) {
+// readSource reads what --values or --set-file names: "-", a URL or a file.
+func readSource(name string) (string, error) {
 	if strings.TrimSpace(name) == "-" {
 		data, err := io.ReadAll(os.Stdin)
 		return string(data), err
