@@ -1,0 +1,142 @@
+"""Daemon and code server as the chart runs them: the sensor starts, cancels and settles the runs of films."""
+
+import contextlib
+import itertools
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from aifilm.progress import Progress
+from dagster import DagsterRunStatus, RunsFilter
+from scripted_services import done, working
+from scripted_studio import DagsterServers, ScriptedStudio
+
+from studio import places
+
+
+@pytest.fixture(scope="module")
+def module_studio(tmp_path_factory, postgres_server, redis_server):
+    studio = ScriptedStudio(tmp_path_factory.mktemp("studio"), postgres_server.new_database(), postgres_server.new_database(),
+                            redis_server.url, shots=1)  # fmt: skip
+    studio.servers = DagsterServers(studio.environment, studio.directory / "home")
+    yield studio
+    studio.servers.close()
+    studio.close()
+
+
+@pytest.fixture
+def studio(module_studio):
+    module_studio.servers.start()
+    yield module_studio
+    module_studio.scripts.clear()
+    module_studio.jobs.requests.clear()
+
+
+def runs(studio, film_id: str, count: int = 1, seconds: float = 45.0) -> list:
+    """The film's runs, once there are as many."""
+    end = time.monotonic() + seconds
+    while len(found := studio.instance.get_runs(RunsFilter(tags={places.FILM_TAG: film_id}))) < count:
+        assert time.monotonic() < end, f"{len(found)} runs, not {count}:\n{studio.servers.log()}"
+        time.sleep(0.1)
+    return found
+
+
+def wait(condition, what: str, seconds: float = 60.0):
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end, what
+        time.sleep(0.05)
+    return value
+
+
+def slow(studio, seconds: float = 60.0):
+    """A script under which Blender takes its time over the only shot."""
+    return lambda request: itertools.chain(working(seconds), [done(studio.result("move", request.body))])
+
+
+def kill_worker(studio) -> None:
+    """Kill the processes of the only run under way, all at once, as the end of its pod does."""
+    parents = {}
+    for directory in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError, IndexError):  # no process, or one that has just ended
+            parents[int(directory.name)] = int((directory / "stat").read_text().rpartition(")")[2].split()[1])
+    family = {studio.servers.code.pid}
+    while grown := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= grown
+    family.remove(studio.servers.code.pid)
+    assert family, "the code server runs nothing"
+    for pid in family:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_submitted_films_get_exactly_one_run_each_and_are_made(studio, redis_url):
+    films = [studio.submit() for _ in range(2)]
+    for film_id in films:
+        film = studio.wait(film_id, "done", "failed", seconds=90)
+        assert film["state"] == "done", film["error"]
+    time.sleep(6)  # another tick of the sensor
+    for film_id in films:
+        [run] = runs(studio, film_id)
+        assert run.tags["dagster/run_key"] == film_id
+        assert film_id == run.tags[places.FILM_TAG]
+        assert run.run_id in [studio.films.get(film_id)["video"]["run_id"]]
+        assert {row["attempt"] for row in studio.films.stages(film_id)} == {1}
+
+
+def test_a_film_submitted_while_the_daemon_is_dead_is_taken_when_it_lives(studio):
+    studio.servers.kill_daemon()
+    film_id = studio.submit()
+    time.sleep(1)
+    assert studio.films.get(film_id)["state"] == "submitted"
+    studio.servers.start()
+    assert studio.wait(film_id, "done", "failed", seconds=90)["state"] == "done"
+    assert len(runs(studio, film_id)) == 1
+
+
+def test_cancelling_stops_the_job_in_the_service_and_the_run(studio, redis_url):
+    studio.scripts["move"] = slow(studio)
+    film_id = studio.submit()
+    request = wait(lambda: next((r for r in studio.jobs.requests if r.path == "/v1/move"), None), studio.servers.log, 60)
+    asked = time.monotonic()
+    studio.films.request_cancel(film_id)
+    assert request.left.wait(20), "the service goes on working for nobody"
+    film = studio.wait(film_id, "cancelled", seconds=30)
+    print(f"cancelled after {time.monotonic() - asked:.1f} s")
+    assert film["error"] is None
+    assert "running" not in {row["state"] for row in studio.films.stages(film_id)}
+    [run] = runs(studio, film_id)
+    wait(lambda: studio.instance.get_run_by_id(run.run_id).status is DagsterRunStatus.CANCELED, "the run goes on")
+    assert [event["state"] for _, event in Progress(redis_url).latest(film_id) if event["stage"] == "film"] == ["cancelled"]
+
+
+def test_a_killed_run_is_repeated_and_the_film_is_made(studio):
+    studio.scripts["move"] = slow(studio)
+    film_id = studio.submit()
+    wait(lambda: studio.asked("move"), "the film was not begun")
+    [run] = runs(studio, film_id)
+    studio.scripts.clear()
+    kill_worker(studio)
+    second, first = runs(studio, film_id, count=2)
+    assert first.run_id == run.run_id
+    assert studio.wait(film_id, "done", "failed", seconds=90)["state"] == "done"
+    assert studio.films.get(film_id)["video"]["run_id"] == second.run_id
+    attempts = {stage: row["attempt"] for stage, row in studio.stages(film_id).items()}
+    assert attempts["s01-01", "still"] == 1, "what was finished is made again"
+    assert attempts["s01-01", "move"] == 2
+
+
+def test_a_run_that_ends_without_ending_its_film_fails_the_film_with_the_reason(studio):
+    studio.scripts["move"] = slow(studio)
+    film_id = studio.submit()
+    wait(lambda: studio.asked("move"), "the film was not begun")
+    [run] = runs(studio, film_id)
+    # As run monitoring does for a pod that vanished, but without a repetition.
+    studio.instance.add_run_tags(run.run_id, {"dagster/max_retries": "0"})
+    kill_worker(studio)
+    film = studio.wait(film_id, "failed", seconds=90)
+    assert run.run_id in film["error"]["detail"]
+    assert "remedy" in film["error"]
+    assert studio.stages(film_id)["s01-01", "move"]["state"] == "cancelled"
