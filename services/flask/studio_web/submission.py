@@ -9,26 +9,21 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from aifilm import plan
+from aifilm.plan import FPS, MAX_BRIEF, STEPS_PER_SECOND
 from aifilm.service import Problem, Request
 
-LONGEST_BRIEF = 20_000
-FPS = 24
-DEFAULTS = {"width": 640, "height": 360, "seconds": 36.0, "seed": 1}
+LONGEST_BRIEF = MAX_BRIEF
+DEFAULTS = plan.Settings().model_dump()
 
 # Bytes a pixel of a frame takes as PNG. Film grain hardly compresses: 2.1 was the most seen in graded frames.
 _PNG_BYTES_A_PIXEL = 2.2
-_FRAMES_A_SECOND = 12 + FPS  # Blender's and OpenCV's
+_FRAMES_A_SECOND = STEPS_PER_SECOND + FPS  # Blender's and OpenCV's
 _H264_BYTES_A_PIXEL = 0.1  # at CRF 18, twice: the shots, and the cut
 
 
 def _refused(why: str) -> PydanticCustomError:
     return PydanticCustomError("refused", "{why}", {"why": why})
-
-
-def _even(value: int) -> int:
-    if value % 2:
-        raise _refused("must be even, since H.264 halves the colour planes")
-    return value
 
 
 def _written(text: str) -> str:
@@ -57,12 +52,15 @@ def _one_line(text: str) -> str:
 
 
 class Settings(Request):
-    """Size in pixels, length in seconds, and the seed that every random choice of the film follows from."""
+    """Size in pixels, length in seconds, and the seed that every random choice of the film follows from.
 
-    width: Annotated[int, Field(ge=160, le=1920), AfterValidator(_even)] = DEFAULTS["width"]
-    height: Annotated[int, Field(ge=90, le=1080), AfterValidator(_even)] = DEFAULTS["height"]
-    seconds: Annotated[float, Field(ge=4, le=600)] = DEFAULTS["seconds"]
-    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = DEFAULTS["seed"]
+    Narrower than what can be planned (`aifilm.plan.Settings`): what is taken here must not fail there.
+    """
+
+    width: Annotated[int, Field(ge=160, le=1920, multiple_of=8)] = DEFAULTS["width"]
+    height: Annotated[int, Field(ge=96, le=1080, multiple_of=8)] = DEFAULTS["height"]
+    seconds: Annotated[float, Field(ge=5, le=600)] = DEFAULTS["seconds"]
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = DEFAULTS["seed"]
     fps: Literal[24] = FPS
 
     def stored(self) -> dict:

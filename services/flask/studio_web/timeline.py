@@ -6,7 +6,6 @@ import html
 
 from aifilm.films import ACTIVE
 
-TITLE_SECONDS, END_SECONDS = 3.0, 2.0
 SHOT_STAGES = ("still", "move", "finish", "encode")
 TEXT_SHOT_STAGES = ("move", "finish", "encode")  # title and end card: Blender writes them, no take of ComfyUI
 WORDS = {"plan": "Plan", "still": "Still", "move": "Move", "finish": "Finish", "encode": "Encode", "cut": "Cut", "inspect": "Inspect"}
@@ -29,12 +28,12 @@ def board(film: dict, stages: list[dict]) -> dict:
         start += seconds
 
     if plan:
-        add("title", TITLE_SECONDS, TEXT_SHOT_STAGES, scene="Opening title", description=plan.get("title", ""), subtitle="")
+        add("title", float(plan["title_seconds"]), TEXT_SHOT_STAGES, scene="Opening title", description=plan.get("title", ""), subtitle="")
         for scene in plan.get("scenes", ()):
             for shot in scene.get("shots", ()):
                 add(shot["id"], float(shot["seconds"]), SHOT_STAGES, scene=scene.get("heading", ""), size=shot.get("size", ""),
                     move=shot.get("move", ""), description=shot.get("description", ""), subtitle=shot.get("subtitle", ""))
-        add("end", END_SECONDS, TEXT_SHOT_STAGES, scene="End card", description="The End", subtitle="")
+        add("end", float(plan["end_seconds"]), TEXT_SHOT_STAGES, scene="End card", description="The End", subtitle="")
     every = [row for shot in shots for row in shot["stages"].values()]
     return {
         "shots": shots,
