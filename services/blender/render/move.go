@@ -1,0 +1,91 @@
+package render
+
+import (
+	"context"
+	"errors"
+	"image"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/ai-film/ai-film/services/blender/depth"
+	"github.com/ai-film/ai-film/services/internal/jobs"
+	"github.com/ai-film/ai-film/services/internal/serving"
+	"github.com/ai-film/ai-film/services/internal/volume"
+)
+
+// MoveRequest is the body of /v1/move.
+type MoveRequest struct {
+	Still  string `json:"still"`
+	Output string `json:"output"`
+	Picture
+	Move     string   `json:"move"`
+	Strength *float64 `json:"strength"` // of the move; default 1
+}
+
+var moves = []string{"dolly-in", "dolly-out", "truck-left", "truck-right", "crane-up", "crane-down", "orbit-left", "orbit-right"}
+
+// Move accepts a request to move the camera through a still.
+func (s *Studio) Move(_ context.Context, r MoveRequest) (jobs.Job, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	if !slices.Contains(moves, r.Move) {
+		return nil, serving.Invalid("move", "use "+strings.Join(moves, ", "), "%q is no move", r.Move)
+	}
+	strength := 1.0
+	if r.Strength != nil {
+		strength = *r.Strength
+	}
+	if !(strength >= 0 && strength <= 2) {
+		return nil, serving.Invalid("strength", "", "want 0 to 2, not %v", strength)
+	}
+	still, err := s.Volume.Input("still", r.Still, false, "images")
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.Volume.Output("output", r.Output, nil, "images")
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Volume.Room(out, r.bytes()); err != nil {
+		return nil, err
+	}
+	img, err := s.readStill(still, r.Width, r.Height)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, progress func(float64)) (any, bool, error) {
+		key := s.Volume.NewKey("move", 1, []any{r.Picture, r.Move, strength, s.Samples}).File(still)
+		return s.once(ctx, out, key, func(scratch string) (Result, error) {
+			result := Result{Frames: r.Frames, FPS: r.FPS, Path: out.String(), Depth: out.With(".depth.png").String()}
+			return result, s.move(ctx, r, strength, img, scratch, out, progress)
+		})
+	}, nil
+}
+
+// move estimates the depth of the still, takes it apart by it and has Blender render the parts.
+func (s *Studio) move(ctx context.Context, r MoveRequest, strength float64, img *image.NRGBA, scratch string, out volume.Path, progress func(float64)) error {
+	scene := depth.Estimate(img)
+	figures, behind := depth.Split(img, scene)
+	file := func(name string) string { return filepath.Join(scratch, name) }
+	depths := s.Volume.Draft(out.With(".depth.png"))
+	defer depths.Discard()
+	err := errors.Join(
+		writePNG(file("figures.png"), figures), writePNG(file("behind.png"), behind),
+		writePNG(file("near.png"), scene.Near.Gray()), writePNG(file("ground.png"), scene.Ground.Gray()),
+		writePNG(depths.OS(), scene.Depth().Gray()),
+	)
+	if err != nil {
+		return err
+	}
+	layers := []map[string]any{{"image": file("behind.png"), "depth": file("ground.png"), "cutout": false}}
+	if scene.HasFigures() {
+		layers = append(layers, map[string]any{"image": file("figures.png"), "depth": file("near.png"), "cutout": true})
+	}
+	if err := depths.Publish(); err != nil {
+		return err
+	}
+	return s.render(ctx, r.Picture, map[string]any{"operation": "move", "move": r.Move, "strength": strength, "layers": layers},
+		scratch, out, progress)
+}

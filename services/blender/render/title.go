@@ -1,0 +1,66 @@
+package render
+
+import (
+	"context"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/ai-film/ai-film/services/internal/jobs"
+	"github.com/ai-film/ai-film/services/internal/serving"
+)
+
+// TitleRequest is the body of /v1/title.
+type TitleRequest struct {
+	Text     string `json:"text"`
+	Subtitle string `json:"subtitle"`
+	Output   string `json:"output"`
+	Picture
+	Seed uint32 `json:"seed"` // of colours and the camera's way
+}
+
+// Title accepts a request to set a title.
+func (s *Studio) Title(_ context.Context, r TitleRequest) (jobs.Job, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	r.Text, r.Subtitle = oneLine(r.Text), oneLine(r.Subtitle)
+	if r.Text == "" {
+		return nil, serving.Invalid("text", "give the title of the film", "is empty")
+	}
+	if n := utf8.RuneCountInString(r.Text); n > 200 {
+		return nil, serving.Invalid("text", "shorten it", "%d letters are more than 200", n)
+	}
+	if n := utf8.RuneCountInString(r.Subtitle); n > 300 {
+		return nil, serving.Invalid("subtitle", "shorten it", "%d letters are more than 300", n)
+	}
+	fonts, err := s.Fonts.For(r.Text + r.Subtitle)
+	if err != nil {
+		return nil, serving.Invalid("text", "leave these letters out, or add a font that has them to the image", "%v", err)
+	}
+	out, err := s.Volume.Output("output", r.Output, nil, "images")
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Volume.Room(out, r.bytes()); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, progress func(float64)) (any, bool, error) {
+		key := s.Volume.NewKey("title", 1, []any{r.Text, r.Subtitle, r.Picture, r.Seed, s.Samples})
+		return s.once(ctx, out, key, func(scratch string) (Result, error) {
+			result := Result{Frames: r.Frames, FPS: r.FPS, Path: out.String()}
+			return result, s.render(ctx, r.Picture, map[string]any{"operation": "title", "text": r.Text, "subtitle": r.Subtitle,
+				"fonts": fonts, "seed": r.Seed}, scratch, out, progress)
+		})
+	}, nil
+}
+
+// oneLine is the text with each run of white space made one space, and without characters that are not seen.
+func oneLine(s string) string {
+	s = strings.Join(strings.Fields(s), " ")
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == '\ufeff' {
+			return -1
+		}
+		return r
+	}, s)
+}
