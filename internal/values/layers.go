@@ -16,7 +16,8 @@ type Application struct {
 type Processing struct {
 	// Install this layer.
 	Enabled bool `json:"enabled"`
-	// The stills.
+	// The stills. The image is the relay's and the preview's; replicas, resources, placement, environment and autoscaling are the
+	// servers'.
 	ComfyUI ComfyUI `json:"comfyui"`
 	// Camera moves and titles.
 	Blender Blender `json:"blender"`
@@ -87,8 +88,8 @@ type Flask struct {
 	GKEBackendTimeout int `json:"gkeBackendTimeout" schema:"min=0,max=86400"`
 }
 
-// ComfyUI makes the stills. Replicas, resources, placement and autoscaling are the servers'; image is the relay's and the
-// preview's.
+// ComfyUI makes the stills. The image is the relay's and the preview's; all else that services have in common is the
+// servers'.
 type ComfyUI struct {
 	// Who draws: `gpu`, the real ComfyUI on a GPU; `cpu`, the same without; `preview`, an animatic from the same graph, with no
 	// model; `remote`, a ComfyUI elsewhere.

@@ -114,11 +114,21 @@ func (s schemas) of(typ reflect.Type, bounds bounds) (map[string]any, error) {
 			return schema, nil
 		}
 		elements, err := s.of(typ.Elem(), nil)
+		if err != nil {
+			return nil, err
+		}
+		// Null removes a default; Helm leaves it standing in the values and the templates skip it.
+		switch kinds := elements["type"].(type) {
+		case string:
+			elements["type"] = []string{kinds, "null"}
+		case []string:
+			elements["type"] = append(kinds, "null")
+		}
 		schema["additionalProperties"] = elements
 		if keys := bounds["keys"]; keys != "" {
 			schema["propertyNames"] = map[string]any{"pattern": keys}
 		}
-		return schema, err
+		return schema, nil
 	case reflect.Struct:
 		name := typ.Name()
 		if _, ok := s.definitions[name]; !ok {

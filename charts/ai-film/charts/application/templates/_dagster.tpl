@@ -101,9 +101,9 @@ pod_spec_config:
   terminationGracePeriodSeconds: 60
   securityContext:
     {{- include "studio.podSecurity" 10001 | nindent 4 }}
-  {{- with .Values.dagster.nodeSelector }}
+  {{- with include "studio.table" .Values.dagster.nodeSelector }}
   nodeSelector:
-    {{- toYaml . | nindent 4 }}
+    {{- . | nindent 4 }}
   {{- end }}
   {{- with .Values.dagster.tolerations }}
   tolerations:
@@ -119,16 +119,15 @@ pod_spec_config:
     {{- include "studio.claimVolumes" (list $ (list "images" "videos" "dagster")) | nindent 4 }}
 container_config:
   resources:
-    {{- toYaml .Values.dagster.run.resources | nindent 4 }}
+    {{- include "studio.resources" .Values.dagster.run.resources | nindent 4 }}
   securityContext:
     {{- include "studio.containerSecurity" $ | nindent 4 }}
   env:
     - name: DATA_DIR
       value: /data
     {{- include "dagster.env" . | nindent 4 }}
-    {{- range $name, $value := .Values.dagster.env }}
-    - name: {{ $name }}
-      value: {{ $value | quote }}
+    {{- with include "studio.env.table" .Values.dagster.env }}
+    {{- . | nindent 4 }}
     {{- end }}
   volumeMounts:
     - name: tmp
@@ -179,7 +178,7 @@ volumes:
   env:
     {{- include "dagster.env" . | nindent 4 }}
   resources:
-    {{- toYaml .Values.dagster.daemon.resources | nindent 4 }}
+    {{- include "studio.resources" .Values.dagster.daemon.resources | nindent 4 }}
   securityContext:
     {{- include "studio.containerSecurity" $ | nindent 4 }}
   volumeMounts:

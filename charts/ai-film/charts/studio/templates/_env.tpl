@@ -35,3 +35,11 @@ The URL of Redis.
 - name: REDIS_URL
   value: redis://:$(REDIS_PASSWORD)@{{ $redis.host | default (include "studio.name" (list . "redis")) }}:{{ $redis.port }}/0
 {{- end -}}
+
+{{/* A table of environment variables as a container takes them. */}}
+{{- define "studio.env.table" -}}
+{{- range $name, $value := include "studio.table" . | fromYaml }}
+- name: {{ $name }}
+  value: {{ $value | quote }}
+{{- end }}
+{{- end -}}

@@ -39,9 +39,9 @@ spec:
   terminationGracePeriodSeconds: {{ $own.grace | default 30 }}
   securityContext:
     {{- include "studio.podSecurity" ($own.user | default 10001) | nindent 4 }}
-  {{- with $values.nodeSelector }}
+  {{- with include "studio.table" $values.nodeSelector }}
   nodeSelector:
-    {{- toYaml . | nindent 4 }}
+    {{- . | nindent 4 }}
   {{- end }}
   {{- with $values.tolerations }}
   tolerations:
@@ -90,9 +90,8 @@ spec:
         {{- with $own.env }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
-        {{- range $name, $value := $values.env }}
-        - name: {{ $name }}
-          value: {{ $value | quote }}
+        {{- with include "studio.env.table" $values.env }}
+        {{- . | nindent 8 }}
         {{- end }}
       {{- if $own.port }}
       ports:
@@ -106,7 +105,7 @@ spec:
           {{- toYaml . | nindent 10 }}
       {{- end }}
       resources:
-        {{- toYaml ($own.resources | default $values.resources) | nindent 8 }}
+        {{- include "studio.resources" ($own.resources | default $values.resources) | nindent 8 }}
       securityContext:
         {{- include "studio.containerSecurity" $root | nindent 8 }}
       volumeMounts:
@@ -201,4 +200,25 @@ what differs under probes.{startup,readiness,liveness}; a probe set to {} is lef
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/*
+A table of the values without the entries that a user removed by setting them to null: Helm leaves the null standing where the
+default comes from a parent chart, as all of ours do.
+*/}}
+{{- define "studio.table" -}}
+{{- $kept := dict -}}
+{{- range $key, $value := . -}}
+{{- if not (kindIs "invalid" $value) }}{{ $_ := set $kept $key $value }}{{ end -}}
+{{- end -}}
+{{- with $kept }}{{ toYaml . }}{{ end -}}
+{{- end -}}
+
+{{/* Requests and limits, without what a user removed. */}}
+{{- define "studio.resources" -}}
+{{- $kept := dict -}}
+{{- range $kind := list "limits" "requests" -}}
+{{- with include "studio.table" (get $ $kind) | fromYaml }}{{ $_ := set $kept $kind . }}{{ end -}}
+{{- end -}}
+{{ toYaml $kept }}
 {{- end -}}

@@ -1,0 +1,195 @@
+package unit
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/ai-film/ai-film/charttest"
+	"github.com/ai-film/ai-film/charttest/check"
+)
+
+func findings(r *charttest.Render) []check.Finding { return check.Run(r, check.Cluster{}) }
+
+func profile(t testing.TB, name string, options ...charttest.Option) *charttest.Render {
+	t.Helper()
+	return render(t, append([]charttest.Option{studio(t).Profile(name)}, options...)...)
+}
+
+// The three clusters of the design, as the checks see them.
+func TestProfilesFitTheirClusters(t *testing.T) {
+	list := func(cpu, memory, gpu string) corev1.ResourceList {
+		return corev1.ResourceList{"cpu": resource.MustParse(cpu), "memory": resource.MustParse(memory), "nvidia.com/gpu": resource.MustParse(gpu)}
+	}
+	for name, cluster := range map[string]check.Cluster{
+		"dev": {PodSecurity: "restricted", External: []string{"IngressClass/nginx"}, Nodes: []check.Node{{Name: "laptop", Count: 1, Allocatable: list("2", "8Gi", "0")}}},
+		"k3s-single-gpu": {
+			PodSecurity: "restricted", External: []string{"RuntimeClass/nvidia", "StorageClass/local-path", "IngressClass/traefik"},
+			Nodes: []check.Node{{Name: "box", Count: 1, Allocatable: list("8", "32Gi", "1")}},
+		},
+		// What n1-standard-4 leaves to pods.
+		"gke-autoscaling": {
+			PodSecurity: "restricted", External: []string{"StorageClass/standard-rw?", "IngressClass/gce"},
+			Nodes: []check.Node{
+				{Name: "n1-standard-4", Allocatable: list("3920m", "12300Mi", "0")},
+				{
+					Name: "t4", Allocatable: list("3920m", "12300Mi", "1"),
+					Labels: map[string]string{"cloud.google.com/gke-accelerator": "nvidia-tesla-t4"},
+					Taints: []corev1.Taint{{Key: "nvidia.com/gpu", Value: "present", Effect: corev1.TaintEffectNoSchedule}},
+				},
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, finding := range check.Run(profile(t, name), cluster) {
+				t.Error(finding)
+			}
+		})
+	}
+}
+
+// 2 CPUs and 8 GiB hold the studio, an upgrade that replaces every pod at once, and the runs of its films, with 0.4 CPUs left for
+// what else a cluster runs.
+func TestDevFitsALaptop(t *testing.T) {
+	r := profile(t, "dev")
+	cpu, memory := resource.Quantity{}, resource.Quantity{}
+	for name, w := range workloads(r) {
+		require.NotNil(t, w.replicas, name)
+		require.EqualValues(t, 1, *w.replicas, name)
+		pods := 1
+		if w.rolling == "RollingUpdate" {
+			pods = 2 // maxSurge
+		}
+		for range pods {
+			cpu.Add(w.container().Resources.Requests["cpu"])
+			memory.Add(w.container().Resources.Requests["memory"])
+		}
+	}
+	run := runPod(t, r)
+	for range runs(t, r) {
+		cpu.Add(run.Containers[0].Resources.Requests["cpu"])
+		memory.Add(run.Containers[0].Resources.Requests["memory"])
+	}
+	assert.LessOrEqual(t, cpu.Cmp(resource.MustParse("1600m")), 0, "CPU requests: %s", cpu.String())
+	assert.LessOrEqual(t, memory.Cmp(resource.MustParse("6Gi")), 0, "memory requests: %s", memory.String())
+	t.Logf("with surge and runs: %s CPU, %s MiB", cpu.String(), resource.NewQuantity(memory.Value()/1048576, resource.DecimalSI))
+
+	assert.Equal(t, []string{"/comfyui-preview"}, workloads(r)["comfyui"].container().Command)
+	want := map[string]string{"images-pvc": "4Gi", "videos-pvc": "4Gi", "models-pvc": "1Gi", "dagster-pvc": "1Gi", "postgres-pvc": "2Gi"}
+	for _, claim := range charttest.All[*corev1.PersistentVolumeClaim](r) {
+		assert.Equal(t, want[claim.Name], claim.Spec.Resources.Requests.Storage().String(), claim.Name)
+		assert.Equal(t, []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, claim.Spec.AccessModes, claim.Name)
+		assert.Nil(t, claim.Spec.StorageClassName, claim.Name)
+	}
+	assert.Equal(t, "nginx", *charttest.Get[*networkingv1.Ingress](r, "ai-film").Spec.IngressClassName)
+	r = profile(t, "dev", charttest.Set("ingress.className=traefik"))
+	assert.Equal(t, "traefik", *charttest.Get[*networkingv1.Ingress](r, "ai-film").Spec.IngressClassName)
+}
+
+func TestK3sHasOneGPU(t *testing.T) {
+	r := profile(t, "k3s-single-gpu")
+	comfyui := workloads(r)["comfyui"]
+	gpu := comfyui.container().Resources.Limits["nvidia.com/gpu"]
+	assert.Equal(t, "1", gpu.String())
+	require.NotNil(t, comfyui.template.Spec.RuntimeClassName)
+	assert.Equal(t, "nvidia", *comfyui.template.Spec.RuntimeClassName)
+	for _, claim := range charttest.All[*corev1.PersistentVolumeClaim](r) {
+		require.NotNil(t, claim.Spec.StorageClassName)
+		assert.Equal(t, "local-path", *claim.Spec.StorageClassName)
+		assert.Equal(t, corev1.ReadWriteOnce, claim.Spec.AccessModes[0])
+	}
+	assert.Equal(t, "traefik", *charttest.Get[*networkingv1.Ingress](r, "ai-film").Spec.IngressClassName)
+	reference := workloads(render(t))
+	for name, w := range workloads(r) {
+		assert.Equal(t, *reference[name].replicas, *w.replicas, name)
+	}
+}
+
+func TestGKEScales(t *testing.T) {
+	r := profile(t, "gke-autoscaling")
+	reference := workloads(render(t))
+	scaled := map[string]int32{}
+	for _, h := range charttest.All[*autoscalingv2.HorizontalPodAutoscaler](r) {
+		scaled[h.Name] = h.Spec.MaxReplicas
+		assert.Equal(t, *reference[h.Name].replicas, *h.Spec.MinReplicas, "%s: the reference is the minimum", h.Name)
+		w := workloads(r)[h.Spec.ScaleTargetRef.Name]
+		assert.Equal(t, h.Spec.ScaleTargetRef.Kind, w.kind)
+		assert.Nil(t, w.replicas, "%s: an upgrade must not reset what the autoscaler set", h.Name)
+	}
+	assert.Equal(t, map[string]int32{"dagster": 4, "langgraph": 6, "flask": 6, "comfyui": 10, "blender": 8, "opencv": 8, "ffmpeg": 10}, scaled)
+	for _, name := range []string{"dagster-daemon", "dagster-code", "postgresql", "redis", "comfyui-relay"} {
+		assert.Equal(t, int32(1), *workloads(r)[name].replicas, name)
+	}
+
+	comfyui := workloads(r)["comfyui"].template.Spec
+	assert.Equal(t, "nvidia-tesla-t4", comfyui.NodeSelector["cloud.google.com/gke-accelerator"])
+	assert.Equal(t, []corev1.Toleration{{Key: "nvidia.com/gpu", Operator: "Exists", Effect: "NoSchedule"}}, comfyui.Tolerations)
+	assert.Empty(t, workloads(r)["comfyui-relay"].template.Spec.NodeSelector, "the relay needs no GPU node")
+	queue := charttest.Get[*autoscalingv2.HorizontalPodAutoscaler](r, "comfyui").Spec.Metrics
+	require.Len(t, queue, 1)
+	assert.Equal(t, "prometheus.googleapis.com|aifilm_comfyui_queue_length|gauge", queue[0].External.Metric.Name)
+
+	for _, claim := range charttest.All[*corev1.PersistentVolumeClaim](r) {
+		class, mode := "standard-rwx", corev1.ReadWriteMany
+		if claim.Name == "postgres-pvc" {
+			class, mode = "standard-rwo", corev1.ReadWriteOnce
+		} else {
+			assert.GreaterOrEqual(t, claim.Spec.Resources.Requests.Storage().Cmp(resource.MustParse("100Gi")), 0, "%s: Filestore's minimum", claim.Name)
+		}
+		assert.Equal(t, class, *claim.Spec.StorageClassName, claim.Name)
+		assert.Equal(t, mode, claim.Spec.AccessModes[0], claim.Name)
+	}
+	ingress := charttest.Get[*networkingv1.Ingress](r, "ai-film")
+	assert.Equal(t, "gce", ingress.Annotations["kubernetes.io/ingress.class"])
+	assert.Nil(t, ingress.Spec.IngressClassName)
+	assert.JSONEq(t, `{"default": "flask"}`, charttest.Get[*corev1.Service](r, "flask").Annotations["cloud.google.com/backend-config"])
+	require.NotNil(t, r.Object("BackendConfig", "flask"))
+}
+
+func TestModesOfComfyUI(t *testing.T) {
+	for mode, want := range map[string]struct {
+		image   string
+		command string
+		gpu     int64
+	}{
+		"gpu":     {"docker.io/aifilm/comfyui-server:0.1.0", "python3", 1},
+		"cpu":     {"docker.io/aifilm/comfyui-server:0.1.0", "python3", 0},
+		"preview": {"docker.io/aifilm/comfyui:0.1.0", "/comfyui-preview", 0},
+	} {
+		c := workloads(render(t, charttest.Set("processing.comfyui.mode="+mode)))["comfyui"].container()
+		gpu := c.Resources.Limits["nvidia.com/gpu"]
+		assert.Equal(t, want.image, c.Image, mode)
+		assert.Equal(t, want.command, c.Command[0], mode)
+		assert.Equal(t, want.gpu, gpu.Value(), mode)
+		assert.Equal(t, mode == "cpu", len(c.Args) == 1 && c.Args[0] == "--cpu", mode)
+	}
+	r := render(t, charttest.Set("processing.comfyui.mode=remote", "processing.comfyui.remote.urls={https://one.example.com,https://two.example.com}"))
+	assert.NotContains(t, workloads(r), "comfyui")
+	assert.Nil(t, r.Object("Service", "comfyui-headless"))
+	assert.Nil(t, r.Object("PersistentVolumeClaim", "models-pvc"), "no pod would use it, and an install would wait for it")
+	assert.Equal(t, "https://one.example.com,https://two.example.com", environment(workloads(r)["comfyui-relay"].container())["BACKENDS"])
+	assert.Equal(t, "http://comfyui:8188", environment(workloads(r)["dagster-code"].container())["COMFYUI_URL"], "consumers keep their URL")
+}
+
+// The operator's own affinity and the chart's rule for one node stand side by side.
+func TestAffinityIsAdded(t *testing.T) {
+	own := map[string]any{"application": map[string]any{"flask": map[string]any{"affinity": map[string]any{
+		"podAffinity": map[string]any{"requiredDuringSchedulingIgnoredDuringExecution": []any{
+			map[string]any{"topologyKey": "topology.kubernetes.io/zone", "labelSelector": map[string]any{"matchLabels": map[string]any{"a": "b"}}},
+		}},
+	}}}}
+	terms := workloads(profile(t, "dev", charttest.Values(own)))["flask"].template.Spec.Affinity.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+	require.Len(t, terms, 2)
+	assert.Equal(t, "topology.kubernetes.io/zone", terms[0].TopologyKey)
+	assert.Equal(t, "kubernetes.io/hostname", terms[1].TopologyKey)
+	flask := workloads(profile(t, "dev"))["flask"].template
+	for key, value := range flask.Spec.Affinity.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution[0].LabelSelector.MatchLabels {
+		assert.Equal(t, value, flask.Labels[key], "the first pod must match its own rule, or none is ever scheduled")
+	}
+	assert.Nil(t, workloads(profile(t, "dev"))["redis"].template.Spec.Affinity, "it shares no volume")
+}

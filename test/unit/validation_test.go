@@ -1,0 +1,180 @@
+package unit
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/ai-film/ai-film/charttest"
+)
+
+func claim(name, class string, mode corev1.PersistentVolumeAccessMode) *corev1.PersistentVolumeClaim {
+	return &corev1.PersistentVolumeClaim{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "ai-film"},
+		Spec: corev1.PersistentVolumeClaimSpec{
+			AccessModes: []corev1.PersistentVolumeAccessMode{mode}, StorageClassName: &class,
+			Resources: corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{"storage": resource.MustParse("10Gi")}},
+		},
+	}
+}
+
+func passwords(change map[string]string) *corev1.Secret {
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "mine", Namespace: "ai-film"}, Data: map[string][]byte{}}
+	for _, key := range passwordKeys {
+		secret.Data[key] = []byte("fromTheVault")
+	}
+	for key, value := range change {
+		if value == "" {
+			delete(secret.Data, key)
+		} else {
+			secret.Data[key] = []byte(value)
+		}
+	}
+	return secret
+}
+
+// Each rule of templates/validation.yaml: what it refuses, what it says, and that its remedy is one.
+func TestValidation(t *testing.T) {
+	for name, rule := range map[string]struct {
+		set    []string
+		lookup []runtime.Object
+		prefix string // a release name
+		says   []string
+		mended []string // added to set, or with lookup alone replacing it
+	}{
+		"long release name with prefix": {
+			prefix: strings.Repeat("f", 41), set: []string{"global.releasePrefix=true"},
+			says:   []string{"41 characters", "at most 40"},
+			mended: []string{"global.releasePrefix=false"},
+		},
+		"shared volume on one node, pods on several": {
+			set:    []string{"storage.images.accessMode=ReadWriteOnce"},
+			says:   []string{"storage.images.accessMode is ReadWriteOnce", "global.singleNode=true"},
+			mended: []string{"global.singleNode=true"},
+		},
+		"the same for dagster's": {
+			set:    []string{"storage.dagster.accessMode=ReadWriteOnce"},
+			says:   []string{"storage.dagster.accessMode", "ReadWriteMany"},
+			mended: []string{"storage.dagster.accessMode=ReadWriteMany"},
+		},
+		"autoscaling on one node": {
+			set:    []string{"global.singleNode=true", "application.flask.autoscaling.enabled=true"},
+			says:   []string{"application.flask.autoscaling.enabled", "global.singleNode"},
+			mended: []string{"application.flask.autoscaling.enabled=false"},
+		},
+		"autoscaler's minimum above its maximum": {
+			set:    []string{"data.ffmpeg.autoscaling.enabled=true", "data.ffmpeg.replicas=12"},
+			says:   []string{"data.ffmpeg", "replicas (12)", "maxReplicas (10)"},
+			mended: []string{"data.ffmpeg.autoscaling.maxReplicas=12"},
+		},
+		"autoscaling by CPU without a request": {
+			set:    []string{"processing.opencv.autoscaling.enabled=true", "processing.opencv.resources.requests.cpu=null"},
+			says:   []string{"processing.opencv.autoscaling", "resources.requests.cpu"},
+			mended: []string{"processing.opencv.resources.requests.cpu=100m"},
+		},
+		"two PostgreSQL servers": {
+			set:    []string{"data.postgresql.replicas=2"},
+			says:   []string{"data.postgresql.replicas is 2", "exactly one", "global.postgresql.host"},
+			mended: []string{"data.postgresql.enabled=false", "global.postgresql.host=db.example.com"},
+		},
+		"two Redis servers": {
+			set:    []string{"data.redis.replicas=2"},
+			says:   []string{"data.redis.replicas is 2", "global.redis.host"},
+			mended: []string{"data.redis.replicas=1"},
+		},
+		"no PostgreSQL": {
+			set:    []string{"data.postgresql.enabled=false"},
+			says:   []string{"data.postgresql is disabled", "global.postgresql.host"},
+			mended: []string{"global.postgresql.host=db.example.com"},
+		},
+		"no data layer": {
+			set:    []string{"data.enabled=false", "global.postgresql.host=db"},
+			says:   []string{"data.redis is disabled", "global.redis.host"},
+			mended: []string{"global.redis.host=cache"},
+		},
+		"remote without a URL": {
+			set:    []string{"processing.comfyui.mode=remote"},
+			says:   []string{"processing.comfyui.remote.urls is empty", "--set processing.comfyui.remote.urls="},
+			mended: []string{"processing.comfyui.remote.urls={https://comfyui.example.com}"},
+		},
+		"GPU among the resources": {
+			set:    []string{`processing.comfyui.resources.limits.nvidia\.com/gpu=2`},
+			says:   []string{"resources.limits names nvidia.com/gpu", "processing.comfyui.gpu.count"},
+			mended: []string{`processing.comfyui.resources.limits.nvidia\.com/gpu=null`},
+		},
+		"ingress to a disabled service": {
+			set:    []string{"application.flask.enabled=false"},
+			says:   []string{"ingress leads to flask", "ingress.enabled=false"},
+			mended: []string{"ingress.enabled=false"},
+		},
+		"ingress to a disabled layer": {
+			set:    []string{"processing.enabled=false", "ingress.comfyui.enabled=true"},
+			says:   []string{"ingress leads to comfyui", "ingress.comfyui.enabled=false"},
+			mended: []string{"ingress.comfyui.enabled=false"},
+		},
+		"two pages on one host": {
+			set:    []string{"ingress.dagster.enabled=true", "ingress.dagster.host=ai-film.local"},
+			says:   []string{`the same host "ai-film.local"`, "a host of its own"},
+			mended: []string{"ingress.dagster.host=dagster.example.com"},
+		},
+		"two ways to name the ingress class": {
+			set:    []string{"ingress.className=gce", `ingress.annotations.kubernetes\.io/ingress\.class=gce`},
+			says:   []string{"exclude each other"},
+			mended: []string{"ingress.className="},
+		},
+		"own Secret without a key": {
+			set: []string{"global.existingSecret=mine"}, lookup: []runtime.Object{passwords(map[string]string{"redis-password": ""})},
+			says: []string{"the Secret mine has no key redis-password", "Add it"},
+		},
+		"own Secret with a password that breaks URLs": {
+			set: []string{"global.existingSecret=mine"}, lookup: []runtime.Object{passwords(map[string]string{"studio-password": "a/b@c"})},
+			says: []string{"studio-password in the Secret mine", "letters, digits"},
+		},
+		"claim with another access mode": {
+			lookup: []runtime.Object{claim("images-pvc", "nfs", corev1.ReadWriteOnce)},
+			says:   []string{"storage.images.accessMode is ReadWriteMany", "images-pvc in the cluster is ReadWriteOnce", "back up", "restore"},
+			mended: []string{"storage.images.accessMode=ReadWriteOnce", "global.singleNode=true"},
+		},
+		"claim of another class": {
+			set: []string{"storage.postgres.storageClass=fast"}, lookup: []runtime.Object{claim("postgres-pvc", "slow", corev1.ReadWriteOnce)},
+			says:   []string{"storage.postgres.storageClass is fast", "is of class slow", "back up", "--set storage.postgres.storageClass=slow"},
+			mended: []string{"storage.postgres.storageClass=slow"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			options := []charttest.Option{installed, charttest.Set(rule.set...)}
+			if rule.lookup != nil {
+				options = append(options, charttest.Lookup(rule.lookup...), charttest.Upgrade())
+			}
+			if rule.prefix != "" {
+				options = append(options, charttest.Release(rule.prefix, "ai-film"))
+			}
+			_, err := studio(t).Render(options...)
+			var failure *charttest.Failure
+			require.ErrorAs(t, err, &failure)
+			assert.Contains(t, err.Error(), "templates/validation.yaml")
+			for _, text := range rule.says {
+				assert.Contains(t, err.Error(), text)
+			}
+			if rule.mended != nil {
+				_, err = studio(t).Render(append(options, charttest.Set(rule.mended...))...)
+				assert.NoError(t, err, "the remedy")
+			}
+		})
+	}
+}
+
+// What is right is let through: the operator's own complete Secret, and claims as they are.
+func TestValidationLetsThrough(t *testing.T) {
+	_, err := studio(t).Render(installed, charttest.Upgrade(), charttest.Set("global.existingSecret=mine"), charttest.Lookup(
+		passwords(map[string]string{"secret-key": "any + thing / at = all"}),
+		claim("images-pvc", "nfs", corev1.ReadWriteMany), claim("postgres-pvc", "slow", corev1.ReadWriteOnce),
+	))
+	assert.NoError(t, err)
+}
