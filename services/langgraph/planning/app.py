@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from typing import Annotated
 
 from flask import Response
@@ -14,13 +15,22 @@ from aifilm.plan import MAX_BRIEF, Settings
 from aifilm.service import Problem, Request, create_app, parse
 from planning.deterministic import Deterministic
 from planning.graph import Planning
-from planning.model import from_environment
 
 planning = Planning(os.environ.get("DATABASE_URL", ""), connections=int(os.environ.get("WORKERS", 1)) * 2 + 6)
 app = create_app("langgraph", dependencies={"postgresql": planning.check})
 jobs = Jobs(app)
 
 _FILM = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+
+
+def _model(check: Callable[[], None] = lambda: None):
+    """The model planner that the environment asks for, or None."""
+    if not os.environ.get("OPENAI_BASE_URL", "").strip():
+        return None
+    # Imported where it is used: the client costs start-up time and memory that most installations need not spend.
+    from planning.model import from_environment
+
+    return from_environment(check)
 
 
 def _told(text: str) -> str:
@@ -49,10 +59,12 @@ def make_plan() -> Response:
     asked = parse(PlanRequest)
 
     def work(job: Job) -> Outcome:
-        model = from_environment(job.check)
+        model = _model(job.check)
         if model:
             job.on_stop(model.close)
-        plan, cached = planning.plan(asked.film_id, asked.brief, asked.title, asked.settings, model or Deterministic(), job.progress)
+        plan, cached = planning.plan(
+            asked.film_id, asked.brief, asked.title, asked.settings, model or Deterministic(), job.progress
+        )
         return Outcome(plan, cached)
 
     return jobs.stream("plan", work)
@@ -66,7 +78,7 @@ def latest_plan(film_id: str) -> Response:
 @app.patch("/v1/plans/<film_id>/scenes/<scene_id>")
 def replan_scene(film_id: str, scene_id: str) -> Response:
     asked = parse(SceneRequest)
-    return app.json.response(planning.replan_scene(_known(film_id), scene_id, asked.text, from_environment() or Deterministic()))
+    return app.json.response(planning.replan_scene(_known(film_id), scene_id, asked.text, _model() or Deterministic()))
 
 
 def _known(film_id: str) -> str:

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import hashlib
 
-from aifilm.plan import (SHORTEST_SHOT, STEPS_PER_SECOND, Character, Move, Plan, Scene, Settings, Shot, Size, seconds_of_steps,
-                         steps)
+from aifilm.plan import (
+    SHORTEST_SHOT,
+    STEPS_PER_SECOND,
+    Character,
+    Move,
+    Plan,
+    Scene,
+    Settings,
+    Shot,
+    Size,
+    seconds_of_steps,
+    steps,
+)
 from planning.prose import READING_SPEED, condense, width
 from planning.script import Direction, Draft, SceneText, Script
 
@@ -33,7 +44,7 @@ def apportion(total: int, weights: list[float], least: int) -> list[int]:
     spare, whole = total - least * len(weights), sum(weights)
     exact = [spare * weight / whole for weight in weights]
     parts = [int(part) for part in exact]
-    for n in sorted(range(len(parts)), key=lambda n: (parts[n] - exact[n], n))[:spare - sum(parts)]:
+    for n in sorted(range(len(parts)), key=lambda n: (parts[n] - exact[n], n))[: spare - sum(parts)]:
         parts[n] += 1
     return [least + part for part in parts]
 
@@ -48,9 +59,18 @@ def shot_counts(total_steps: int, texts: list[str]) -> list[int]:
 
 def prompt(draft: Draft, direction: Direction, described: dict[str, str]) -> str:
     """What ComfyUI is asked for, in the one grammar that its preview mode reads too."""
-    who = " and ".join(f"{name} ({described[name]})" if described.get(name) else name for name in draft.characters[:MOST_IN_PROMPT])
-    parts = [f"{draft.size} shot", "interior" if draft.interior else "exterior", f"{draft.location} at {direction.time}", who, draft.action,
-             f"{direction.mood} mood", "cinematic storyboard"]
+    who = " and ".join(
+        f"{name} ({described[name]})" if described.get(name) else name for name in draft.characters[:MOST_IN_PROMPT]
+    )
+    parts = [
+        f"{draft.size} shot",
+        "interior" if draft.interior else "exterior",
+        f"{draft.location} at {direction.time}",
+        who,
+        draft.action,
+        f"{direction.mood} mood",
+        "cinematic storyboard",
+    ]
     return ", ".join(part for part in parts if part)
 
 
@@ -59,18 +79,43 @@ def shot_seed(seed: int, text: str, number: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}\n{number}\n{text}".encode()).digest()[:4])
 
 
-def cut_scene(number: int, scene: SceneText, direction: Direction, drafts: list[Draft], lengths: list[int], seed: int,
-              described: dict[str, str]) -> Scene:
+def cut_scene(
+    number: int,
+    scene: SceneText,
+    direction: Direction,
+    drafts: list[Draft],
+    lengths: list[int],
+    seed: int,
+    described: dict[str, str],
+) -> Scene:
     """A scene of the plan, its shots ``lengths`` twelfths long."""
     identity = f"s{number:02d}"
-    shots = [Shot(id=f"{identity}-{n:02d}", size=draft.size, move=draft.move, seconds=seconds_of_steps(length),
-                  seed=shot_seed(seed, scene.text, n), characters=draft.characters, description=" ".join(draft.told)[:2000],
-                  prompt=prompt(draft, direction, described), negative=NEGATIVE,
-                  subtitle="" if draft.again else condense(draft.told, int(length / STEPS_PER_SECOND * READING_SPEED)))
-             for n, (draft, length) in enumerate(zip(drafts, lengths, strict=True), 1)]
+    shots = [
+        Shot(
+            id=f"{identity}-{n:02d}",
+            size=draft.size,
+            move=draft.move,
+            seconds=seconds_of_steps(length),
+            seed=shot_seed(seed, scene.text, n),
+            characters=draft.characters,
+            description=" ".join(draft.told)[:2000],
+            prompt=prompt(draft, direction, described),
+            negative=NEGATIVE,
+            subtitle="" if draft.again else condense(draft.told, int(length / STEPS_PER_SECOND * READING_SPEED)),
+        )
+        for n, (draft, length) in enumerate(zip(drafts, lengths, strict=True), 1)
+    ]
     heading = f"{'INT' if direction.interior else 'EXT'}. {direction.location.upper()} - {direction.time.upper()}"
-    return Scene(id=identity, heading=heading, location=direction.location, time=direction.time, mood=direction.mood, text=scene.text,
-                 grade=direction.grade, shots=shots)
+    return Scene(
+        id=identity,
+        heading=heading,
+        location=direction.location,
+        time=direction.time,
+        mood=direction.mood,
+        text=scene.text,
+        grade=direction.grade,
+        shots=shots,
+    )
 
 
 def lengths_of(drafts: list[Draft], total_steps: int) -> list[int]:
@@ -79,7 +124,9 @@ def lengths_of(drafts: list[Draft], total_steps: int) -> list[int]:
     return apportion(total_steps, weights, steps(SHORTEST_SHOT))
 
 
-def without_jumps(drafts: list[Draft], before: tuple[Size, Move] | None = None, after: tuple[Size, Move] | None = None) -> list[Draft]:
+def without_jumps(
+    drafts: list[Draft], before: tuple[Size, Move] | None = None, after: tuple[Size, Move] | None = None
+) -> list[Draft]:
     """The drafts with another move wherever two neighbours had the same; cutting between like moves looks like a stutter.
 
     ``before`` and ``after`` are the shots at the edges, which stay as they are.
@@ -90,19 +137,23 @@ def without_jumps(drafts: list[Draft], before: tuple[Size, Move] | None = None, 
         follows = after[1] if after and n == len(drafts) - 1 else None
         if draft.move in (last, follows):
             moves = list(Move)
-            turned = moves[moves.index(draft.move) + 1:] + moves[:moves.index(draft.move)]
+            turned = moves[moves.index(draft.move) + 1 :] + moves[: moves.index(draft.move)]
             draft = draft.model_copy(update={"move": next(move for move in turned if move not in (last, follows))})
         mended.append(draft)
     return mended
 
 
-def assemble(script: Script, directions: list[Direction], shot_lists: list[list[Draft]], settings: Settings, planner: str) -> Plan:
+def assemble(
+    script: Script, directions: list[Direction], shot_lists: list[list[Draft]], settings: Settings, planner: str
+) -> Plan:
     """The plan of a whole film.
 
     Raises ValueError (pydantic's ValidationError among them) when the parts don't make a coherent plan.
     """
     shot_lists = [list(drafts) for drafts in shot_lists]
-    for name in sorted({c.name for c in script.characters} - {name for drafts in shot_lists for d in drafts for name in d.characters}):
+    for name in sorted(
+        {c.name for c in script.characters} - {name for drafts in shot_lists for d in drafts for name in d.characters}
+    ):
         # Whoever the shot list forgot is put into the first shot of a scene that names them.
         for scene, drafts in zip(script.scenes, shot_lists, strict=True):
             if any(part in scene.text for part in name.split()):
@@ -119,13 +170,24 @@ def assemble(script: Script, directions: list[Direction], shot_lists: list[list[
         scenes.append(cut_scene(number, scene, direction, drafts[start:end], lengths[start:end], settings.seed, described))
         start = end
     title, end = card_steps(settings.seconds)
-    return Plan(title=script.title, logline=script.logline, language=script.language, width=settings.width, height=settings.height,
-                seconds=seconds_of_steps(steps(settings.seconds)), title_seconds=seconds_of_steps(title),
-                end_seconds=seconds_of_steps(end), planner=planner, characters=characters, scenes=scenes)
+    return Plan(
+        title=script.title,
+        logline=script.logline,
+        language=script.language,
+        width=settings.width,
+        height=settings.height,
+        seconds=seconds_of_steps(steps(settings.seconds)),
+        title_seconds=seconds_of_steps(title),
+        end_seconds=seconds_of_steps(end),
+        planner=planner,
+        characters=characters,
+        scenes=scenes,
+    )
 
 
-def replace_scene(plan: Plan, scene_id: str, text: SceneText, direction: Direction, drafts: list[Draft], seed: int,
-                  newcomers: list[Character]) -> Plan:
+def replace_scene(
+    plan: Plan, scene_id: str, text: SceneText, direction: Direction, drafts: list[Draft], seed: int, newcomers: list[Character]
+) -> Plan:
     """The plan with one scene made anew in the time it had; the other scenes are untouched."""
     at = next(n for n, scene in enumerate(plan.scenes) if scene.id == scene_id)
     before = plan.scenes[at - 1].shots[-1] if at else None
@@ -133,9 +195,21 @@ def replace_scene(plan: Plan, scene_id: str, text: SceneText, direction: Directi
     drafts = without_jumps(drafts, before and (before.size, before.move), after and (after.size, after.move))
     known = {character.name for character in plan.characters}
     characters = plan.characters + [character for character in newcomers if character.name not in known]
-    scene = cut_scene(at + 1, text, direction, drafts, lengths_of(drafts, steps(plan.scenes[at].seconds)), seed,
-                      {character.name: character.description for character in characters})
-    scenes = [*plan.scenes[:at], scene, *plan.scenes[at + 1:]]
+    scene = cut_scene(
+        at + 1,
+        text,
+        direction,
+        drafts,
+        lengths_of(drafts, steps(plan.scenes[at].seconds)),
+        seed,
+        {character.name: character.description for character in characters},
+    )
+    scenes = [*plan.scenes[:at], scene, *plan.scenes[at + 1 :]]
     shown = {name for scene in scenes for shot in scene.shots for name in shot.characters}
-    return Plan.model_validate(plan.model_dump() | {"characters": [c.model_dump() for c in characters if c.name in shown],
-                                                    "scenes": [scene.model_dump() for scene in scenes]})
+    return Plan.model_validate(
+        plan.model_dump()
+        | {
+            "characters": [c.model_dump() for c in characters if c.name in shown],
+            "scenes": [scene.model_dump() for scene in scenes],
+        }
+    )

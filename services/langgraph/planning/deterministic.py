@@ -14,12 +14,18 @@ from planning.prose import balanced, clauses, clean, condense, finish_sentence, 
 from planning.script import Direction, Draft, SceneText, Script
 from planning.setting import grade_for, mood_of, place, time_of
 
-_BREAK = re.compile(r"(?m)^\s*(?:(?:[*\-_~#]\s*){3,}|#{2,6}\s+\S.*|(?:scene|act|chapter|part)\s+(?:\d+|[ivxl]+|one|two|three|four|five)\b.*|"
-                    r"(?:INT|EXT|INT\.?/EXT)[. ].*)$", re.I)
+_BREAK = re.compile(
+    r"(?m)^\s*(?:(?:[*\-_~#]\s*){3,}|#{2,6}\s+\S.*|(?:scene|act|chapter|part)\s+(?:\d+|[ivxl]+|one|two|three|four|five)\b.*|"
+    r"(?:INT|EXT|INT\.?/EXT)[. ].*)$",
+    re.I,
+)
 _SLUG = re.compile(r"^\s*(INT\.?/EXT|INT|EXT)[. ]+(.*)$", re.I)
-_LATER = re.compile(r"^(?:that (?:night|evening|morning|afternoon)|the (?:next|following) (?:day|morning|night|evening)|next morning|"
-                    r"(?:\w+ )?(?:hours|days|weeks|months|years) later|later\b|at (?:dawn|dusk|night|nightfall|noon|midnight|sunrise|sunset)|"
-                    r"by (?:dawn|dusk|morning|evening|nightfall|noon)|in the (?:morning|evening|afternoon)|when (?:morning|night|dawn) )", re.I)
+_LATER = re.compile(
+    r"^(?:that (?:night|evening|morning|afternoon)|the (?:next|following) (?:day|morning|night|evening)|next morning|"
+    r"(?:\w+ )?(?:hours|days|weeks|months|years) later|later\b|at (?:dawn|dusk|night|nightfall|noon|midnight|sunrise|sunset)|"
+    r"by (?:dawn|dusk|morning|evening|nightfall|noon)|in the (?:morning|evening|afternoon)|when (?:morning|night|dawn) )",
+    re.I,
+)
 # Moves that suit a size, best first.
 _MOVES = {
     Size.WIDE: [Move.TRUCK_LEFT, Move.CRANE_UP, Move.DOLLY_IN, Move.TRUCK_RIGHT, Move.CRANE_DOWN, Move.ORBIT_LEFT],
@@ -27,8 +33,11 @@ _MOVES = {
     Size.CLOSE: [Move.DOLLY_IN, Move.ORBIT_LEFT, Move.DOLLY_OUT, Move.ORBIT_RIGHT, Move.TRUCK_LEFT, Move.CRANE_DOWN],
 }
 LONG_SHOT = 6.0  # seconds; where there is so little to tell that shots would be longer, it is shown from several sides
-_SPEECH = re.compile(r"\b(?:[^\W\d_]+\s+)?(?:says|said|asks|asked|answers|answered|whispers|whispered|replies|replied|cries|cried|shouts|shouted|"
-                     r"murmurs|murmured|adds|added)\b(?:\s+(?:he|she|they)\b)?", re.I)
+_SPEECH = re.compile(
+    r"\b(?:[^\W\d_]+\s+)?(?:says|said|asks|asked|answers|answered|whispers|whispered|replies|replied|cries|cried|shouts|shouted|"
+    r"murmurs|murmured|adds|added)\b(?:\s+(?:he|she|they)\b)?",
+    re.I,
+)
 _ENGLISH = frozenset("the and of to in a is that it was for on with as his her she he at by from".split())
 
 
@@ -43,8 +52,13 @@ class Deterministic:
         scenes = merged(scenes, most)
         prose = "\n\n".join(scene.text for scene in scenes)
         people = find(prose)
-        return Script(title=clean(title)[:120] or headline or _title(prose, people), logline=_logline(prose, people), language=_language(prose),
-                      characters=[Character(name=p.name, description=p.description) for p in people], scenes=scenes)
+        return Script(
+            title=clean(title)[:120] or headline or _title(prose, people),
+            logline=_logline(prose, people),
+            language=_language(prose),
+            characters=[Character(name=p.name, description=p.description) for p in people],
+            scenes=scenes,
+        )
 
     def direct(self, script: Script, scene: SceneText, before: Direction | None) -> Direction:
         slug = _SLUG.match(scene.slug)
@@ -54,9 +68,16 @@ class Deterministic:
             found = (location or "set", slug[1].upper().startswith("INT"))
         if found is None:
             found = (before.location, before.interior) if before else ("open landscape", False)
-        time = (time_of(scene.slug) if scene.slug else None) or time_of(scene.text) or (before.time if before else None) or Time.DAY
+        time = (
+            (time_of(scene.slug) if scene.slug else None)
+            or time_of(scene.text)
+            or (before.time if before else None)
+            or Time.DAY
+        )
         mood = mood_of(scene.text)
-        return Direction(location=found[0], interior=found[1], time=time, mood=mood, grade=grade_for(time, mood, found[1], scene.text))
+        return Direction(
+            location=found[0], interior=found[1], time=time, mood=mood, grade=grade_for(time, mood, found[1], scene.text)
+        )
 
     def shots(self, script: Script, scene: SceneText, direction: Direction, count: int, seed: int) -> list[Draft]:
         everyone = people_of(script)
@@ -64,7 +85,7 @@ class Deterministic:
         told = covered(told, math.ceil(count * USUAL_SHOT / LONG_SHOT))
         drafts: list[Draft] = []
         # «She» at a scene's start is someone of the scene before.
-        earlier = script.scenes[:script.scenes.index(scene)][-1:] if scene in script.scenes else []
+        earlier = script.scenes[: script.scenes.index(scene)][-1:] if scene in script.scenes else []
         seen = sorted((p for p in everyone if earlier and p.named_in(earlier[0].text)), key=lambda p: _last(p, earlier[0].text))
         where = (direction.location, direction.interior)
         for number, group in enumerate(told):
@@ -74,9 +95,18 @@ class Deterministic:
             who = shown(text, everyone, seen)
             seen = [person for person in seen if person not in who] + who
             size = _size(number, len(told), text, bool(who), drafts)
-            drafts.append(Draft(size=size, move=_move(size, seed + number, drafts), characters=[person.name for person in who], told=group,
-                                again=number > 0 and group is told[number - 1],
-                                action=_action(group, who), location=where[0], interior=where[1]))
+            drafts.append(
+                Draft(
+                    size=size,
+                    move=_move(size, seed + number, drafts),
+                    characters=[person.name for person in who],
+                    told=group,
+                    again=number > 0 and group is told[number - 1],
+                    action=_action(group, who),
+                    location=where[0],
+                    interior=where[1],
+                )
+            )
         return drafts
 
 
@@ -91,17 +121,23 @@ def split(brief: str) -> tuple[str, list[SceneText]]:
     """(headline or empty, scenes) of a brief: at its own headings and breaks, else where place or time change."""
     headline = ""
     if found := re.match(r"#\s+(.+)\n?", brief):
-        headline, brief = plain(found[1])[:120], brief[found.end():]
+        headline, brief = plain(found[1])[:120], brief[found.end() :]
     else:
         first, _, rest = brief.partition("\n")
-        if rest.startswith("\n") and len(first) <= 60 and first.strip() and first.strip()[-1] not in ".!?…。！？:," and rest.strip() \
-                and not _BREAK.match(first):
+        if (
+            rest.startswith("\n")
+            and len(first) <= 60
+            and first.strip()
+            and first.strip()[-1] not in ".!?…。！？:,"
+            and rest.strip()
+            and not _BREAK.match(first)
+        ):
             headline, brief = plain(first), rest
             headline = headline.title() if headline.isupper() else headline
     scenes: list[SceneText] = []
     start, slug, broken = 0, "", False
     for mark in [*_BREAK.finditer(brief), None]:
-        text = brief[start:mark.start() if mark else len(brief)]
+        text = brief[start : mark.start() if mark else len(brief)]
         paragraphs = [p for p in (plain(p) for p in re.split(r"\n\s*\n", text)) if re.search(r"\w", p)]
         if paragraphs:
             if slug or broken or (mark and scenes):
@@ -146,7 +182,7 @@ def merged(scenes: list[SceneText], most: int) -> list[SceneText]:
     scenes = list(scenes)
     while len(scenes) > most:
         n = min(range(len(scenes) - 1), key=lambda n: width(scenes[n].text) + width(scenes[n + 1].text))
-        scenes[n:n + 2] = [SceneText(text=f"{scenes[n].text}\n\n{scenes[n + 1].text}"[:20_000], slug=scenes[n].slug)]
+        scenes[n : n + 2] = [SceneText(text=f"{scenes[n].text}\n\n{scenes[n + 1].text}"[:20_000], slug=scenes[n].slug)]
     return scenes
 
 
@@ -163,7 +199,7 @@ def grouped(text: str, count: int) -> list[list[str]]:
         if not cuts:
             break
         n = -cuts[0][1]
-        units[n:n + 1] = _halves(units[n])
+        units[n : n + 1] = _halves(units[n])
     count = min(count, len(units))
     total, groups, told = sum(map(width, units)), [[]], 0
     for n, unit in enumerate(units):
@@ -210,7 +246,7 @@ def _size(number: int, count: int, text: str, people: bool, before: list[Draft])
 def _move(size: Size, seed: int, before: list[Draft]) -> Move:
     """A move that suits the size, preferably one the scene has not had."""
     had = [draft.move for draft in before]
-    turned = _MOVES[size][seed % 3:] + _MOVES[size][:seed % 3]
+    turned = _MOVES[size][seed % 3 :] + _MOVES[size][: seed % 3]
     fresh = [move for move in turned if move not in had] or [move for move in turned if move != had[-1]]
     return fresh[0]
 

@@ -1,7 +1,7 @@
 """The planning graph: screenwriter → director → shotlist → continuity, checkpointed in PostgreSQL under the film's id.
 
-After every node the state is committed before the next begins, so whoever asks again for a film whose planner was killed goes on
-at the node that was interrupted.
+After every node the state is committed before the next begins, so whoever asks again for a film whose planner was killed goes
+on at the node that was interrupted.
 """
 
 from __future__ import annotations
@@ -51,27 +51,40 @@ class Planning:
     """Plans films, and keeps their plans, in one PostgreSQL database."""
 
     def __init__(self, database_url: str, *, connections: int = 8):
-        self.pool = ConnectionPool(database_url, min_size=0, max_size=connections, open=False, timeout=CONNECT_SECONDS,
-                                   check=ConnectionPool.check_connection,
-                                   kwargs={"autocommit": True, "row_factory": dict_row, "prepare_threshold": 0, "connect_timeout": 5})
+        self.url = database_url
+        self.pool = ConnectionPool(
+            database_url,
+            min_size=0,
+            max_size=connections,
+            open=False,
+            timeout=CONNECT_SECONDS,
+            check=ConnectionPool.check_connection,
+            kwargs={"autocommit": True, "row_factory": dict_row, "prepare_threshold": 0, "connect_timeout": 5},
+        )
         self._ready = threading.Lock()
         self._set_up = False
 
     def check(self) -> None:
-        """Readiness check; raises when PostgreSQL can't be used."""
-        self._open()
-        with self.pool.connection(timeout=2) as connection:
-            connection.execute("SELECT 1")
+        """Readiness check; raises psycopg.OperationalError when PostgreSQL can't be used."""
+        # Not through the pool: it would wait, and then tell that it waited instead of what is wrong.
+        psycopg.connect(self.url, connect_timeout=2).close()
 
     def close(self) -> None:
         self.pool.close()
 
-    def plan(self, film_id: str, brief: str, title: str, settings: Settings, planner: Planner,
-             progress: Callable[[float], None] = lambda fraction: None) -> tuple[dict[str, Any], bool]:
+    def plan(
+        self,
+        film_id: str,
+        brief: str,
+        title: str,
+        settings: Settings,
+        planner: Planner,
+        progress: Callable[[float], None] = lambda fraction: None,
+    ) -> tuple[dict[str, Any], bool]:
         """The plan of a brief as JSON, and whether it was there already.
 
-        Goes on where an interrupted planning of the same brief stopped. Raises Problem: 503 when PostgreSQL can't be reached, 422
-        when no plan can be made of the brief, 502 when the model fails.
+        Goes on where an interrupted planning of the same brief stopped. Raises Problem: 503 when PostgreSQL can't be reached,
+        422 when no plan can be made of the brief, 502 when the model fails.
         """
         request = {"brief": clean(brief), "title": clean(title), "settings": settings.model_dump()}
         key = hashlib.sha256(json.dumps([request, planner.name], sort_keys=True).encode()).hexdigest()
@@ -81,7 +94,9 @@ class Planning:
             same = state.values.get("key") == key
             if same and not state.next and state.values.get("plan"):
                 return state.values["plan"], True
-            begin = None if same and state.next else State(key=key, **request, script=None, directions=None, shots=None, plan=None)
+            begin = (
+                None if same and state.next else State(key=key, **request, script=None, directions=None, shots=None, plan=None)
+            )
             done = NODES.index(state.next[0]) if begin is None else 0
             progress(done / len(NODES))
             # «sync»: a node's result is committed before the next node begins.
@@ -100,6 +115,7 @@ class Planning:
 
         Raises Problem: 404 no such film or scene, 409 while the film is being planned, 422, 502 and 503 as ``plan``.
         """
+
         def give_up(fraction: float) -> None:
             if time.monotonic() > end:
                 raise Problem(409, "being planned", f"film {film_id} is being planned", "ask again when the plan is done")
@@ -110,17 +126,39 @@ class Planning:
             plan, settings = Plan.model_validate(values["plan"]), Settings(**values["settings"])
             at = next((n for n, scene in enumerate(plan.scenes) if scene.id == scene_id), None)
             if at is None:
-                raise Problem(404, "not found", f"film {film_id} has no scene {scene_id}", f"it has {', '.join(s.id for s in plan.scenes)}")
+                raise Problem(
+                    404,
+                    "not found",
+                    f"film {film_id} has no scene {scene_id}",
+                    f"it has {', '.join(s.id for s in plan.scenes)}",
+                )
             scene = SceneText(text=clean(text))
             known = {character.name for character in plan.characters}
-            newcomers = [Character(name=p.name, description=p.description) for p in find(scene.text)
-                         if p.name not in known and not any(p.aliases & set(name.split()) for name in known)]
-            script = Script(title=plan.title[:120], logline=plan.logline[:500], language=plan.language,
-                            characters=(plan.characters + newcomers)[:12],
-                            scenes=[scene if n == at else SceneText(text=s.text) for n, s in enumerate(plan.scenes)])
+            newcomers = [
+                Character(name=p.name, description=p.description)
+                for p in find(scene.text)
+                if p.name not in known and not any(p.aliases & set(name.split()) for name in known)
+            ]
+            script = Script(
+                title=plan.title[:120],
+                logline=plan.logline[:500],
+                language=plan.language,
+                characters=(plan.characters + newcomers)[:12],
+                scenes=[scene if n == at else SceneText(text=s.text) for n, s in enumerate(plan.scenes)],
+            )
             before = plan.scenes[at - 1] if at else None
-            direction = planner.direct(script, scene, before and Direction(
-                location=before.location, interior=before.heading.startswith("INT"), time=before.time, mood=before.mood, grade=before.grade))
+            direction = planner.direct(
+                script,
+                scene,
+                before
+                and Direction(
+                    location=before.location,
+                    interior=before.heading.startswith("INT"),
+                    time=before.time,
+                    mood=before.mood,
+                    grade=before.grade,
+                ),
+            )
             length = plan.scenes[at].seconds
             count = max(1, min(round(length / USUAL_SHOT), steps(length) // steps(SHORTEST_SHOT)))
             drafts = planner.shots(script, scene, direction, count, scene_seed(settings.seed, scene.text))
@@ -179,7 +217,9 @@ def _reachable() -> Iterator[None]:
         yield
     except (psycopg.OperationalError, PoolTimeout) as error:
         why = (str(error).strip().splitlines() or ["no answer"])[0]
-        raise Problem(503, "database unreachable", f"postgresql: {why}", "ask again; the planning goes on where it stopped") from None
+        raise Problem(
+            503, "database unreachable", f"postgresql: {why}", "ask again; the planning goes on where it stopped"
+        ) from None
 
 
 @contextlib.contextmanager
@@ -187,7 +227,9 @@ def _incoherent() -> Iterator[None]:
     try:
         yield
     except ValidationError as invalid:
-        raise Problem(500, "plan incoherent", "; ".join(e["msg"] for e in invalid.errors()[:3]), "change the brief a little") from None
+        raise Problem(
+            500, "plan incoherent", "; ".join(e["msg"] for e in invalid.errors()[:3]), "change the brief a little"
+        ) from None
     except ValueError as invalid:
         raise Problem(422, "brief unfit", str(invalid), "ask for a longer film, or shorten the brief") from None
 
@@ -214,15 +256,21 @@ def build(planner: Planner | None) -> StateGraph:
         script, settings = Script.model_validate(state["script"]), Settings(**state["settings"])
         directions = [Direction.model_validate(direction) for direction in state["directions"]]
         counts = shot_counts(content_steps(settings.seconds), [scene.text for scene in script.scenes])
-        shots = [planner.shots(script, scene, direction, count, scene_seed(settings.seed, scene.text))
-                 for scene, direction, count in zip(script.scenes, directions, counts, strict=True)]
+        shots = [
+            planner.shots(script, scene, direction, count, scene_seed(settings.seed, scene.text))
+            for scene, direction, count in zip(script.scenes, directions, counts, strict=True)
+        ]
         return {"shots": [[draft.model_dump(mode="json") for draft in drafts] for drafts in shots]}
 
     def continuity(state: State) -> State:
         with _incoherent():
-            plan = assemble(Script.model_validate(state["script"]), [Direction.model_validate(d) for d in state["directions"]],
-                            [[Draft.model_validate(draft) for draft in drafts] for drafts in state["shots"]],
-                            Settings(**state["settings"]), planner.name)
+            plan = assemble(
+                Script.model_validate(state["script"]),
+                [Direction.model_validate(d) for d in state["directions"]],
+                [[Draft.model_validate(draft) for draft in drafts] for drafts in state["shots"]],
+                Settings(**state["settings"]),
+                planner.name,
+            )
         return {"plan": plan.model_dump(mode="json")}
 
     graph = StateGraph(State)

@@ -26,7 +26,9 @@ from planning.script import Direction, Draft, SceneText, Script
 ATTEMPTS = 3
 log = logging.getLogger("model")
 
-_SYSTEM = ("You plan short films. Answer with one JSON object and nothing else: no prose, no Markdown. It must fit this JSON schema:\n")
+_SYSTEM = (
+    "You plan short films. Answer with one JSON object and nothing else: no prose, no Markdown. It must fit this JSON schema:\n"
+)
 Answer = TypeVar("Answer", bound=BaseModel)
 
 
@@ -38,11 +40,15 @@ class _Loose(BaseModel):
 
 class _Person(_Loose):
     name: Annotated[str, Field(min_length=1, max_length=100)]
-    description: Annotated[str, Field(max_length=300, description="looks and clothes, one phrase, from the text where it says")] = ""
+    description: Annotated[
+        str, Field(max_length=300, description="looks and clothes, one phrase, from the text where it says")
+    ] = ""
 
 
 class _Scene(_Loose):
-    text: Annotated[str, Field(min_length=1, max_length=20_000, description="the sentences of the brief this scene tells, verbatim")]
+    text: Annotated[
+        str, Field(min_length=1, max_length=20_000, description="the sentences of the brief this scene tells, verbatim")
+    ]
 
 
 class _Script(_Loose):
@@ -66,7 +72,9 @@ class _Shot(_Loose):
     move: Move
     characters: list[str]
     action: Annotated[str, Field(min_length=1, max_length=200, description="what is to be seen, one phrase without a comma")]
-    subtitle: Annotated[str, Field(max_length=400, description="what the viewer reads, from the scene's text, at most 70 characters")]
+    subtitle: Annotated[
+        str, Field(max_length=400, description="what the viewer reads, from the scene's text, at most 70 characters")
+    ]
 
 
 class _Shots(_Loose):
@@ -92,12 +100,19 @@ class Model:
 
     def script(self, brief: str, title: str, settings: Settings) -> Script:
         most = max(1, content_steps(settings.seconds) // 12 // 5)
-        answer = self._ask(_Script, f"Make a script of this brief: split it into scenes by place and time, at most {most}; together they "
-                           f"hold its text. List the named characters.{f' The title is {title}.' if title else ''}\n\n{brief}")
+        answer = self._ask(
+            _Script,
+            f"Make a script of this brief: split it into scenes by place and time, at most {most}; together they "
+            f"hold its text. List the named characters.{f' The title is {title}.' if title else ''}\n\n{brief}",
+        )
         described = {clean(person.name): clean(person.description).replace(",", "") for person in answer.characters}
-        return Script(title=clean(title)[:120] or clean(answer.title), logline=clean(answer.logline), language=answer.language,
-                      characters=[Character(name=name, description=looks) for name, looks in described.items()],
-                      scenes=merged([SceneText(text=clean(scene.text)) for scene in answer.scenes], most))
+        return Script(
+            title=clean(title)[:120] or clean(answer.title),
+            logline=clean(answer.logline),
+            language=answer.language,
+            characters=[Character(name=name, description=looks) for name, looks in described.items()],
+            scenes=merged([SceneText(text=clean(scene.text)) for scene in answer.scenes], most),
+        )
 
     def direct(self, script: Script, scene: SceneText, before: Direction | None) -> Direction:
         earlier = f" The scene before: {before.model_dump_json()}." if before else ""
@@ -112,13 +127,25 @@ class Model:
             if strangers:
                 raise ValueError(f"characters must be among {names}, not {sorted(strangers)}")
 
-        answer = self._ask(_Shots, f"List {count} shots for this scene of «{script.title}»: it begins with a wide shot, sizes and moves vary, each "
-                           f"shot tells what follows the one before. Characters: {names}. Direction: {direction.model_dump_json()}\n\n{scene.text}",
-                           known)
-        return [Draft(size=shot.size, move=shot.move, characters=list(dict.fromkeys(shot.characters)),
-                      told=sentences(clean(shot.subtitle)) or [clean(shot.action)],
-                      action=re.sub(r"[,;:()]+", "", clean(shot.action)), location=direction.location, interior=direction.interior)
-                for shot in answer.shots[:count]]
+        answer = self._ask(
+            _Shots,
+            f"List {count} shots for this scene of «{script.title}»: it begins with a wide shot, sizes and moves vary, each "
+            f"shot tells what follows the one before. Characters: {names}. Direction: {direction.model_dump_json()}"
+            f"\n\n{scene.text}",
+            known,
+        )
+        return [
+            Draft(
+                size=shot.size,
+                move=shot.move,
+                characters=list(dict.fromkeys(shot.characters)),
+                told=sentences(clean(shot.subtitle)) or [clean(shot.action)],
+                action=re.sub(r"[,;:()]+", "", clean(shot.action)),
+                location=direction.location,
+                interior=direction.interior,
+            )
+            for shot in answer.shots[:count]
+        ]
 
     def _ask(self, kind: type[Answer], question: str, judge: Callable[[Any], None] = lambda answer: None) -> Answer:
         schema = json.dumps(kind.model_json_schema(), ensure_ascii=False)
@@ -136,46 +163,71 @@ class Model:
             except ValueError as invalid:
                 wrong = str(invalid)
             log.warning("answer does not fit", extra={"attempt": attempt + 1, "wrong": wrong})
-            messages = [*messages[:2], {"role": "assistant", "content": text[:8000]},
-                        {"role": "user", "content": f"That does not fit: {wrong}. Answer again with the corrected JSON object only."}]
-        raise Problem(502, "model answer invalid", f"{self.name} gave {ATTEMPTS} answers that don't fit; of the last: {wrong}",
-                      "set OPENAI_MODEL to a model that follows a JSON schema, or unset OPENAI_BASE_URL to plan without one")
+            messages = [
+                *messages[:2],
+                {"role": "assistant", "content": text[:8000]},
+                {"role": "user", "content": f"That does not fit: {wrong}. Answer again with the corrected JSON object only."},
+            ]
+        raise Problem(
+            502,
+            "model answer invalid",
+            f"{self.name} gave {ATTEMPTS} answers that don't fit; of the last: {wrong}",
+            "set OPENAI_MODEL to a model that follows a JSON schema, or unset OPENAI_BASE_URL to plan without one",
+        )
 
     def _complete(self, messages: list[dict[str, str]]) -> str:
         try:
             answer = self.client.chat.completions.create(model=self.name, messages=messages, temperature=0.4)
             return answer.choices[0].message.content or ""
         except openai.AuthenticationError as error:
-            raise Problem(502, "model endpoint refused", f"{self.base_url}: {_why(error)}", "set OPENAI_API_KEY to a valid key") from None
+            raise Problem(
+                502, "model endpoint refused", f"{self.base_url}: {_why(error)}", "set OPENAI_API_KEY to a valid key"
+            ) from None
         except openai.NotFoundError as error:
-            raise Problem(502, "model endpoint refused", f"{self.base_url} with the model {self.name}: {_why(error)}",
-                          "check OPENAI_BASE_URL (it usually ends in /v1) and OPENAI_MODEL") from None
+            raise Problem(
+                502,
+                "model endpoint refused",
+                f"{self.base_url} with the model {self.name}: {_why(error)}",
+                "check OPENAI_BASE_URL (it usually ends in /v1) and OPENAI_MODEL",
+            ) from None
         except openai.RateLimitError as error:
-            raise Problem(503, "model endpoint busy", f"{self.base_url}: {_why(error)}", "ask again later, or raise the quota") from None
+            raise Problem(
+                503, "model endpoint busy", f"{self.base_url}: {_why(error)}", "ask again later, or raise the quota"
+            ) from None
         except openai.APIStatusError as error:
             raise Problem(502, "model endpoint failed", f"{self.base_url}: {_why(error)}", "see the endpoint's log") from None
         except openai.APIConnectionError as error:
-            raise Problem(502, "model endpoint unreachable", f"{self.base_url}: {error.__cause__ or error}",
-                          "check OPENAI_BASE_URL, or unset it to plan without a model") from None
+            raise Problem(
+                502,
+                "model endpoint unreachable",
+                f"{self.base_url}: {error.__cause__ or error}",
+                "check OPENAI_BASE_URL, or unset it to plan without a model",
+            ) from None
         except (openai.OpenAIError, ValueError, AttributeError, IndexError, TypeError) as error:
             # A page that is no completion at all parses into something else.
-            raise Problem(502, "model endpoint failed", f"{self.base_url} did not answer with a chat completion ({type(error).__name__})",
-                          "check OPENAI_BASE_URL: it must speak OpenAI's chat completions and usually ends in /v1") from None
+            raise Problem(
+                502,
+                "model endpoint failed",
+                f"{self.base_url} did not answer with a chat completion ({type(error).__name__})",
+                "check OPENAI_BASE_URL: it must speak OpenAI's chat completions and usually ends in /v1",
+            ) from None
 
 
 def _object(text: str) -> str:
     """The JSON object in an answer that may have a Markdown fence or a sentence around it."""
     start, end = text.find("{"), text.rfind("}")
-    return text[start:end + 1] if 0 <= start < end else text
+    return text[start : end + 1] if 0 <= start < end else text
 
 
 def _why(error: openai.APIStatusError) -> str:
     return f"HTTP {error.status_code}: {str(error.message)[:300]}"
 
 
-def from_environment(check: Callable[[], None] = lambda: None) -> Model | None:
-    """The model planner that the environment asks for, or None."""
-    base_url = os.environ.get("OPENAI_BASE_URL", "").strip()
-    if not base_url:
-        return None
-    return Model(base_url, os.environ.get("OPENAI_API_KEY", ""), os.environ.get("OPENAI_MODEL", "") or "gpt-4o-mini", check)
+def from_environment(check: Callable[[], None] = lambda: None) -> Model:
+    """The planner by the model that ``OPENAI_BASE_URL``, ``OPENAI_API_KEY`` and ``OPENAI_MODEL`` name."""
+    return Model(
+        os.environ["OPENAI_BASE_URL"].strip(),
+        os.environ.get("OPENAI_API_KEY", ""),
+        os.environ.get("OPENAI_MODEL", "") or "gpt-4o-mini",
+        check,
+    )

@@ -13,15 +13,20 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")
 _WITHIN = frozenset("in into within across through throughout around".split())
 _PLACE_PREPOSITIONS = _WITHIN | frozenset("at near on onto off from past towards toward to".split())
 _AUXILIARIES = frozenset("is was has had will would can could may might must does did".split())
-_ROLES = {"he": frozenset("mr sir lord king prince uncle father grandfather grandpa brother".split()),
-          "she": frozenset("mrs ms miss lady madam queen princess aunt mother grandmother grandma granny sister".split())}
+_ROLES = {
+    "he": frozenset("mr sir lord king prince uncle father grandfather grandpa brother".split()),
+    "she": frozenset("mrs ms miss lady madam queen princess aunt mother grandmother grandma granny sister".split()),
+}
 _NAMED = frozenset("named called".split())
 _ARTICLES = r"(?i:an?|the|his|her|their|its|my|our|once an?|once the)"
 # A noun phrase that begins with an article: what an apposition is made of.
 _PHRASE = _ARTICLES + r"\s+[^.!?;:,—]{3,90}"
-_ATTIRE = re.compile(r"\b(?:in|with|wearing|dressed in|wrapped in)\s+((?:an?|his|her|their)\s+[^.,;:!?—]{3,50}?"
-                     r"(?:coat|jacket|cloak|dress|hat|cap|scarf|hood|apron|shirt|robe|suit|uniform|boots|gloves|raincoat|beard|hair|"
-                     r"braids?|glasses|spectacles|eyes|oilskin|sweater|jumper|armour|armor|mask|lantern|umbrella|gown))\b", re.I)
+_ATTIRE = re.compile(
+    r"\b(?:in|with|wearing|dressed in|wrapped in)\s+((?:an?|his|her|their)\s+[^.,;:!?—]{3,50}?"
+    r"(?:coat|jacket|cloak|dress|hat|cap|scarf|hood|apron|shirt|robe|suit|uniform|boots|gloves|raincoat|beard|hair|"
+    r"braids?|glasses|spectacles|eyes|oilskin|sweater|jumper|armour|armor|mask|lantern|umbrella|gown))\b",
+    re.I,
+)
 _NOT_LOOKS = re.compile(r"\b(?:who|that|which|when|where|says|said|is|was|were|are|has|had|have|and then|steps|stands)\b", re.I)
 MOST = 12
 
@@ -50,11 +55,14 @@ def _candidates(text: str) -> dict[str, dict[str, int]]:
             if not _capitalised(words[n].group()):
                 n += 1
                 continue
-            while run[-1] + 1 < len(words) and _capitalised(words[run[-1] + 1].group()) \
-                    and sentence[words[run[-1]].end():words[run[-1] + 1].start()] in (" ", ". "):
+            while (
+                run[-1] + 1 < len(words)
+                and _capitalised(words[run[-1] + 1].group())
+                and sentence[words[run[-1]].end() : words[run[-1] + 1].start()] in (" ", ". ")
+            ):
                 run.append(run[-1] + 1)
             n = run[-1] + 1
-            first = not sentence[:words[run[0]].start()].strip("\"'“‘«([—– ")
+            first = not sentence[: words[run[0]].start()].strip("\"'“‘«([—– ")
             while run and _bare(words[run[0]].group()) in NOT_NAMES:
                 run.pop(0)
                 first = False
@@ -64,8 +72,8 @@ def _candidates(text: str) -> dict[str, dict[str, int]]:
             name = " ".join(parts)
             if first and len(parts) == 1 and (name.lower() in lowercase or name.lower() in HONORIFICS):
                 continue
-            after = sentence[words[run[-1]].end():]
-            before = [w.group().lower() for w in words[:run[0]]][-2:]
+            after = sentence[words[run[-1]].end() :]
+            before = [w.group().lower() for w in words[: run[0]]][-2:]
             following = _WORD.match(after.lstrip(" ,")) if after[:1] in (" ", ",") else None
             evidence = found[name]
             evidence["seen"] += 1
@@ -73,13 +81,22 @@ def _candidates(text: str) -> dict[str, dict[str, int]]:
             evidence["inside"] += not first
             evidence["possessive"] += words[run[-1]].group().lower().endswith(("'s", "’s"))
             evidence["deed"] += bool(following and following.group().lower() in DEEDS) or (bool(before) and before[-1] in DEEDS)
-            evidence["verb"] += bool(following and after[:1] == " " and re.search(r"(?:ed|s)$", following.group())
-                                     and following.group().islower() and following.group() not in NOT_NAMES)
+            evidence["verb"] += bool(
+                following
+                and after[:1] == " "
+                and re.search(r"(?:ed|s)$", following.group())
+                and following.group().islower()
+                and following.group() not in NOT_NAMES
+            )
             evidence["verb"] += bool(len(parts) > 1 and following and following.group() in _AUXILIARIES)
             evidence["named"] += bool(before) and before[-1] in _NAMED
             evidence["apposition"] += bool(re.match(rf"\s*,\s*{_ARTICLES}\s+\w", after, re.I))
-            evidence["introduced"] += bool(re.search(r"\b(?:an?|his|her|the)\s+(?:\w+\s+){1,4}$", sentence[:words[run[0]].start()])
-                                           and after[:1] in ",. " and bool(before) and before[-1] not in _PLACE_PREPOSITIONS | {"of"})
+            evidence["introduced"] += bool(
+                re.search(r"\b(?:an?|his|her|the)\s+(?:\w+\s+){1,4}$", sentence[: words[run[0]].start()])
+                and after[:1] in ",. "
+                and bool(before)
+                and before[-1] not in _PLACE_PREPOSITIONS | {"of"}
+            )
             evidence["honorific"] += parts[0].lower() in HONORIFICS and len(parts) > 1
             evidence["place"] += bool(before) and before[-1] in _PLACE_PREPOSITIONS
             evidence["within"] += bool(before) and before[-1] in _WITHIN
@@ -88,7 +105,7 @@ def _candidates(text: str) -> dict[str, dict[str, int]]:
 
 
 def _capitalised(word: str) -> bool:
-    return word[0].isupper() and (len(word) > 1 and not word.isupper() or len(word) == 1 and word not in "AI")
+    return word[0].isupper() and ((len(word) > 1 and not word.isupper()) or (len(word) == 1 and word not in "AI"))
 
 
 def _bare(word: str, *, keep_case: bool = False) -> str:
@@ -149,7 +166,7 @@ def _pronoun(text: str, person: Person) -> str:
     for number, sentence in enumerate(listed):
         if not person.named_in(sentence):
             continue
-        for distance, near in enumerate(listed[number:number + 2]):
+        for distance, near in enumerate(listed[number : number + 2]):
             at = max((m.end() for alias in person.aliases for m in re.finditer(re.escape(alias), near)), default=0)
             tail = near[at:] if distance == 0 else near
             if distance and any(_capitalised(w) and w.lower() not in NOT_NAMES for w in _WORD.findall(near)):
@@ -166,15 +183,20 @@ def _description(text: str, person: Person, names: list[str]) -> str:
     """What the text says of somebody's looks, as one noun phrase without a comma."""
     name = "(?:" + "|".join(re.escape(n) for n in sorted(names, key=len, reverse=True)) + ")"
     who = ""
-    for pattern in (rf"{name},\s+({_PHRASE})(?=[,.;!?—])",                          # Mara, a keeper of seventy,
-                    rf"\b({_ARTICLES}\s+[^.!?;:,—]{{3,60}}?),?\s+(?:named|called)\s+{name}",  # a young man named Tomas
-                    rf"\b({_ARTICLES}\s+[^.!?;:,—]{{3,50}}),\s+{name}(?=[,.])",           # the old keeper, Mara,
-                    rf"{name}\s+(?:is|was)\s+((?:an?|the)\s+[^.!?;:,—]{{3,70}})",          # Mara is a keeper
-                    rf"\b((?:an?|the|his|her)\s+(?:[a-z\-]+\s+){{0,3}}[a-z]+)\s+{name}\b"):  # the young baker Tomas
+    for pattern in (
+        rf"{name},\s+({_PHRASE})(?=[,.;!?—])",  # Mara, a keeper of seventy,
+        rf"\b({_ARTICLES}\s+[^.!?;:,—]{{3,60}}?),?\s+(?:named|called)\s+{name}",  # a young man named Tomas
+        rf"\b({_ARTICLES}\s+[^.!?;:,—]{{3,50}}),\s+{name}(?=[,.])",  # the old keeper, Mara,
+        rf"{name}\s+(?:is|was)\s+((?:an?|the)\s+[^.!?;:,—]{{3,70}})",  # Mara is a keeper
+        rf"\b((?:an?|the|his|her)\s+(?:[a-z\-]+\s+){{0,3}}[a-z]+)\s+{name}\b",
+    ):  # the young baker Tomas
         for found in re.finditer(pattern, text):
             phrase = found.group(1)
-            if not any(_capitalised(w) for w in _WORD.findall(phrase)[1:]) and len(phrase.split()) <= 14 \
-                    and phrase.split()[-1] not in _PLACE_PREPOSITIONS | {"of"}:
+            if (
+                not any(_capitalised(w) for w in _WORD.findall(phrase)[1:])
+                and len(phrase.split()) <= 14
+                and phrase.split()[-1] not in _PLACE_PREPOSITIONS | {"of"}
+            ):
                 who = phrase
                 break
         if who:
@@ -186,14 +208,17 @@ def _description(text: str, person: Person, names: list[str]) -> str:
     for sentence in sentences(text):
         at = next((sentence.find(alias) for alias in names if alias in sentence), -1)
         if at >= 0 and (found := _ATTIRE.search(sentence, at)) and not re.search(r"[A-Z]", found.group(1)):
-            between = sentence[at + 1:found.start()]
+            between = sentence[at + 1 : found.start()]
             # Another's name between the two makes it another's coat.
-            if not any(_capitalised(w) for w in _WORD.findall(between)[len(names[0].split()):]):
+            if not any(_capitalised(w) for w in _WORD.findall(between)[len(names[0].split()) :]):
                 worn = re.sub(r"^(?:his|her|their)\b", "a", found.group(1))
                 break
     if worn and worn.split()[-1] not in who:
-        who = f"{who or _default(person)} with {worn}" if worn.split()[-1] in ("beard", "hair", "eyes", "lantern", "umbrella", "braid") \
+        who = (
+            f"{who or _default(person)} with {worn}"
+            if worn.split()[-1] in ("beard", "hair", "eyes", "lantern", "umbrella", "braid")
             else f"{who or _default(person)} in {worn}"
+        )
     who = re.sub(r"\ba(?=\s+[aeiou](?!n[ei]\b))", "an", who or _default(person), flags=re.I)
     return who[:140]
 

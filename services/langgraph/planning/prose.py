@@ -12,7 +12,9 @@ READING_SPEED = 20.0  # characters a second, adults; same source
 _ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|Prof|Capt|Sgt|Col|Gen|Mt|vs|etc|e\.g|i\.e|No|[A-Z])\.$")
 _SENTENCE_END = re.compile(r"""([.!?…]+["'”’»)\]]*)\s+(?=["'“‘«(\[¿¡]?\S)|([。！？]+[」』”’]*)\s*""")
 # After a comma only where a clause begins, not within a list or an apposition.
-_CLAUSE_END = re.compile(r"\s*(?:[;:—–]|\s-\s)\s+|,\s+(?=(?:and|but|so|while|as|because|until|where|then|or|who|which|when|though)\b)|[、，；]")
+_CLAUSE_END = re.compile(
+    r"\s*(?:[;:—–]|\s-\s)\s+|,\s+(?=(?:and|but|so|while|as|because|until|where|then|or|who|which|when|though)\b)|[、，；]"
+)
 
 
 def clean(text: str) -> str:
@@ -34,8 +36,8 @@ def sentences(text: str) -> list[str]:
     """The sentences of a paragraph, each with its closing punctuation."""
     found, start = [], 0
     for end in _SENTENCE_END.finditer(text):
-        sentence = text[start:end.end(1) if end.group(1) else end.end(2)]
-        following = text[end.end():end.end() + 2].lstrip("\"'“‘«([")
+        sentence = text[start : end.end(1) if end.group(1) else end.end(2)]
+        following = text[end.end() : end.end() + 2].lstrip("\"'“‘«([")
         # «Mr. Orr», «J. R.», and «"Eleven!" he says» go on.
         if end.group(1) and (_ABBREVIATION.search(sentence) or (following[:1].islower() and not sentence.endswith("."))):
             continue
@@ -49,7 +51,7 @@ def clauses(sentence: str) -> list[str]:
     """The clauses of a sentence, in order; a part shorter than three words stays with its neighbour."""
     parts, start = [], 0
     for end in _CLAUSE_END.finditer(sentence):
-        before, after = sentence[start:end.start()], sentence[end.end():]
+        before, after = sentence[start : end.start()], sentence[end.end() :]
         if width(before) >= 16 and width(after) >= 12:
             parts.append(before.strip())
             start = end.end()
@@ -77,7 +79,7 @@ def finish_sentence(text: str) -> str:
     if not text:
         return ""
     text = text[0].upper() + text[1:]
-    return text if text[-1] in ".!?…。！？\"”’»」』" else text + "."
+    return text if text[-1] in '.!?…。！？"”’»」』' else text + "."
 
 
 def condense(told: list[str], limit: int, worth=width) -> str:
@@ -98,7 +100,7 @@ def condense(told: list[str], limit: int, worth=width) -> str:
             return shorter
         parts = clauses(shorter)
         for count in range(len(parts) - 1, 0, -1):
-            start = shorter[:shorter.index(parts[count - 1]) + len(parts[count - 1])]
+            start = shorter[: shorter.index(parts[count - 1]) + len(parts[count - 1])]
             if balanced(start) and fits(finish_sentence(start), limit):
                 return finish_sentence(start)
     sentence = without_appositions(ranked[0]) if ranked else ""
@@ -110,18 +112,25 @@ def condense(told: list[str], limit: int, worth=width) -> str:
         if not fits(longer + "…", limit):
             break
         kept = longer
-    kept = re.sub(r"(?:[\s,;:—–]+(?:an?|the|and|or|but|of|to|in|on|at|with|for|from|by|as|her|his|their|its|across|into|over|through)\b)*"
-                  r"[\s,;:—–]*$", "", kept, flags=re.I)
+    kept = re.sub(
+        r"(?:[\s,;:—–]+(?:an?|the|and|or|but|of|to|in|on|at|with|for|from|by|as|her|his|their|its|across|into|over|through)\b)*"
+        r"[\s,;:—–]*$",
+        "",
+        kept,
+        flags=re.I,
+    )
     return kept + "…" if kept else ""
 
 
 _WHO = r"(?:,\s+(?:who|which|whose)\s+[^,.;:!?—\"]{3,90})?"
-_APPOSITION = re.compile(rf"(?<=\w),\s+an?\s+[^,.;:!?—\"]{{3,90}}{_WHO}(?=[.!?])"
-                         rf"|(?<=\w),\s+(?:an?|the|his|her|their)\s+[^,.;:!?—\"]{{3,90}}{_WHO},(?=\s+\w)")
+_APPOSITION = re.compile(
+    rf"(?<=\w),\s+an?\s+[^,.;:!?—\"]{{3,90}}{_WHO}(?=[.!?])"
+    rf"|(?<=\w),\s+(?:an?|the|his|her|their)\s+[^,.;:!?—\"]{{3,90}}{_WHO},(?=\s+\w)"
+)
 
 
 def without_appositions(sentence: str) -> str:
-    """A sentence without what it says, between commas, of who somebody is: «Mara, a keeper of seventy, waits» → «Mara waits»."""
+    """A sentence without its asides on who somebody is: «Mara, a keeper of seventy, waits» → «Mara waits»."""
     return _APPOSITION.sub("", sentence)
 
 

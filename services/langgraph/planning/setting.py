@@ -17,8 +17,10 @@ def _pattern(phrase: str, lead: str = "") -> re.Pattern:
     return re.compile(rf"{lead}\b{re.escape(phrase)}\b", re.I)
 
 
-_PLACES = [(_pattern(phrase), _pattern(phrase, _THERE + _BETWEEN), place, place in INTERIORS)
-           for phrase, place in phrases(INTERIORS | EXTERIORS)]
+_PLACES = [
+    (_pattern(phrase), _pattern(phrase, _THERE + _BETWEEN), place, place in INTERIORS)
+    for phrase, place in phrases(INTERIORS | EXTERIORS)
+]
 _TIMES = [(_pattern(phrase), time) for phrase, time in phrases(TIMES)]
 _MOODS = [(_pattern(phrase), mood) for phrase, mood in phrases(MOODS)]
 
@@ -51,7 +53,7 @@ def time_of(text: str) -> Time | None:
 
 def mood_of(text: str) -> Mood:
     """The mood most of a passage's words belong to; calm when none do."""
-    score = {mood: 0.0 for mood in Mood}
+    score = dict.fromkeys(Mood, 0.0)
     for pattern, mood in _MOODS:
         score[mood] += len(pattern.findall(text))
     return max(score, key=score.get)

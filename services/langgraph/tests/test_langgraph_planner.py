@@ -5,13 +5,13 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
+
+from aifilm.plan import Plan, Settings, steps
 from planning.continuity import apportion, assemble, content_steps, shot_counts
 from planning.deterministic import Deterministic, grouped, scene_seed, split
 from planning.people import find
 from planning.prose import READING_SPEED, condense, fits, sentences, width
-from pydantic import ValidationError
-
-from aifilm.plan import Plan, Settings, steps
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 LIGHTHOUSE, TINY = (EXAMPLES / "lighthouse.md").read_text(), (EXAMPLES / "tiny.md").read_text()
@@ -50,8 +50,10 @@ def plan_of(brief, title="", **settings):
     for scene in script.scenes:
         directions.append(planner.direct(script, scene, directions[-1] if directions else None))
     counts = shot_counts(content_steps(settings.seconds), [scene.text for scene in script.scenes])
-    shots = [planner.shots(script, scene, direction, count, scene_seed(settings.seed, scene.text))
-             for scene, direction, count in zip(script.scenes, directions, counts, strict=True)]
+    shots = [
+        planner.shots(script, scene, direction, count, scene_seed(settings.seed, scene.text))
+        for scene, direction, count in zip(script.scenes, directions, counts, strict=True)
+    ]
     return assemble(script, directions, shots, settings, planner.name)
 
 
@@ -78,12 +80,17 @@ def test_the_example_is_a_film():
     assert plan.title == "The Last Light of Gull Rock"
     assert plan.language == "en"
     assert [(s.heading, s.grade) for s in plan.scenes] == [
-        ("EXT. HARBOUR - DUSK", "warm"), ("INT. LAMP ROOM - NIGHT", "noir"), ("EXT. BEACH - DAWN", "warm")]
+        ("EXT. HARBOUR - DUSK", "warm"),
+        ("INT. LAMP ROOM - NIGHT", "noir"),
+        ("EXT. BEACH - DAWN", "warm"),
+    ]
     assert [s.mood for s in plan.scenes] == ["calm", "tense", "joyful"]
     assert len(plan.shots) >= 9
     assert {c.name: c.description for c in plan.characters} == {
         "Mara Voss": "a lighthouse keeper of seventy in a yellow oilskin coat",
-        "Tomas": "a lanky apprentice with a brass lantern", "Ines": "a young fisherwoman with a red scarf"}
+        "Tomas": "a lanky apprentice with a brass lantern",
+        "Ines": "a young fisherwoman with a red scarf",
+    }
     shown = {name for shot in plan.shots for name in shot.characters}
     assert shown == {"Mara Voss", "Tomas", "Ines"}
     assert {shot.size for shot in plan.shots} == {"wide", "medium", "close"}
@@ -91,7 +98,8 @@ def test_the_example_is_a_film():
     assert all(scene.shots[0].size == "wide" for scene in plan.scenes)
     assert plan.scenes[0].shots[0].prompt == (
         "wide shot, exterior, harbour at dusk, Mara Voss (a lighthouse keeper of seventy in a yellow oilskin coat), Mara Voss stands at "
-        "the end of the stone pier and counts their masts, calm mood, cinematic storyboard")
+        "the end of the stone pier and counts their masts, calm mood, cinematic storyboard"
+    )
     assert any("exterior, sea at night, Ines" in shot.prompt for shot in plan.scenes[1].shots)
 
 
@@ -130,9 +138,15 @@ def names(text):
 def test_who_is_a_character_and_who_is_not():
     assert names(CLOCK) == {"Zoë Åkesson": "a woman", "Étienne": "a retired pilot"}
     assert names(TRAIN.split("\n", 2)[2]) == {
-        "Detective Ruiz": "a detective", "Helena": "a woman in a grey coat", "Marek": "a tall man with a scar"}
+        "Detective Ruiz": "a detective",
+        "Helena": "a woman in a grey coat",
+        "Marek": "a tall man with a scar",
+    }
     assert names(LOAVES) == {"Paul Archer": "a baker", "Grandmother Rose": "a grandmother"}
-    assert names("The rain stops. Slowly the river falls. Nobody speaks. Winter comes to Oslo, and in Oslo the lights go out.") == {}
+    assert (
+        names("The rain stops. Slowly the river falls. Nobody speaks. Winter comes to Oslo, and in Oslo the lights go out.")
+        == {}
+    )
     assert names("Mr. Orr waits for Mrs. Orr. She is late. Mr. Orr looks at the clock.").keys() <= {"Mr Orr", "Mrs Orr"}
     assert "Anna-Lena" in names("Anna-Lena opens the door. Nobody is there. Anna-Lena's hand shakes.")
     assert "Søren" in names("By the fire sits Søren, an old fisherman, mending nets.")
@@ -148,21 +162,35 @@ def test_scenes_follow_headings_breaks_place_and_time():
     headline, scenes = split(TRAIN)
     assert headline == "The Last Train"
     assert [scene.slug for scene in scenes] == ["INT. STATION - NIGHT", "EXT. CITY STREET - DAY", "INT. OFFICE - DUSK"]
-    assert [s.heading for s in plan_of(TRAIN).scenes] == ["INT. STATION - NIGHT", "EXT. CITY STREET - DAY", "INT. OFFICE - DUSK"]
+    assert [s.heading for s in plan_of(TRAIN).scenes] == [
+        "INT. STATION - NIGHT",
+        "EXT. CITY STREET - DAY",
+        "INT. OFFICE - DUSK",
+    ]
     assert len(split("One thing happens.\n\n***\n\nAnother thing happens.")[1]) == 2
     assert len(split("# T\n\n## One\nIt rains.\n\n## Two\nIt snows.")[1]) == 2
-    assert [s.text for s in split("Ida sits in the kitchen at noon.\n\nShe peels an apple.\n\nAt midnight she walks through the forest.")[1]] == [
-        "Ida sits in the kitchen at noon.\n\nShe peels an apple.", "At midnight she walks through the forest."]
+    assert [
+        s.text
+        for s in split("Ida sits in the kitchen at noon.\n\nShe peels an apple.\n\nAt midnight she walks through the forest.")[
+            1
+        ]
+    ] == ["Ida sits in the kitchen at noon.\n\nShe peels an apple.", "At midnight she walks through the forest."]
     assert len(split("Ida sits in the kitchen. The next morning she stands on the beach.")[1]) == 2
     assert [s.text for s in split(CHINESE)[1]] == CHINESE.split("\n\n")
 
 
 def test_sentences_and_subtitles():
     assert sentences('Mr. Orr came. "Eleven!" he said. It was J. R. who left… Why?') == [
-        "Mr. Orr came.", '"Eleven!" he said.', "It was J. R. who left…", "Why?"]
+        "Mr. Orr came.",
+        '"Eleven!" he said.',
+        "It was J. R. who left…",
+        "Why?",
+    ]
     assert sentences("雾很浓。什么也看不见！") == ["雾很浓。", "什么也看不见！"]
-    long = ("Tomas, a lanky apprentice with a brass lantern, kneels among the gears, finds the broken chain by touch, and begins to turn the "
-            "lens by hand.")
+    long = (
+        "Tomas, a lanky apprentice with a brass lantern, kneels among the gears, finds the broken chain by touch, and begins to turn the "
+        "lens by hand."
+    )
     assert condense([long], 84).startswith("Tomas kneels among the gears, finds the broken chain by touch")
     assert condense(["She waits.", "He comes."], 84) == "She waits. He comes."
     assert condense(["x" * 300], 40) in ("", "…") or len(condense(["x" * 300], 40)) <= 40
@@ -187,20 +215,27 @@ def test_apportion_is_exact():
         apportion(10, [1, 1], 6)
 
 
-@pytest.mark.parametrize(("change", "wrong"), [
-    (lambda p: p["scenes"][0]["shots"][0].update(seconds=3.7), "multiple of 1/12"),
-    (lambda p: p["scenes"][0]["shots"][0].update(seconds=4.0), "last 36.333 s"),
-    (lambda p: p["scenes"][0]["shots"][0].update(seconds=1.0), "greater than or equal to 1.5"),
-    (lambda p: p["scenes"][1].update(id="s03"), "scene 2 has the id s03"),
-    (lambda p: p["scenes"][1]["shots"][0].update(id="s01-01"), "has the id"),
-    (lambda p: p["scenes"][0]["shots"][1].update(characters=["Nobody"]), "no character of the plan"),
-    (lambda p: p["characters"].append({"name": "Ghost", "description": ""}), "Ghost is in no shot"),
-    (lambda p: p["characters"].append(p["characters"][0]), "same name"),
-    (lambda p: p["scenes"][0]["shots"][1].update(size=p["scenes"][0]["shots"][0]["size"], move=p["scenes"][0]["shots"][0]["move"]),
-     "same size and move"),
-    (lambda p: p["scenes"][0]["shots"][0].update(move="whip-pan"), "move"),
-    (lambda p: p.update(extra=1), "extra"),
-])
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        (lambda p: p["scenes"][0]["shots"][0].update(seconds=3.7), "multiple of 1/12"),
+        (lambda p: p["scenes"][0]["shots"][0].update(seconds=4.0), "last 36.333 s"),
+        (lambda p: p["scenes"][0]["shots"][0].update(seconds=1.0), "greater than or equal to 1.5"),
+        (lambda p: p["scenes"][1].update(id="s03"), "scene 2 has the id s03"),
+        (lambda p: p["scenes"][1]["shots"][0].update(id="s01-01"), "has the id"),
+        (lambda p: p["scenes"][0]["shots"][1].update(characters=["Nobody"]), "no character of the plan"),
+        (lambda p: p["characters"].append({"name": "Ghost", "description": ""}), "Ghost is in no shot"),
+        (lambda p: p["characters"].append(p["characters"][0]), "same name"),
+        (
+            lambda p: p["scenes"][0]["shots"][1].update(
+                size=p["scenes"][0]["shots"][0]["size"], move=p["scenes"][0]["shots"][0]["move"]
+            ),
+            "same size and move",
+        ),
+        (lambda p: p["scenes"][0]["shots"][0].update(move="whip-pan"), "move"),
+        (lambda p: p.update(extra=1), "extra"),
+    ],
+)
 def test_a_plan_that_does_not_add_up_is_refused(change, wrong):
     plan = plan_of(LIGHTHOUSE).model_dump(mode="json")
     change(plan)
@@ -210,6 +245,7 @@ def test_a_plan_that_does_not_add_up_is_refused(change, wrong):
 
 def test_a_long_brief_is_planned_quickly():
     import time
+
     begun = time.monotonic()
     plan = plan_of((LIGHTHOUSE.split("\n\n", 1)[1] * 12)[:20_000], seconds=120.0)
     assert time.monotonic() - begun < 10

@@ -9,6 +9,7 @@ import threading
 import time
 import urllib.parse
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -62,14 +63,40 @@ class Endpoint(http.server.ThreadingHTTPServer):
     def url(self):
         return f"http://127.0.0.1:{self.server_port}/v1"
 
-    GOOD = {
-        "_Script": {"title": "The Light", "logline": "A light goes out.", "language": "en",
-                    "characters": [{"name": "Mara", "description": "a keeper, in yellow"}, {"name": "Tomas", "description": "a boy"}],
-                    "scenes": [{"text": "Mara climbs the tower."}, {"text": "Tomas waits on the beach. Mara comes."}]},
-        "_Direction": {"location": "Tower, top", "interior": True, "time": "night", "mood": "tense", "grade": "night", "note": "unasked"},
-        "_Shots": {"shots": [
-            {"size": "wide", "move": "crane-up", "characters": ["Mara"], "action": "she climbs, slowly", "subtitle": "Mara climbs."},
-            {"size": "wide", "move": "crane-up", "characters": ["Mara", "Tomas"], "action": "they meet", "subtitle": "They meet."}]},
+    GOOD: ClassVar = {
+        "_Script": {
+            "title": "The Light",
+            "logline": "A light goes out.",
+            "language": "en",
+            "characters": [{"name": "Mara", "description": "a keeper, in yellow"}, {"name": "Tomas", "description": "a boy"}],
+            "scenes": [{"text": "Mara climbs the tower."}, {"text": "Tomas waits on the beach. Mara comes."}],
+        },
+        "_Direction": {
+            "location": "Tower, top",
+            "interior": True,
+            "time": "night",
+            "mood": "tense",
+            "grade": "night",
+            "note": "unasked",
+        },
+        "_Shots": {
+            "shots": [
+                {
+                    "size": "wide",
+                    "move": "crane-up",
+                    "characters": ["Mara"],
+                    "action": "she climbs, slowly",
+                    "subtitle": "Mara climbs.",
+                },
+                {
+                    "size": "wide",
+                    "move": "crane-up",
+                    "characters": ["Mara", "Tomas"],
+                    "action": "they meet",
+                    "subtitle": "They meet.",
+                },
+            ]
+        },
     }
 
 
@@ -90,8 +117,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if isinstance(answer, int):
             self.reply(answer, {"error": {"message": f"because {answer}"}})
         else:
-            self.reply(200, {"id": "1", "object": "chat.completion", "created": 1, "model": asked["model"], "choices": [
-                {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": answer}}]})
+            self.reply(
+                200,
+                {
+                    "id": "1",
+                    "object": "chat.completion",
+                    "created": 1,
+                    "model": asked["model"],
+                    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": answer}}],
+                },
+            )
 
     def reply(self, status, body):
         content = json.dumps(body).encode()
@@ -116,14 +151,19 @@ def endpoint():
 
 @pytest.fixture
 def with_model(postgres_url, endpoint):
-    server = Gunicorn("langgraph", "planning.app:app",
-                      {"DATABASE_URL": postgres_url, "OPENAI_BASE_URL": endpoint.url, "OPENAI_MODEL": "small", "OPENAI_API_KEY": "k"})
+    server = Gunicorn(
+        "langgraph",
+        "planning.app:app",
+        {"DATABASE_URL": postgres_url, "OPENAI_BASE_URL": endpoint.url, "OPENAI_MODEL": "small", "OPENAI_API_KEY": "k"},
+    )
     yield server
     server.close()
 
 
 def test_a_plan_is_made_kept_and_answered_again(service):
-    status, lines = call(service, "POST", "/v1/plans", {"film_id": "f1", "brief": LIGHTHOUSE, "settings": {"seconds": 36, "seed": 1}})
+    status, lines = call(
+        service, "POST", "/v1/plans", {"film_id": "f1", "brief": LIGHTHOUSE, "settings": {"seconds": 36, "seed": 1}}
+    )
     assert status == 200
     assert lines[-1]["state"] == "done"
     assert lines[-1]["cached"] is False
@@ -142,8 +182,10 @@ def test_a_plan_is_made_kept_and_answered_again(service):
 
 def test_changing_a_scene_changes_nothing_else(service):
     before = plan(service, "edit")["result"]
-    text = ("At noon Mara climbs into the kitchen. Bruno, a fat cat with one eye, watches her from the stove. "
-            "She laughs and gives him a fish.")
+    text = (
+        "At noon Mara climbs into the kitchen. Bruno, a fat cat with one eye, watches her from the stove. "
+        "She laughs and gives him a fish."
+    )
     status, after = call(service, "PATCH", "/v1/plans/edit/scenes/s02", {"text": text})
     assert status == 200, after
     Plan.model_validate(after)
@@ -151,7 +193,9 @@ def test_changing_a_scene_changes_nothing_else(service):
         assert json.dumps(after["scenes"][n]) == json.dumps(before["scenes"][n])
     scene = after["scenes"][1]
     assert (scene["heading"], scene["mood"], scene["text"]) == ("INT. KITCHEN - DAY", "joyful", text)
-    assert sum(s["seconds"] for s in scene["shots"]) == pytest.approx(sum(s["seconds"] for s in before["scenes"][1]["shots"]), abs=1e-4)
+    assert sum(s["seconds"] for s in scene["shots"]) == pytest.approx(
+        sum(s["seconds"] for s in before["scenes"][1]["shots"]), abs=1e-4
+    )
     assert {"name": "Bruno", "description": "a fat cat with one eye"} in after["characters"]
     assert [c for c in after["characters"] if c["name"] != "Bruno"] == before["characters"]
     assert any("Mara Voss" in shot["characters"] for shot in scene["shots"])
@@ -224,8 +268,9 @@ def test_killed_between_nodes_it_goes_on_where_it_was(with_model, endpoint):
 def test_a_model_plans_within_the_same_rules(with_model, endpoint):
     made = Plan.model_validate(plan(with_model, "m", settings={"seconds": 20})["result"])
     assert made.title == "The Light"
-    assert [shot.prompt for shot in made.shots][0] == (
-        "wide shot, interior, tower top at night, Mara (a keeper in yellow), she climbs slowly, tense mood, cinematic storyboard")
+    assert made.shots[0].prompt == (
+        "wide shot, interior, tower top at night, Mara (a keeper in yellow), she climbs slowly, tense mood, cinematic storyboard"
+    )
     assert {shot.move for shot in made.shots} > {"crane-up"}  # its two like moves in a row were mended
     status, after = call(with_model, "PATCH", "/v1/plans/m/scenes/s01", {"text": "Mara sleeps."})
     assert status == 200
@@ -284,7 +329,11 @@ def test_without_its_database():
         status, problem = call(server, "GET", "/readyz")
         assert (status, problem["missing"]) == (503, ["postgresql"])
         ended = plan(server, "d")
-        assert (ended["state"], ended["problem"]["status"], ended["problem"]["title"]) == ("failed", 503, "database unreachable")
+        assert (ended["state"], ended["problem"]["status"], ended["problem"]["title"]) == (
+            "failed",
+            503,
+            "database unreachable",
+        )
         assert call(server, "GET", "/v1/plans/d")[0] == 503
         database.start()
         end = time.monotonic() + 15
