@@ -17,6 +17,7 @@ import (
 type Chart struct {
 	engine *engine.Chart
 	scheme *runtime.Scheme
+	memo   memo
 }
 
 // Load reads the chart in a directory or an archive (.tgz). Dependencies must

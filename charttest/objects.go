@@ -9,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/ai-film/ai-film/internal/engine"
-	"github.com/ai-film/ai-film/internal/plainyaml"
 )
 
 // Object is one Kubernetes object that a template wrote.
@@ -29,11 +28,9 @@ type Object struct {
 	// YAML is the document that the template wrote.
 	YAML string
 
-	render  *Render
-	node    *plainyaml.Node
-	content func() map[string]any
-	line    int    // where YAML starts in the template's output
-	prefix  string // path of the object within YAML, if that is a List
+	render *Render
+	part   *part
+	line   int // where YAML starts in the template's output
 }
 
 // Hook says when Helm creates an object that it does not manage with the
@@ -48,11 +45,11 @@ type Hook struct {
 func (o *Object) String() string { return o.Kind + "/" + o.Name }
 
 // Content is the object as generic maps and lists. It must not be changed.
-func (o *Object) Content() map[string]any { return o.content() }
+func (o *Object) Content() map[string]any { return o.part.content() }
 
 // Unstructured returns a copy of the object as generic maps and lists.
 func (o *Object) Unstructured() *unstructured.Unstructured {
-	return (&unstructured.Unstructured{Object: o.content()}).DeepCopy()
+	return (&unstructured.Unstructured{Object: o.part.content()}).DeepCopy()
 }
 
 // At returns the line of the template that wrote the object's field, given as
@@ -69,7 +66,7 @@ func (o *Object) At(field string) Place {
 // Stack is At with what stands behind it: the line of the rendered template
 // first, then the line of the define that it includes, and so on inwards.
 func (o *Object) Stack(field string) []Place {
-	return o.stackAt(fieldLine(o.YAML, joinField(o.prefix, field)))
+	return o.stackAt(fieldLine(o.YAML, joinField(o.part.prefix, field)))
 }
 
 // stackAt is Stack for a line of the object's YAML.
@@ -161,7 +158,7 @@ func All[T runtime.Object](r *Render) []T {
 func as[T runtime.Object](o *Object) (T, bool) {
 	typed, ok := o.Typed.(T)
 	if !ok && reflect.TypeFor[T]() == reflect.TypeFor[*unstructured.Unstructured]() {
-		typed, ok = any(&unstructured.Unstructured{Object: o.content()}).(T)
+		typed, ok = any(&unstructured.Unstructured{Object: o.part.content()}).(T)
 	}
 	return typed, ok
 }

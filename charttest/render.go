@@ -35,20 +35,28 @@ func (c *Chart) Render(options ...Option) (*Render, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx := p.Context
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	result, err := c.engine.Render(ctx, values, release)
+	r, err := c.memo.render(p.key(values, release), func() (*Render, error) {
+		ctx := p.Context
+		if ctx == nil {
+			ctx = context.Background()
+		}
+		result, err := c.engine.Render(ctx, values, release)
+		if err != nil {
+			return nil, convert(c.engine, err)
+		}
+		r := &Render{Chart: c, Notes: result.Notes, Warnings: result.Warnings, result: result}
+		r.decode()
+		return r, nil
+	})
 	if err != nil {
-		return nil, convert(c.engine, err)
+		return nil, err
 	}
-	r := &Render{Chart: c, Profile: p, Notes: result.Notes, Warnings: result.Warnings, result: result}
-	r.decode()
+	mine := *r // the rest is shared with equal renders
+	mine.Profile = p
 	if len(r.Problems) > 0 && !p.Lax {
-		return r, &StrictError{Problems: r.Problems}
+		return &mine, &StrictError{Problems: r.Problems}
 	}
-	return r, nil
+	return &mine, nil
 }
 
 // MustRender is [Chart.Render] for tests: any error ends the test, and so does

@@ -69,9 +69,9 @@ func newScheme() *runtime.Scheme {
 
 // decode turns a render's documents into objects.
 func (r *Render) decode() {
-	for _, m := range r.result.CRDs {
-		for _, doc := range engine.SplitManifest(m) {
-			r.document(doc, true)
+	for _, crd := range r.result.CRDs {
+		for _, m := range crd.Docs {
+			r.document(m, true)
 		}
 	}
 	for _, m := range r.result.Manifests {
@@ -82,88 +82,122 @@ func (r *Render) decode() {
 	}
 }
 
+// document adds a document's objects to the render.
 func (r *Render) document(m engine.Manifest, crd bool) {
-	o := &Object{
-		Template: m.Template, YAML: m.Text, Hook: newHook(m.Hook), CRD: crd,
-		render: r, line: m.Line, node: m.Node,
-	}
-	if o.node == nil {
-		var ok bool
-		if o.node, ok = r.general(o); !ok {
-			return
+	d := m.Doc.Decoded(func(doc *engine.Document) any { return r.Chart.decode(doc) }).(*decoded)
+	for _, part := range d.objects {
+		o := &Object{
+			APIVersion: part.apiVersion, Kind: part.kind, Name: part.name, Namespace: part.namespace,
+			Template: m.Template, Hook: newHook(m.Hook), CRD: crd,
+			Typed: part.typed, YAML: m.Text,
+			render: r, part: part, line: m.Line,
+		}
+		if !part.broken {
+			r.Objects = append(r.Objects, o)
+		}
+		for _, p := range part.problems {
+			p.Object = o
+			r.Problems = append(r.Problems, p)
 		}
 	}
-	items := o.node.Get("items")
-	if kind := o.node.Get("kind"); kind != nil && strings.HasSuffix(kind.Text, "List") && items != nil && items.Kind == plainyaml.List {
-		for i, item := range items.Items {
-			member := *o
-			member.prefix, member.node = fmt.Sprintf("items[%d]", i), item
-			r.object(&member)
-		}
-		return
-	}
-	r.object(o)
 }
 
-// general reads a document with the general parser. It is not ok if there is
-// nothing in it.
-func (r *Render) general(o *Object) (*plainyaml.Node, bool) {
-	text := []byte(o.YAML + "\n")
+// decoded is what a document was decoded into, shared by all renders.
+type decoded struct{ objects []*part }
+
+// part is one object of a document, which is the only one unless the document
+// is a List.
+type part struct {
+	apiVersion, kind, name, namespace string
+
+	typed    runtime.Object
+	node     *plainyaml.Node
+	content  func() map[string]any
+	prefix   string    // path of the object in the document
+	problems []Problem // without Object
+	broken   bool      // there is no object
+}
+
+func (p *part) problem(field, format string, args ...any) {
+	p.problems = append(p.problems, Problem{Field: field, Message: fmt.Sprintf(format, args...)})
+}
+
+func (c *Chart) decode(doc *engine.Document) *decoded {
+	whole := &part{node: doc.Node}
+	if whole.node == nil {
+		whole.general(doc.Text)
+	}
+	if whole.node == nil || whole.node.Kind == plainyaml.Null { // nothing but comments
+		if whole.broken = true; len(whole.problems) > 0 {
+			return &decoded{[]*part{whole}}
+		}
+		return &decoded{}
+	}
+	items := whole.node.Get("items")
+	if strings.HasSuffix(stringAt(whole.node, "kind"), "List") && items != nil && items.Kind == plainyaml.List {
+		d := new(decoded)
+		for i, item := range items.Items {
+			member := &part{node: item, prefix: fmt.Sprintf("items[%d]", i)}
+			c.decodePart(member)
+			d.objects = append(d.objects, member)
+		}
+		return d
+	}
+	c.decodePart(whole)
+	return &decoded{[]*part{whole}}
+}
+
+// general reads a document with the general parser.
+func (p *part) general(doc string) {
+	text := []byte(doc + "\n")
 	data, err := yaml.YAMLToJSONStrict(text)
 	if err != nil {
 		// Duplicate keys: say so, then decode what the last one of each says,
 		// as Helm does.
-		for _, p := range duplicateKeys(err) {
-			p.Object = o
-			r.Problems = append(r.Problems, p)
-		}
+		p.problems = duplicateKeys(err)
 		if data, err = yaml.YAMLToJSON(text); err != nil {
-			r.Problems = append(r.Problems, Problem{Object: o, Message: err.Error()})
-			return nil, false
+			p.problem("", "%s", err)
+			return
 		}
 	}
-	n := plainyaml.FromJSON(data)
-	return n, n != nil && n.Kind != plainyaml.Null
+	p.node = plainyaml.FromJSON(data)
 }
 
-// object decodes one object and adds it to the render.
-func (r *Render) object(o *Object) {
-	problem := func(field, message string) {
-		r.Problems = append(r.Problems, Problem{Object: o, Field: field, Message: message})
-	}
-	data := o.node.AppendJSON(make([]byte, 0, len(o.YAML)+len(o.YAML)/4))
-	if o.node.Kind != plainyaml.Map {
-		problem("", "not an object but "+shorten(string(data)))
+// decodePart decodes one object from its node.
+func (c *Chart) decodePart(p *part) {
+	data := p.node.AppendJSON(make([]byte, 0, 1024))
+	if p.node.Kind != plainyaml.Map {
+		p.broken = true
+		p.problem("", "not an object but %s", shorten(string(data)))
 		return
 	}
-	o.content = sync.OnceValue(func() map[string]any { return o.node.Value(true).(map[string]any) })
-	meta := o.node.Get("metadata")
-	o.APIVersion, o.Kind = stringAt(o.node, "apiVersion"), stringAt(o.node, "kind")
-	o.Name, o.Namespace = stringAt(meta, "name"), stringAt(meta, "namespace")
-	r.Objects = append(r.Objects, o)
-	if o.APIVersion == "" {
-		problem("apiVersion", "no apiVersion")
+	p.content = sync.OnceValue(func() map[string]any { return p.node.Value(true).(map[string]any) })
+	meta := p.node.Get("metadata")
+	p.apiVersion, p.kind = stringAt(p.node, "apiVersion"), stringAt(p.node, "kind")
+	p.name, p.namespace = stringAt(meta, "name"), stringAt(meta, "namespace")
+	if p.apiVersion == "" {
+		p.problem("apiVersion", "no apiVersion")
 	}
-	if o.Kind == "" {
-		problem("kind", "no kind")
+	if p.kind == "" {
+		p.problem("kind", "no kind")
 	}
-	if o.Name == "" && stringAt(meta, "generateName") == "" {
-		problem("metadata.name", "no name: metadata.name is missing or empty")
+	if p.name == "" && stringAt(meta, "generateName") == "" {
+		p.problem("metadata.name", "no name: metadata.name is missing or empty")
 	}
-	typed, err := r.Chart.scheme.New(schema.FromAPIVersionAndKind(o.APIVersion, o.Kind))
+	typed, err := c.scheme.New(schema.FromAPIVersionAndKind(p.apiVersion, p.kind))
 	if err != nil { // a custom resource of unregistered type
-		o.Typed = &unstructured.Unstructured{Object: o.content()}
+		p.typed = &unstructured.Unstructured{Object: p.content()}
 		return
 	}
 	strict, err := kjson.UnmarshalStrict(data, typed)
 	for _, e := range strict {
-		problem(fieldOf(e.Error()), e.Error())
+		p.problem(fieldOf(e.Error()), "%s", e)
 	}
 	if err != nil {
 		field, message := typeError(err)
-		problem(field, message)
+		p.problem(field, "%s", message)
 	}
-	o.Typed = typed
+	p.typed = typed
 }
 
 func stringAt(n *plainyaml.Node, key string) string {

@@ -44,8 +44,8 @@ func failedPrintout(err error) *printout {
 func (r *Result) documents() string {
 	var b strings.Builder
 	if r.includeCRDs {
-		for _, m := range r.CRDs {
-			m.write(&b)
+		for _, crd := range r.CRDs {
+			crd.manifest().write(&b)
 		}
 	}
 	for _, m := range r.Manifests {
@@ -53,6 +53,8 @@ func (r *Result) documents() string {
 	}
 	return b.String()
 }
+
+func (c CRD) manifest() Manifest { return Manifest{Template: c.Template, Text: c.Text} }
 
 func (m Manifest) write(w io.Writer) {
 	fmt.Fprintf(w, "---\n# Source: %s\n%s\n", m.Template, m.Text)
@@ -132,11 +134,11 @@ func (t *templateCommand) outputDir() string {
 func (t *templateCommand) writeManifests(r *Result) error {
 	written := make(map[string]bool)
 	if r.includeCRDs {
-		for _, m := range r.CRDs { // never below the release's name
-			if err := t.writeFile(t.client.OutputDir, m, written[m.Template]); err != nil {
+		for _, crd := range r.CRDs { // never below the release's name
+			if err := t.writeFile(t.client.OutputDir, crd.manifest(), written[crd.Template]); err != nil {
 				return err
 			}
-			written[m.Template] = true
+			written[crd.Template] = true
 		}
 	}
 	for _, m := range r.Manifests {

@@ -25,6 +25,8 @@ type program struct {
 	probes    []probe   // what an instrumented program can report
 	root      *template.Template
 	workers   sync.Pool
+	readCRDs  sync.Once
+	crdFiles  []CRD
 }
 
 // scope is one chart's view of the world: what its templates see as dot.

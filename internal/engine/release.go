@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
-	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chartutil"
 )
 
@@ -41,14 +41,14 @@ type Result struct {
 	Chart     *Chart
 	Manifests []Manifest // in the order of installation
 	Hooks     []Manifest // in the order in which helm template prints them
-	CRDs      []Manifest // the chart's crds/ folders, a file each
+	CRDs      []CRD      // the chart's crds/ folders
 	Notes     string
 	Values    map[string]any // as the root chart's templates saw them
 	Warnings  []string       // what Helm would log about the values
 
 	includeCRDs bool
-	trace       *trace
-	again       func() (*Result, error) // the same render, traced
+	// traced is the same render with a trace, made when first asked for.
+	traced func() (*trace, error)
 }
 
 // RenderError is a render that failed after templates had run.
@@ -127,13 +127,24 @@ func (c *Chart) render(ctx context.Context, vals map[string]any, release Release
 	if err != nil {
 		return nil, err
 	}
-	result := &Result{Chart: c, Values: coalesced, Warnings: merge.warnings, includeCRDs: release.IncludeCRDs, trace: x.trace}
-	result.again = func() (*Result, error) { return c.render(ctx, vals, release, true) }
-	if err := result.sort(p, out, release); err != nil {
+	result := &Result{Chart: c, Values: coalesced, Warnings: merge.warnings, includeCRDs: release.IncludeCRDs}
+	if traced {
+		result.traced = func() (*trace, error) { return x.trace, nil }
+	} else {
+		result.traced = sync.OnceValues(func() (*trace, error) {
+			// A render that was cancelled afterwards can still be traced.
+			r, err := c.render(context.WithoutCancel(ctx), vals, release, true)
+			if err != nil {
+				return nil, err
+			}
+			return r.traced()
+		})
+	}
+	if err := result.sort(p, out, release, x.trace); err != nil {
 		var broken *RenderError
 		if errors.As(err, &broken) && !traced {
 			// Render once more to learn which line of the template it was.
-			if _, err := result.again(); err != nil {
+			if _, err := result.traced(); err != nil {
 				return nil, err
 			}
 		}
@@ -219,12 +230,6 @@ func (r *Result) Text(hooks bool) string {
 		}
 	}
 	return b.String()
-}
-
-func (r *Result) addCRDs(ch *chart.Chart) {
-	for _, crd := range ch.CRDObjects() {
-		r.CRDs = append(r.CRDs, Manifest{Template: crd.Filename, Text: string(crd.File.Data), Line: 1})
-	}
 }
 
 // notes picks the notes out of the templates' output.

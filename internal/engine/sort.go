@@ -10,9 +10,6 @@ import (
 
 	"helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/releaseutil"
-	"sigs.k8s.io/yaml"
-
-	"github.com/ai-film/ai-film/internal/plainyaml"
 )
 
 const notesName = "NOTES.txt"
@@ -25,9 +22,7 @@ type Manifest struct {
 	Kind     string
 	Name     string
 	Hook     *Hook // nil if Helm manages the object as part of the release
-
-	// Node is the document parsed, or nil if it takes a general parser.
-	Node *plainyaml.Node
+	Doc      *Document
 }
 
 // Hook says when Helm creates an object that is no part of the release proper.
@@ -40,7 +35,7 @@ type Hook struct {
 // sort splits the templates' output into documents and puts them into the
 // order of installation, as Helm's SortManifests does, which parses each
 // document twice more and loses where it stood.
-func (r *Result) sort(p *program, out []string, rel Release) error {
+func (r *Result) sort(p *program, out []string, rel Release, t *trace) error {
 	r.Notes = notes(p, out, rel.SubNotes)
 	order := make([]int, 0, len(out))
 	for i, s := range p.templates {
@@ -53,42 +48,30 @@ func (r *Result) sort(p *program, out []string, rel Release) error {
 		for _, doc := range split(out[i]) {
 			m := Manifest{Template: p.templates[i].name, Text: doc.text, Line: doc.line}
 			if err := r.add(m); err != nil {
-				return r.notYAML(m, debugText(p, out), err)
+				return notYAML(m, debugText(p, out), err, t)
 			}
 		}
 	}
 	byKind(r.Manifests)
 	byKind(r.Hooks)
-	r.addCRDs(p.chart)
+	r.CRDs = p.crds(r.Chart)
 	return nil
 }
 
 // yamlLine finds the line in what the YAML parser says.
 var yamlLine = regexp.MustCompile(`yaml: line (\d+):`)
 
-func (r *Result) notYAML(m Manifest, text string, err error) error {
+func notYAML(m Manifest, text string, err error, t *trace) error {
 	line := m.Line
 	if found := yamlLine.FindStringSubmatch(err.Error()); found != nil {
 		n, _ := strconv.Atoi(found[1])
 		line += n - 1
 	}
 	e := &RenderError{Template: m.Template, Text: text, Line: line, Err: err}
-	if r.trace != nil {
-		e.Frames = r.trace.locate(m.Template, line)
+	if t != nil {
+		e.Frames = t.locate(m.Template, line)
 	}
 	return e
-}
-
-// SplitManifest splits a file of several documents, as those in crds/ are.
-func SplitManifest(m Manifest) []Manifest {
-	var list []Manifest
-	for _, doc := range split(m.Text) {
-		part := m
-		part.Text, part.Line = doc.text, m.Line+doc.line-1
-		part.Node = plainyaml.Parse(doc.text + "\n")
-		list = append(list, part)
-	}
-	return list
 }
 
 // debugText is all output as Helm prints it with --debug when some of it is
@@ -104,18 +87,11 @@ func debugText(p *program, out []string) string {
 }
 
 func (r *Result) add(m Manifest) error {
-	m.Node = plainyaml.Parse(m.Text + "\n")
-	head, ok := readHead(m.Node)
-	if !ok {
-		var simple releaseutil.SimpleHead
-		if err := yaml.Unmarshal([]byte(m.Text), &simple); err != nil {
-			return fmt.Errorf("YAML parse error on %s: %w", m.Template, err)
-		}
-		head.kind = simple.Kind
-		if simple.Metadata != nil {
-			head.name, head.annotations = simple.Metadata.Name, simple.Metadata.Annotations
-		}
+	m.Doc = r.Chart.documents.get(m.Text)
+	if m.Doc.err != nil {
+		return fmt.Errorf("YAML parse error on %s: %w", m.Template, m.Doc.err)
 	}
+	head := &m.Doc.head
 	m.Kind, m.Name = head.kind, head.name
 	types, ok := head.annotations[release.HookAnnotation]
 	if !ok {
@@ -139,72 +115,6 @@ func (r *Result) add(m Manifest) error {
 	}
 	r.Hooks = append(r.Hooks, m)
 	return nil
-}
-
-// head is what Helm wants to know of a document.
-type head struct {
-	kind, name  string
-	annotations map[string]string
-}
-
-// readHead reads the head of a plain document. It is not ok if there is
-// anything in it that encoding/json would see differently: other types, or
-// names in another case, which it takes for the same.
-func readHead(n *plainyaml.Node) (h head, ok bool) {
-	if n == nil || n.Kind != plainyaml.Map {
-		return h, false
-	}
-	text := func(n *plainyaml.Node, to *string) bool {
-		*to = n.Text
-		return n.Kind == plainyaml.String
-	}
-	for _, p := range n.Pairs {
-		switch {
-		case p.Key == "kind":
-			if !text(p.Value, &h.kind) {
-				return h, false
-			}
-		case p.Key == "apiVersion":
-			if p.Value.Kind != plainyaml.String {
-				return h, false
-			}
-		case p.Key == "metadata":
-			if !h.metadata(p.Value) {
-				return h, false
-			}
-		case strings.EqualFold(p.Key, "kind"), strings.EqualFold(p.Key, "apiVersion"), strings.EqualFold(p.Key, "metadata"):
-			return h, false
-		}
-	}
-	return h, true
-}
-
-func (h *head) metadata(n *plainyaml.Node) bool {
-	if n.Kind == plainyaml.Null {
-		return true
-	}
-	if n.Kind != plainyaml.Map {
-		return false
-	}
-	for _, p := range n.Pairs {
-		switch {
-		case p.Key == "name":
-			if h.name = p.Value.Text; p.Value.Kind != plainyaml.String {
-				return false
-			}
-		case p.Key == "annotations" && p.Value.Kind == plainyaml.Map:
-			h.annotations = make(map[string]string, len(p.Value.Pairs))
-			for _, a := range p.Value.Pairs {
-				if a.Value.Kind != plainyaml.String {
-					return false
-				}
-				h.annotations[a.Key] = a.Value.Text
-			}
-		case strings.EqualFold(p.Key, "name"), strings.EqualFold(p.Key, "annotations"):
-			return false
-		}
-	}
-	return true
 }
 
 var events = map[string]release.HookEvent{
@@ -311,3 +221,24 @@ const (
 	regexpSpaces = "\t\n\f\r "                                                                                                                     // what \s matches
 	spaces       = "\t\n\v\f\r \u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000" // what TrimSpace trims
 )
+
+// CRD is a file in a chart's crds/ folder.
+type CRD struct {
+	Template string // as in Helm's «# Source:» lines
+	Text     string
+	Docs     []Manifest // the documents in it
+}
+
+// crds reads the crds/ folders of the program's charts, once.
+func (p *program) crds(c *Chart) []CRD {
+	p.readCRDs.Do(func() {
+		for _, crd := range p.chart.CRDObjects() {
+			file := CRD{Template: crd.Filename, Text: string(crd.File.Data)}
+			for _, doc := range split(file.Text) {
+				file.Docs = append(file.Docs, Manifest{Template: crd.Filename, Text: doc.text, Line: doc.line, Doc: c.documents.get(doc.text)})
+			}
+			p.crdFiles = append(p.crdFiles, file)
+		}
+	})
+	return p.crdFiles
+}

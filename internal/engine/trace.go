@@ -151,14 +151,11 @@ func indentless(s string) string {
 // output, from the rendered template to the innermost define. It renders once
 // more to find out, the first time.
 func (r *Result) Locate(template string, line int) []Frame {
-	if r.trace == nil {
-		again, err := r.again()
-		if err != nil {
-			return nil
-		}
-		r.trace = again.trace
+	t, err := r.traced()
+	if err != nil {
+		return nil
 	}
-	return r.trace.locate(template, line)
+	return t.locate(template, line)
 }
 
 // pointer identifies a map.

@@ -1,0 +1,78 @@
+package charttest
+
+import (
+	"encoding/json"
+	"sync"
+
+	"github.com/ai-film/ai-film/internal/engine"
+)
+
+// memo remembers the latest renders, since test suites ask one render many
+// questions and rarely keep it between them.
+type memo struct {
+	mu     sync.Mutex
+	byKey  map[string]*remembered
+	recent []string // keys, oldest first
+}
+
+type remembered struct {
+	once   sync.Once
+	render *Render
+	err    error
+}
+
+// maxRemembered bounds the renders kept.
+const maxRemembered = 32
+
+// key names what a render depends on, or is empty for one that is not to be
+// remembered: with random functions at large, or objects to look up.
+func (p *Profile) key(values map[string]any, release engine.Release) string {
+	if p.Random || p.Lookup != nil || p.Context != nil {
+		return ""
+	}
+	release.Lookup, release.Timeout = nil, 0
+	data, err := json.Marshal(struct {
+		Values  map[string]any
+		Release any
+	}{values, struct {
+		Name, Namespace, KubeVersion        string
+		APIVersions                         []string
+		Upgrade, SkipSchema, SubNotes, CRDs bool
+		Seed                                uint64
+		Now                                 int64
+	}{release.Name, release.Namespace, release.KubeVersion, release.APIVersions, release.Upgrade,
+		release.SkipSchema, release.SubNotes, release.IncludeCRDs, release.Seed, release.Now.UnixNano()}})
+	if err != nil {
+		return ""
+	}
+	return string(data)
+}
+
+// render returns the render remembered for the key, or a fresh one.
+func (m *memo) render(key string, fresh func() (*Render, error)) (*Render, error) {
+	if key == "" {
+		return fresh()
+	}
+	r := m.entry(key)
+	r.once.Do(func() { r.render, r.err = fresh() })
+	return r.render, r.err
+}
+
+func (m *memo) entry(key string) *remembered {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r, ok := m.byKey[key]; ok {
+		return r
+	}
+	if m.byKey == nil {
+		m.byKey = make(map[string]*remembered)
+	}
+	if len(m.recent) >= maxRemembered {
+		delete(m.byKey, m.recent[0])
+		m.recent = append(m.recent[:0], m.recent[1:]...)
+	}
+	r := new(remembered)
+	m.byKey[key] = r
+	m.recent = append(m.recent, key)
+	return r
+}

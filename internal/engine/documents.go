@@ -1,0 +1,146 @@
+package engine
+
+import (
+	"strings"
+	"sync"
+
+	"helm.sh/helm/v3/pkg/releaseutil"
+	"sigs.k8s.io/yaml"
+
+	"github.com/ai-film/ai-film/internal/plainyaml"
+)
+
+// Document is a document that some template wrote, read once however many
+// renders write it again.
+type Document struct {
+	Text string
+	// Node is the document parsed, or nil if it takes a general parser.
+	Node *plainyaml.Node
+	// Decoded is for the caller to keep what it made of the document. It is
+	// called at most once.
+	decode  sync.Once
+	decoded any
+
+	head head
+	err  error // why Helm would refuse it
+}
+
+// Decoded returns what decode returned when it was first called for this
+// document. It is shared by all renders that contain the document.
+func (d *Document) Decoded(decode func(*Document) any) any {
+	d.decode.Do(func() { d.decoded = decode(d) })
+	return d.decoded
+}
+
+// documents remembers the documents of a chart's renders by their text: other
+// values, and still more another version of Kubernetes, leave most documents
+// as they are.
+type documents struct {
+	mu     sync.RWMutex
+	byText map[string]*Document
+	bytes  int
+}
+
+// maxDocumentBytes bounds the text remembered.
+const maxDocumentBytes = 16 << 20
+
+func (d *documents) get(text string) *Document {
+	d.mu.RLock()
+	doc, ok := d.byText[text]
+	d.mu.RUnlock()
+	if ok {
+		return doc
+	}
+	doc = readDocument(text)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.byText == nil || d.bytes+len(text) > maxDocumentBytes {
+		d.byText, d.bytes = make(map[string]*Document), 0
+	}
+	d.byText[text] = doc
+	d.bytes += len(text)
+	return doc
+}
+
+func readDocument(text string) *Document {
+	doc := &Document{Text: text, Node: plainyaml.Parse(text + "\n")}
+	var ok bool
+	if doc.head, ok = readHead(doc.Node); ok {
+		return doc
+	}
+	var simple releaseutil.SimpleHead
+	if doc.err = yaml.Unmarshal([]byte(text), &simple); doc.err != nil {
+		return doc
+	}
+	doc.head.kind = simple.Kind
+	if simple.Metadata != nil {
+		doc.head.name, doc.head.annotations = simple.Metadata.Name, simple.Metadata.Annotations
+	}
+	return doc
+}
+
+// head is what Helm wants to know of a document.
+type head struct {
+	kind, name  string
+	annotations map[string]string
+}
+
+// readHead reads the head of a plain document. It is not ok if there is
+// anything in it that encoding/json would see differently: other types, or
+// names in another case, which it takes for the same.
+func readHead(n *plainyaml.Node) (h head, ok bool) {
+	if n == nil || n.Kind != plainyaml.Map {
+		return h, false
+	}
+	text := func(n *plainyaml.Node, to *string) bool {
+		*to = n.Text
+		return n.Kind == plainyaml.String
+	}
+	for _, p := range n.Pairs {
+		switch {
+		case p.Key == "kind":
+			if !text(p.Value, &h.kind) {
+				return h, false
+			}
+		case p.Key == "apiVersion":
+			if p.Value.Kind != plainyaml.String {
+				return h, false
+			}
+		case p.Key == "metadata":
+			if !h.metadata(p.Value) {
+				return h, false
+			}
+		case strings.EqualFold(p.Key, "kind"), strings.EqualFold(p.Key, "apiVersion"), strings.EqualFold(p.Key, "metadata"):
+			return h, false
+		}
+	}
+	return h, true
+}
+
+func (h *head) metadata(n *plainyaml.Node) bool {
+	if n.Kind == plainyaml.Null {
+		return true
+	}
+	if n.Kind != plainyaml.Map {
+		return false
+	}
+	for _, p := range n.Pairs {
+		switch {
+		case p.Key == "name":
+			if h.name = p.Value.Text; p.Value.Kind != plainyaml.String {
+				return false
+			}
+		case p.Key == "annotations" && p.Value.Kind == plainyaml.Map:
+			h.annotations = make(map[string]string, len(p.Value.Pairs))
+			for _, a := range p.Value.Pairs {
+				if a.Value.Kind != plainyaml.String {
+					return false
+				}
+				h.annotations[a.Key] = a.Value.Text
+			}
+		case strings.EqualFold(p.Key, "name"), strings.EqualFold(p.Key, "annotations"):
+			return false
+		}
+	}
+	return true
+}
