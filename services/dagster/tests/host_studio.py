@@ -1,0 +1,174 @@
+"""The whole studio on one host without a cluster: every service as the process that its image starts, on loopback.
+
+Needs PostgreSQL, Redis, Blender, FFmpeg and Go on the PATH (Debian: postgresql redis-server blender ffmpeg golang-go).
+"""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+from aifilm.testing import SERVICES, Gunicorn, Postgres, Process, Redis
+from scripted_studio import DagsterServers, write_dagster_yaml
+
+PROGRAMS = {"comfyui-preview": "comfyui", "comfyui-relay": "comfyui", "blender-service": "blender", "ffmpeg-service": "ffmpeg"}
+
+
+def build(directory: Path) -> None:
+    """Compile the Go services into a directory."""
+    packages = [f"./{service}/cmd/{name}" for name, service in PROGRAMS.items()]
+    subprocess.run(["go", "build", "-o", f"{directory}/", *packages], cwd=SERVICES, check=True)
+
+
+class GoService(Process):
+    """One of our Go programs, ready when it says so."""
+
+    def __init__(self, program: Path, env: Mapping[str, str]):
+        super().__init__()
+        self.user = None
+        self.program, self.env = program, dict(env)
+        self.start()
+
+    def start(self) -> None:
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        self.spawn(str(self.program), env=inherited | {"PORT": str(self.port), "TMPDIR": str(self.home)} | self.env,
+                   start_new_session=True)  # fmt: skip
+        self.wait_for(self.ready, 60)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:
+                return answer.status == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+class HostStudio:
+    """All services, started in order; ``close`` ends them. Films, stages and files lie under ``directory``."""
+
+    def __init__(self, directory: Path, postgres: Postgres, redis: Redis):
+        self.directory, self.parts = directory.resolve(), []
+        directory = self.directory
+        self.data = directory / "data"
+        for volume in ("images", "videos"):
+            (self.data / volume).mkdir(parents=True)
+        (directory / "home").mkdir()
+        (directory / "bin").mkdir()
+        build(directory / "bin")
+        self.database_url, dagster_url, langgraph_url = (postgres.new_database() for _ in range(3))
+        self.redis_url = redis.url
+        try:
+            self._start(dagster_url, langgraph_url)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, dagster_url: str, langgraph_url: str) -> None:
+        data = {"DATA_DIR": str(self.data)}
+        self.preview = self._go("comfyui-preview", {})
+        self.comfyui = self._go("comfyui-relay", {"BACKENDS": self.preview.url, "DATABASE_URL": self.database_url})
+        self.blender = self._go("blender-service", data)
+        self.ffmpeg = self._go("ffmpeg-service", data)
+        self.opencv = self._part(Gunicorn("opencv", "finishing.app:app", data))
+        self.langgraph = self._part(Gunicorn("langgraph", "planning.app:app", {"DATABASE_URL": langgraph_url}))
+        self.flask = self._part(
+            Gunicorn("flask", "studio_web.app:make_app()", {
+                **data, "DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url, "SECRET_KEY": "a key for tests",
+                "ADMIN_PASSWORD": "a password for tests"})
+        )  # fmt: skip
+        self.environment = {
+            **data, "DAGSTER_HOME": str(self.directory / "home"), "DAGSTER_PG_URL": dagster_url,
+            "STUDIO_DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url, "DAGSTER_DISABLE_TELEMETRY": "yes",
+            "LANGGRAPH_URL": self.langgraph.url, "COMFYUI_URL": self.comfyui.url, "BLENDER_URL": self.blender.url,
+            "OPENCV_URL": self.opencv.url, "FFMPEG_URL": self.ffmpeg.url, "COMFYUI_STEPS": "8",
+        }  # fmt: skip
+        write_dagster_yaml(self.directory / "home")
+        self.dagster = self._part(DagsterServers(self.environment, self.directory / "home"))
+
+    def _part(self, part):
+        self.parts.append(part)
+        return part
+
+    def _go(self, name: str, env: Mapping[str, str]) -> GoService:
+        return self._part(GoService(self.directory / "bin" / name, env))
+
+    def api(self, method: str, path: str, body: dict | None = None) -> dict:
+        """One request to Flask's API as the user ``admin``; the answer's JSON. Raises HTTPError."""
+        request = urllib.request.Request(
+            self.flask.url + path, None if body is None else json.dumps(body).encode(), method=method,
+            headers={"Content-Type": "application/json",
+                     "Authorization": "Basic " + base64.b64encode(b"admin:a password for tests").decode()},
+        )  # fmt: skip
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def make(self, brief: str, settings: dict, seconds: float = 900.0) -> dict:
+        """Submit a film, wait until it is over, and return it as the API tells it."""
+        film = self.api("POST", "/api/films", {"brief": brief, "settings": settings})
+        end = time.monotonic() + seconds
+        while film["state"] not in ("done", "failed", "cancelled"):
+            if time.monotonic() > end:
+                raise TimeoutError(f"the film is {film['state']} after {seconds:.0f} s\n{self.logs()}")
+            time.sleep(0.5)
+            film = self.api("GET", f"/api/films/{film['id']}")
+        return film
+
+    def logs(self) -> str:
+        """The end of every service's log."""
+        return "\n".join(f"── {type(part).__name__} {getattr(part, 'program', getattr(part, 'service', ''))}\n{part.log()[-3000:]}"
+                         for part in self.parts)  # fmt: skip
+
+    def close(self) -> None:
+        for part in reversed(self.parts):
+            part.close()
+
+
+def stage_table(film: dict) -> str:
+    """Seconds of each stage and shot of a film as the API tells it, services as columns."""
+    stages = {(row["shot"], row["stage"]): row["seconds"] for row in film["stages"]}
+    columns = ["still", "move", "finish", "encode"]
+    shots = list(dict.fromkeys(shot for shot, _ in stages if shot))
+    shots.sort(key=lambda shot: (shot == "end", shot != "title", shot))
+    lines = [f"{'shot':<10}" + "".join(f"{name:>9}" for name in columns)]
+    for shot in shots:
+        lines.append(f"{shot:<10}" + "".join(f"{stages.get((shot, name), 0.0):9.2f}" for name in columns))
+    sums = [sum(seconds for (_, stage), seconds in stages.items() if stage == name) for name in columns]
+    lines.append(f"{'sum':<10}" + "".join(f"{seconds:9.2f}" for seconds in sums))
+    lines += [f"{stage:<10}{stages.get(('', stage), 0.0):9.2f}" for stage in ("plan", "cut", "inspect")]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Make one film here: ``python host_studio.py DIRECTORY BRIEF [WIDTH HEIGHT SECONDS]``; prints its table of stages."""
+    directory, brief = Path(sys.argv[1]), Path(sys.argv[2]).read_text()
+    width, height, seconds = (int(value) for value in (sys.argv[3:] or (640, 360, 36)))
+    postgres, redis = Postgres(), Redis()
+    try:
+        studio = HostStudio(directory, postgres, redis)
+        try:
+            began = time.monotonic()
+            film = studio.make(brief, {"width": width, "height": height, "seconds": seconds, "seed": 1})
+            print(stage_table(film))
+            print(f"{film['state']} after {time.monotonic() - began:.1f} s: {studio.data / 'videos/films' / film['id'] / 'film.mp4'}")
+            if film["state"] != "done":
+                print(film["error"], studio.logs(), sep="\n")
+            return film["state"] != "done"
+        finally:
+            studio.close()
+    finally:
+        postgres.close()
+        redis.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
