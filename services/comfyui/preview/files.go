@@ -246,7 +246,7 @@ func (f *files) prune(root *os.Root) {
 }
 
 func (s *Server) view(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
+	q := wire.Query(r)
 	name, kind := annotated(q.Get("filename"), "")
 	if name == "" {
 		w.WriteHeader(http.StatusNotFound)

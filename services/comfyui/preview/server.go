@@ -23,7 +23,7 @@ import (
 )
 
 // Version is the ComfyUI release whose API is spoken.
-const Version = "0.3.75"
+const Version = "0.38.1"
 
 // Options configures a server.
 type Options struct {

@@ -13,12 +13,14 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/ai-film/ai-film/services/comfyui/wire"
 )
 
 // view serves an image from the server that has it. If that server is gone with its files, the take that made the image
 // is made again: the same graph and seed give the same image.
 func (r *Relay) view(w http.ResponseWriter, q *http.Request) {
-	query := q.URL.Query()
+	query := wire.Query(q)
 	want := ref{query.Get("filename"), query.Get("subfolder"), query.Get("type")}
 	for _, kind := range []string{"output", "input", "temp"} {
 		if name, ok := strings.CutSuffix(want.Filename, " ["+kind+"]"); ok {

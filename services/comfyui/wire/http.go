@@ -93,3 +93,9 @@ func SameOrigin(next http.HandlerFunc) http.Handler {
 		next(w, r)
 	})
 }
+
+// Query reads a request's query. Go drops parameters with a semicolon, which ComfyUI's clients send ("preview=webp;90").
+func Query(r *http.Request) url.Values {
+	q, _ := url.ParseQuery(strings.ReplaceAll(r.URL.RawQuery, ";", "%3B"))
+	return q
+}

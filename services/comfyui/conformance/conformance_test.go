@@ -1,0 +1,728 @@
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/ai-film/ai-film/services/comfyui/graph"
+)
+
+var (
+	address    = flag.String("url", os.Getenv("COMFYUI_URL"), "base URL of the ComfyUI server to test; empty starts our own")
+	checkpoint = flag.String("checkpoint", "", "checkpoint to use; empty takes the first the server has")
+	patience   = flag.Duration("patience", 10*time.Minute, "how long one prompt may take")
+)
+
+func TestConformance(t *testing.T) {
+	servers := map[string]string{"given": *address}
+	if *address == "" {
+		a, b, c := startPreview(t), startPreview(t), startPreview(t)
+		servers = map[string]string{"preview": a, "relay": startRelay(t, b+","+c)}
+	}
+	for name, base := range servers {
+		for _, prefix := range []string{"", "/api"} {
+			t.Run(name+prefix, func(t *testing.T) {
+				s := newSuite(t, &Client{Base: base, Prefix: prefix})
+				t.Run("asks for the state", s.state)
+				t.Run("knows its nodes", s.objectInfo)
+				t.Run("executes a graph and reports on the WebSocket", s.execute)
+				t.Run("gives the same bytes for the same graph and seed", s.deterministic)
+				t.Run("refuses wrong graphs as ComfyUI does", s.refuses)
+				t.Run("keeps a queue", s.queue)
+				t.Run("interrupts", s.interrupt)
+				t.Run("takes uploads and loads them", s.upload)
+				t.Run("views only what is inside its folders", s.view)
+				t.Run("forgets history", s.forget)
+				t.Run("takes any text", s.text)
+				t.Run("greets a client that comes back", s.reconnect)
+				t.Run("refuses broken requests", s.broken)
+			})
+		}
+	}
+}
+
+type suite struct {
+	*Client
+	ctx        context.Context
+	checkpoint string
+	film       string // folder of this run's images
+}
+
+func newSuite(t *testing.T, c *Client) *suite {
+	ctx, cancel := context.WithTimeout(t.Context(), *patience)
+	t.Cleanup(cancel)
+	s := &suite{Client: c, ctx: ctx, checkpoint: *checkpoint, film: "conformance-" + uuid.NewString()[:8]}
+	if s.checkpoint == "" {
+		var names []string
+		if err := c.JSON(ctx, "GET", "/models/checkpoints", nil, &names); err != nil || len(names) == 0 {
+			t.Fatalf("the server has no checkpoint (%v, %v): put one into its models folder", names, err)
+		}
+		s.checkpoint = names[0]
+	}
+	return s
+}
+
+func (s *suite) params() graph.Params {
+	return graph.Params{Checkpoint: s.checkpoint, Positive: "wide shot, exterior, harbour at dusk, calm mood", Negative: "text, watermark",
+		Width: 256, Height: 144, Seed: rand.Uint64(), Steps: 6, CFG: 7, FilenamePrefix: s.film + "/shot"}
+}
+
+func (s *suite) graph(t *testing.T, change func(*graph.Params)) json.RawMessage {
+	t.Helper()
+	p := s.params()
+	if change != nil {
+		change(&p)
+	}
+	g, err := graph.TextToImage(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// long is a graph that keeps a server busy until it is interrupted.
+func (s *suite) long(t *testing.T) json.RawMessage {
+	return edit(t, s.graph(t, func(p *graph.Params) { p.Steps, p.Width, p.Height = 10000, 1024, 1024 }), "4", "batch_size", 8)
+}
+
+// edit changes one input of a node; nil deletes it.
+func edit(t *testing.T, g json.RawMessage, node, input string, value any) json.RawMessage {
+	t.Helper()
+	var tree map[string]map[string]any
+	d := json.NewDecoder(bytes.NewReader(g))
+	d.UseNumber()
+	if err := d.Decode(&tree); err != nil {
+		t.Fatal(err)
+	}
+	inputs := tree[node]["inputs"].(map[string]any)
+	if value == nil {
+		delete(inputs, input)
+	} else {
+		inputs[input] = value
+	}
+	out, err := json.Marshal(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *suite) submit(t *testing.T, g json.RawMessage, client string) string {
+	t.Helper()
+	id, err := s.Submit(s.ctx, g, client)
+	must(t, err)
+	return id
+}
+
+// make executes a graph and returns its record and first image.
+func (s *suite) make(t *testing.T, g json.RawMessage) (*Record, []byte) {
+	t.Helper()
+	id := s.submit(t, g, "")
+	r, err := s.Wait(s.ctx, id)
+	must(t, err)
+	if r.Status.Text != "success" || !r.Status.Completed || len(r.Outputs[graph.SaveNode].Images) == 0 {
+		t.Fatalf("prompt did not succeed: %+v", r.Status)
+	}
+	data, err := s.View(s.ctx, r.Outputs[graph.SaveNode].Images[0])
+	must(t, err)
+	return r, data
+}
+
+func (s *suite) remaining(t *testing.T) int {
+	t.Helper()
+	var out struct {
+		Info struct {
+			Remaining *int `json:"queue_remaining"`
+		} `json:"exec_info"`
+	}
+	must(t, s.JSON(s.ctx, "GET", "/prompt", nil, &out))
+	if out.Info.Remaining == nil {
+		t.Fatal("GET /prompt has no exec_info.queue_remaining")
+	}
+	return *out.Info.Remaining
+}
+
+// idle waits until nothing is queued.
+func (s *suite) idle(t *testing.T) {
+	t.Helper()
+	for s.remaining(t) > 0 {
+		if s.ctx.Err() != nil {
+			t.Fatal("the queue did not empty")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func (s *suite) state(t *testing.T) {
+	s.remaining(t)
+	var stats struct {
+		System  map[string]any   `json:"system"`
+		Devices []map[string]any `json:"devices"`
+	}
+	must(t, s.JSON(s.ctx, "GET", "/system_stats", nil, &stats))
+	if stats.System["comfyui_version"] == nil || len(stats.Devices) == 0 {
+		t.Errorf("system_stats: %+v", stats)
+	}
+	var embeddings []string
+	must(t, s.JSON(s.ctx, "GET", "/embeddings", nil, &embeddings))
+	if status, _, err := s.Do(s.ctx, "GET", "/models/no-such-folder", nil); err != nil || status != http.StatusNotFound {
+		t.Errorf("unknown model folder: status %d, %v", status, err)
+	}
+	must(t, s.JSON(s.ctx, "POST", "/free", map[string]any{"unload_models": true, "free_memory": true}, nil))
+	var history map[string]*Record
+	must(t, s.JSON(s.ctx, "GET", "/history/"+uuid.NewString(), nil, &history))
+	if len(history) != 0 {
+		t.Errorf("history of an unknown id: %v", history)
+	}
+}
+
+func (s *suite) objectInfo(t *testing.T) {
+	var all, one, none map[string]struct {
+		Input map[string]map[string]json.RawMessage `json:"input"`
+		Out   []string                              `json:"output"`
+	}
+	must(t, s.JSON(s.ctx, "GET", "/object_info", nil, &all))
+	for _, name := range []string{"CheckpointLoaderSimple", "CLIPTextEncode", "EmptyLatentImage", "KSampler", "VAEDecode", "SaveImage", "LoadImage", "VAEEncode", "LoraLoader", "PreviewImage"} {
+		if _, ok := all[name]; !ok {
+			t.Errorf("object_info lacks %s", name)
+		}
+	}
+	must(t, s.JSON(s.ctx, "GET", "/object_info/KSampler", nil, &one))
+	for _, name := range []string{"model", "seed", "steps", "cfg", "sampler_name", "scheduler", "positive", "negative", "latent_image", "denoise"} {
+		if _, ok := one["KSampler"].Input["required"][name]; !ok {
+			t.Errorf("KSampler lacks the input %s", name)
+		}
+	}
+	if !slices.Equal(one["KSampler"].Out, []string{"LATENT"}) || len(one) != 1 {
+		t.Errorf("KSampler: %+v", one)
+	}
+	must(t, s.JSON(s.ctx, "GET", "/object_info/NoSuchNode", nil, &none))
+	if len(none) != 0 {
+		t.Errorf("unknown node: %v", none)
+	}
+}
+
+func (s *suite) execute(t *testing.T) {
+	client := uuid.NewString()
+	messages, err := s.Listen(s.ctx, client)
+	must(t, err)
+	hello := <-messages
+	if hello.Type != "status" || hello.Text("sid") != client {
+		t.Fatalf("first message: %+v", hello)
+	}
+	id := s.submit(t, s.graph(t, nil), client)
+	var seen []string
+	nodes := map[string]bool{}
+	progress := 0
+	for m := range messages {
+		if m.Type == "status" || m.Text("prompt_id") != id {
+			continue
+		}
+		seen = append(seen, m.Type)
+		switch m.Type {
+		case "executing":
+			nodes[m.Text("node")] = true
+		case "progress":
+			var value, of int
+			json.Unmarshal(m.Data["value"], &value)
+			json.Unmarshal(m.Data["max"], &of)
+			if of != 6 || value < progress {
+				t.Errorf("progress %d of %d after %d", value, of, progress)
+			}
+			progress = value
+		case "executed":
+			if m.Text("node") != graph.SaveNode || !bytes.Contains(m.Data["output"], []byte("filename")) {
+				t.Errorf("executed: %s", m.Data["output"])
+			}
+		case "execution_error", "execution_interrupted":
+			t.Fatalf("%s: %s", m.Type, m.Data)
+		}
+		if m.Type == "executing" && string(m.Data["node"]) == "null" {
+			break
+		}
+	}
+	last := -1
+	for _, event := range []string{"execution_start", "execution_cached", "executing", "progress", "executed", "execution_success"} {
+		at := slices.Index(seen, event)
+		if at <= last {
+			t.Errorf("%s at %d, after %d: %v", event, at, last, slices.Compact(seen))
+		}
+		last = at
+	}
+	if progress != 6 || !nodes[graph.SamplerNode] || !nodes[graph.SaveNode] {
+		t.Errorf("progress ended at %d; nodes %v", progress, nodes)
+	}
+	r, err := s.History(s.ctx, id) // the end was announced: history has it
+	must(t, err)
+	if r == nil || !r.Status.Completed || len(r.Prompt) < 5 || len(r.Outputs[graph.SaveNode].Images) != 1 {
+		t.Fatalf("history: %+v", r)
+	}
+	if tuple := string(r.Prompt[1]); tuple != fmt.Sprintf("%q", id) {
+		t.Errorf("history's prompt names %s, want %s", tuple, id)
+	}
+	if !bytes.Contains(r.Prompt[3], []byte(client)) {
+		t.Errorf("extra_data lost the client: %s", r.Prompt[3])
+	}
+	made := r.Outputs[graph.SaveNode].Images[0]
+	if made.Type != "output" || made.Subfolder != s.film || !strings.HasPrefix(made.Filename, "shot_") {
+		t.Errorf("image is %+v", made)
+	}
+	data, err := s.View(s.ctx, made)
+	must(t, err)
+	img, err := png.Decode(bytes.NewReader(data))
+	must(t, err)
+	if got := img.Bounds().Size(); got != image.Pt(256, 144) {
+		t.Errorf("image is %v", got)
+	}
+	if !bytes.Contains(data, []byte("tEXtprompt\x00{")) {
+		t.Error("the PNG does not carry its prompt")
+	}
+}
+
+func (s *suite) deterministic(t *testing.T) {
+	p := s.params()
+	seed := p.Seed
+	g := s.graph(t, func(p *graph.Params) { p.Seed = seed })
+	_, first := s.make(t, g)
+	must(t, s.JSON(s.ctx, "POST", "/free", map[string]any{"unload_models": true, "free_memory": true}, nil))
+	_, second := s.make(t, g)
+	if !bytes.Equal(first, second) {
+		t.Error("the same graph and seed gave different bytes")
+	}
+	_, other := s.make(t, s.graph(t, func(p *graph.Params) { p.Seed = seed + 1 }))
+	_, words := s.make(t, s.graph(t, func(p *graph.Params) { p.Seed, p.Positive = seed, "close shot, interior, library at night" }))
+	if pixels(t, first) == pixels(t, other) || pixels(t, first) == pixels(t, words) {
+		t.Error("another seed or prompt gave the same picture")
+	}
+}
+
+func pixels(t *testing.T, data []byte) string {
+	t.Helper()
+	img, err := png.Decode(bytes.NewReader(data))
+	must(t, err)
+	out := image.NewRGBA(img.Bounds())
+	for y := range out.Rect.Dy() {
+		for x := range out.Rect.Dx() {
+			out.Set(x, y, img.At(x, y))
+		}
+	}
+	return string(out.Pix)
+}
+
+type refusal struct {
+	Error struct {
+		Type    string         `json:"type"`
+		Message string         `json:"message"`
+		Details string         `json:"details"`
+		Extra   map[string]any `json:"extra_info"`
+	} `json:"error"`
+	Nodes json.RawMessage `json:"node_errors"`
+}
+
+// nodeErrors decodes node_errors, which Python sends as [] where there are none.
+func (r refusal) nodeErrors() map[string]struct {
+	Errors []struct {
+		Type    string         `json:"type"`
+		Details string         `json:"details"`
+		Extra   map[string]any `json:"extra_info"`
+	} `json:"errors"`
+	Outputs []string `json:"dependent_outputs"`
+	Class   string   `json:"class_type"`
+} {
+	out := map[string]struct {
+		Errors []struct {
+			Type    string         `json:"type"`
+			Details string         `json:"details"`
+			Extra   map[string]any `json:"extra_info"`
+		} `json:"errors"`
+		Outputs []string `json:"dependent_outputs"`
+		Class   string   `json:"class_type"`
+	}{}
+	json.Unmarshal(r.Nodes, &out)
+	return out
+}
+
+func (s *suite) refused(t *testing.T, body any) refusal {
+	t.Helper()
+	status, text, err := s.Do(s.ctx, "POST", "/prompt", body)
+	must(t, err)
+	var r refusal
+	if json.Unmarshal(text, &r); status != http.StatusBadRequest {
+		t.Fatalf("status %d: %s", status, text)
+	}
+	return r
+}
+
+func (s *suite) refuses(t *testing.T) {
+	g := s.graph(t, nil)
+	for _, c := range []struct {
+		name, node, input string
+		value             any
+		at, kind          string
+	}{
+		{"a link of another type", "5", "model", []any{"2", 0}, "5", "return_type_mismatch"},
+		{"a link that is no pair", "5", "model", []any{"1"}, "5", "bad_linked_input"},
+		{"a link to no node", "6", "samples", []any{"99", 0}, "6", "exception_during_inner_validation"},
+		{"a link to no output", "6", "samples", []any{"5", 3}, "6", "exception_during_inner_validation"},
+		{"a missing input", "6", "vae", nil, "6", "required_input_missing"},
+		{"too few steps", "5", "steps", 0, "5", "value_smaller_than_min"},
+		{"too many steps", "5", "steps", 10001, "5", "value_bigger_than_max"},
+		{"no number", "5", "cfg", "much", "5", "invalid_input_type"},
+		{"an unknown sampler", "5", "sampler_name", "guess", "5", "value_not_in_list"},
+		{"an unknown checkpoint", "1", "ckpt_name", "none.safetensors", "1", "value_not_in_list"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := s.refused(t, map[string]any{"prompt": edit(t, g, c.node, c.input, c.value)})
+			if r.Error.Type != "prompt_outputs_failed_validation" || r.Error.Message != "Prompt outputs failed validation" {
+				t.Errorf("error: %+v", r.Error)
+			}
+			n, ok := r.nodeErrors()[c.at]
+			if !ok || len(n.Errors) == 0 || n.Errors[0].Type != c.kind {
+				t.Fatalf("node_errors: %s", r.Nodes)
+			}
+			if !slices.Equal(n.Outputs, []string{graph.SaveNode}) || n.Class == "" {
+				t.Errorf("node_errors: %s", r.Nodes)
+			}
+			if strings.HasPrefix(c.kind, "exception") == false && n.Errors[0].Extra["input_name"] != c.input {
+				t.Errorf("extra_info: %v", n.Errors[0].Extra)
+			}
+		})
+	}
+	t.Run("an unknown node", func(t *testing.T) {
+		var tree map[string]any
+		must(t, json.Unmarshal(g, &tree))
+		tree["8"] = map[string]any{"class_type": "NoSuchNode", "inputs": map[string]any{}}
+		r := s.refused(t, map[string]any{"prompt": tree})
+		// releases before 0.4 called it invalid_prompt
+		if !slices.Contains([]string{"missing_node_type", "invalid_prompt"}, r.Error.Type) || !strings.Contains(r.Error.Message, "NoSuchNode") || r.Error.Details == "" {
+			t.Errorf("error: %+v", r.Error)
+		}
+	})
+	t.Run("no output", func(t *testing.T) {
+		var tree map[string]any
+		must(t, json.Unmarshal(g, &tree))
+		delete(tree, graph.SaveNode)
+		if r := s.refused(t, map[string]any{"prompt": tree}); r.Error.Type != "prompt_no_outputs" {
+			t.Errorf("error: %+v", r.Error)
+		}
+	})
+	t.Run("no prompt", func(t *testing.T) {
+		s.refused(t, map[string]any{"client_id": "x"})
+	})
+}
+
+type listed struct {
+	Running [][]json.RawMessage `json:"queue_running"`
+	Pending [][]json.RawMessage `json:"queue_pending"`
+}
+
+func ids(list [][]json.RawMessage) []string {
+	var out []string
+	for _, t := range list {
+		var id string
+		json.Unmarshal(t[1], &id)
+		out = append(out, id)
+	}
+	return out
+}
+
+func (s *suite) listed(t *testing.T) listed {
+	t.Helper()
+	var q listed
+	must(t, s.JSON(s.ctx, "GET", "/queue", nil, &q))
+	return q
+}
+
+// queue keeps every server behind the address busy, so that more prompts wait, in the order of their numbers.
+func (s *suite) queue(t *testing.T) {
+	s.idle(t)
+	var busy, waiting []string
+	for range 2 {
+		busy = append(busy, s.submit(t, s.long(t), ""))
+	}
+	deadline := time.Now().Add(time.Minute)
+	for len(s.listed(t).Running) == 0 && time.Now().Before(deadline) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	for range 3 {
+		waiting = append(waiting, s.submit(t, s.long(t), ""))
+	}
+	if n := s.remaining(t); n < 4 {
+		t.Errorf("queue_remaining is %d", n)
+	}
+	q := s.listed(t)
+	if len(q.Running) == 0 {
+		t.Fatalf("nothing runs: %v", q)
+	}
+	for _, id := range waiting {
+		if !slices.Contains(ids(q.Pending), id) {
+			t.Errorf("%s does not wait: running %v, pending %v", id, ids(q.Running), ids(q.Pending))
+		}
+	}
+	if len(q.Pending[0]) < 5 || !bytes.Contains(q.Pending[0][2], []byte("KSampler")) {
+		t.Errorf("pending entry: %s", q.Pending[0])
+	}
+	must(t, s.JSON(s.ctx, "POST", "/queue", map[string]any{"delete": []string{waiting[1]}}, nil))
+	if q = s.listed(t); slices.Contains(ids(q.Pending), waiting[1]) || !slices.Contains(ids(q.Pending), waiting[2]) {
+		t.Errorf("after delete: %v", ids(q.Pending))
+	}
+	must(t, s.JSON(s.ctx, "POST", "/queue", map[string]any{"clear": true}, nil))
+	for _, id := range ids(s.listed(t).Pending) {
+		if slices.Contains(waiting, id) {
+			t.Errorf("%s still waits after clear", id)
+		}
+	}
+	s.stopAll(t)
+	for _, id := range waiting[1:] {
+		if r, err := s.History(s.ctx, id); err != nil || r != nil {
+			t.Errorf("a deleted prompt is in history: %v %v", r, err)
+		}
+	}
+	_ = busy
+}
+
+// stopAll interrupts until nothing is left.
+func (s *suite) stopAll(t *testing.T) {
+	t.Helper()
+	for s.remaining(t) > 0 {
+		must(t, s.JSON(s.ctx, "POST", "/interrupt", nil, nil))
+		time.Sleep(50 * time.Millisecond)
+		if s.ctx.Err() != nil {
+			t.Fatal("the queue did not empty")
+		}
+	}
+}
+
+func (s *suite) interrupt(t *testing.T) {
+	s.idle(t)
+	client := uuid.NewString()
+	messages, err := s.Listen(s.ctx, client)
+	must(t, err)
+	id := s.submit(t, s.long(t), client)
+	interrupted := false
+	for m := range messages {
+		if m.Text("prompt_id") != id {
+			continue
+		}
+		if m.Type == "executing" && m.Text("node") == graph.SamplerNode {
+			must(t, s.JSON(s.ctx, "POST", "/interrupt", map[string]any{"prompt_id": uuid.NewString()}, nil)) // another's: nothing happens
+			must(t, s.JSON(s.ctx, "POST", "/interrupt", map[string]any{"prompt_id": id}, nil))
+		}
+		if m.Type == "execution_interrupted" {
+			interrupted = true
+			if m.Text("node_id") != graph.SamplerNode || m.Text("node_type") != "KSampler" {
+				t.Errorf("execution_interrupted: %s", m.Data)
+			}
+		}
+		if m.Type == "execution_success" {
+			t.Error("the prompt ended as if nothing had happened")
+		}
+		if m.Type == "executing" && string(m.Data["node"]) == "null" {
+			break
+		}
+	}
+	if !interrupted {
+		t.Error("no execution_interrupted")
+	}
+	r, err := s.Wait(s.ctx, id)
+	must(t, err)
+	if r.Status.Text != "error" || r.Status.Completed || len(r.Outputs) != 0 {
+		t.Errorf("history: %+v", r)
+	}
+	s.make(t, s.graph(t, nil)) // and the next one runs
+}
+
+func picture(c color.Color) []byte {
+	img := image.NewRGBA(image.Rect(0, 0, 96, 64))
+	for i := range 96 * 64 {
+		img.Set(i%96, i/96, c)
+	}
+	var out bytes.Buffer
+	png.Encode(&out, img)
+	return out.Bytes()
+}
+
+func (s *suite) upload(t *testing.T) {
+	name := "ünïcode 港 " + uuid.NewString()[:8] + ".png"
+	red, blue := picture(color.RGBA{255, 0, 0, 255}), picture(color.RGBA{0, 0, 255, 255})
+	put := func(data []byte, fields map[string]string) Image {
+		t.Helper()
+		status, text, err := s.Upload(s.ctx, name, data, fields)
+		must(t, err)
+		var got struct {
+			Name      string `json:"name"`
+			Subfolder string `json:"subfolder"`
+			Type      string `json:"type"`
+		}
+		if json.Unmarshal(text, &got); status != 200 || got.Name == "" || got.Type != "input" {
+			t.Fatalf("upload: status %d %s", status, text)
+		}
+		return Image{got.Name, got.Subfolder, got.Type}
+	}
+	first := put(red, nil)
+	if first.Filename != name {
+		t.Errorf("uploaded as %q", first.Filename)
+	}
+	if again := put(red, nil); again.Filename != name {
+		t.Errorf("the same image again is %q", again.Filename)
+	}
+	second := put(blue, nil)
+	if second.Filename == name {
+		t.Error("another image took the first one's name")
+	}
+	if in := put(blue, map[string]string{"subfolder": s.film}); in.Subfolder != s.film {
+		t.Errorf("subfolder: %+v", in)
+	}
+	if over := put(blue, map[string]string{"overwrite": "true"}); over.Filename != name {
+		t.Errorf("overwrite made %q", over.Filename)
+	}
+	data, err := s.View(s.ctx, first)
+	must(t, err)
+	if !bytes.Equal(data, blue) {
+		t.Error("overwrite did not")
+	}
+	if status, _, err := s.Upload(s.ctx, "evil.png", red, map[string]string{"subfolder": "../../etc"}); err != nil || status != http.StatusBadRequest {
+		t.Errorf("upload outside: status %d, %v", status, err)
+	}
+	// the uploaded image in a graph: LoadImage → VAEEncode → KSampler at low denoise keeps its colour
+	var tree map[string]any
+	must(t, json.Unmarshal(s.graph(t, nil), &tree))
+	tree["10"] = map[string]any{"class_type": "LoadImage", "inputs": map[string]any{"image": second.Filename}}
+	tree["11"] = map[string]any{"class_type": "VAEEncode", "inputs": map[string]any{"pixels": []any{"10", 0}, "vae": []any{"1", 2}}}
+	sampler := tree["5"].(map[string]any)["inputs"].(map[string]any)
+	sampler["latent_image"], sampler["denoise"] = []any{"11", 0}, 0.2
+	delete(tree, "4")
+	g, err := json.Marshal(tree)
+	must(t, err)
+	for range 2 { // through a relay: on either server
+		_, made := s.make(t, edit(t, g, "5", "seed", rand.Uint64()))
+		img, err := png.Decode(bytes.NewReader(made))
+		must(t, err)
+		r, _, b, _ := img.At(48, 32).RGBA()
+		if img.Bounds().Size() != image.Pt(96, 64) || b < r {
+			t.Errorf("made of a blue 96 × 64 image: %v, %v", img.Bounds().Size(), img.At(48, 32))
+		}
+	}
+	refused := s.refused(t, map[string]any{"prompt": edit(t, g, "10", "image", "no such file.png")})
+	if n := refused.nodeErrors()["10"]; len(n.Errors) == 0 || n.Errors[0].Type != "custom_validation_failed" {
+		t.Errorf("missing image: %s", refused.Nodes)
+	}
+}
+
+func (s *suite) view(t *testing.T) {
+	for query, want := range map[string][]int{
+		"":                                 {404},
+		"filename=none.png":                {404},
+		"filename=..%2F..%2Fetc%2Fpasswd":  {400, 403},
+		"filename=%2Fetc%2Fpasswd":         {400, 403},
+		"filename=x.png&type=nowhere":      {400},
+		"filename=x.png&subfolder=..%2F..": {403},
+		"filename=x.png&subfolder=%2Fetc":  {403},
+	} {
+		status, _, err := s.Do(s.ctx, "GET", "/view?"+query, nil)
+		must(t, err)
+		if !slices.Contains(want, status) {
+			t.Errorf("/view?%s: status %d, want %v", query, status, want)
+		}
+	}
+	r, _ := s.make(t, s.graph(t, nil))
+	i := r.Outputs[graph.SaveNode].Images[0]
+	status, data, err := s.Do(s.ctx, "GET", fmt.Sprintf("/view?filename=%s&subfolder=%s&type=output&preview=jpeg;80", i.Filename, i.Subfolder), nil)
+	must(t, err)
+	if status != 200 || !bytes.HasPrefix(data, []byte{0xff, 0xd8}) {
+		t.Errorf("preview as JPEG: status %d, %d bytes", status, len(data))
+	}
+	status, data, err = s.Do(s.ctx, "GET", fmt.Sprintf("/view?filename=%s&subfolder=%s&type=output&channel=rgb", i.Filename, i.Subfolder), nil)
+	must(t, err)
+	if status != 200 || !bytes.HasPrefix(data, []byte("\x89PNG")) {
+		t.Errorf("channel rgb: status %d, %d bytes", status, len(data))
+	}
+}
+
+func (s *suite) forget(t *testing.T) {
+	a, b := s.submit(t, s.graph(t, nil), ""), s.submit(t, s.graph(t, nil), "")
+	for _, id := range []string{a, b} {
+		_, err := s.Wait(s.ctx, id)
+		must(t, err)
+	}
+	var all map[string]*Record
+	must(t, s.JSON(s.ctx, "GET", "/history", nil, &all))
+	if all[a] == nil || all[b] == nil {
+		t.Error("history lacks what was just made")
+	}
+	var one map[string]*Record
+	must(t, s.JSON(s.ctx, "GET", "/history?max_items=1", nil, &one))
+	if len(one) != 1 || one[a] == nil && one[b] == nil { // behind a relay, either may have ended last
+		t.Errorf("max_items=1 has %d entries", len(one))
+	}
+	must(t, s.JSON(s.ctx, "POST", "/history", map[string]any{"delete": []string{a}}, nil))
+	if r, err := s.History(s.ctx, a); err != nil || r != nil {
+		t.Errorf("deleted, yet there: %v %v", r, err)
+	}
+	if r, err := s.History(s.ctx, b); err != nil || r == nil {
+		t.Errorf("not deleted, yet gone: %v", err)
+	}
+}
+
+func (s *suite) text(t *testing.T) {
+	for _, text := range []string{"", " ", "Ein Leuchtturm am Meer, Abenddämmerung — «Mära»", "灯台の下で、少年が海を見ている", "🌊🌙 \"quoted\" \\ back\tslash\nnew line",
+		"(((broken (brackets", strings.Repeat("very long prompt, ", 5000), "\u0000 nul"} {
+		s.make(t, s.graph(t, func(p *graph.Params) { p.Positive = text }))
+	}
+	s.make(t, s.graph(t, func(p *graph.Params) { p.Seed = 1<<64 - 1 }))
+}
+
+func (s *suite) reconnect(t *testing.T) {
+	s.idle(t)
+	client := uuid.NewString()
+	first, cancel := context.WithCancel(s.ctx)
+	old, err := s.Listen(first, client)
+	must(t, err)
+	<-old
+	cancel()
+	messages, err := s.Listen(s.ctx, client)
+	must(t, err)
+	if m := <-messages; m.Type != "status" || m.Text("sid") != client {
+		t.Fatalf("first message: %+v", m)
+	}
+	id := s.submit(t, s.graph(t, nil), client)
+	for m := range messages {
+		if m.Type == "executing" && m.Text("prompt_id") == id && string(m.Data["node"]) == "null" {
+			return
+		}
+	}
+	t.Error("the client that came back heard nothing")
+}
+
+func (s *suite) broken(t *testing.T) {
+	for _, text := range []string{"{", "[]", `"x"`, "{\"prompt\": []}", "{\"prompt\": {\"1\": 5}}"} {
+		status, answer, err := s.send(s.ctx, "POST", "/prompt", "application/json", strings.NewReader(text))
+		must(t, err)
+		if status < 400 {
+			t.Errorf("%s: status %d %s", text, status, answer)
+		}
+	}
+	s.make(t, s.graph(t, nil)) // and it is still there
+}
