@@ -55,11 +55,16 @@ def test_an_output_appears_whole_with_its_sidecar(root, directory):
 
 def test_a_failure_leaves_what_was_there(root):
     output = root / "images/out"
-    with writing(output, "k1", directory=True) as (place, result):
+    with writing(output, "k1", directory=True) as (place, _):
         (place / "frame").write_text("one")
-    with pytest.raises(RuntimeError), writing(output, "k2", directory=True) as (place, result):
-        (place / "frame").write_text("half")
-        raise RuntimeError
+
+    def fail():
+        with writing(output, "k2", directory=True) as (place, _):
+            (place / "frame").write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert finished(output, "k1") == {}
     assert (output / "frame").read_text() == "one"
     assert sorted(p.name for p in output.parent.iterdir()) == ["out", "out.json"]
@@ -164,7 +169,7 @@ def test_links_within_a_volume_are_fine_and_others_not(root):
         assert refused.value.status == 422
     with pytest.raises(Problem, match="is not a file"):
         volume.existing("images/real", "still", "file")
-    with pytest.raises(Problem, match="ends? in"):
+    with pytest.raises(Problem, match="does not end in"):
         volume.resolve("images/x.exe", "still", suffixes=(".png",))
 
 

@@ -16,7 +16,7 @@ from aifilm.service import Problem, Request, create_app, parse
 from planning.deterministic import Deterministic
 from planning.graph import Planning
 
-planning = Planning(os.environ.get("DATABASE_URL", ""), connections=int(os.environ.get("WORKERS", 1)) * 2 + 6)
+planning = Planning(os.environ.get("DATABASE_URL", ""))
 app = create_app("langgraph", dependencies={"postgresql": planning.check})
 jobs = Jobs(app)
 

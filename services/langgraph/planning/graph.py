@@ -18,7 +18,6 @@ import psycopg
 from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.graph import END, START, StateGraph
 from psycopg.rows import dict_row
-from psycopg_pool import ConnectionPool, PoolTimeout
 from pydantic import ValidationError
 
 from aifilm.plan import SHORTEST_SHOT, Character, Plan, Settings, steps
@@ -30,7 +29,7 @@ from planning.prose import clean
 from planning.script import Direction, Draft, Planner, SceneText, Script
 
 NODES = ("screenwriter", "director", "shotlist", "continuity")
-CONNECT_SECONDS = 5.0
+CONNECT_SECONDS = 5
 _SETUP_LOCK = 0x61692D66696C6D  # «ai-film»
 
 
@@ -50,27 +49,14 @@ class State(TypedDict, total=False):
 class Planning:
     """Plans films, and keeps their plans, in one PostgreSQL database."""
 
-    def __init__(self, database_url: str, *, connections: int = 8):
+    def __init__(self, database_url: str):
         self.url = database_url
-        self.pool = ConnectionPool(
-            database_url,
-            min_size=0,
-            max_size=connections,
-            open=False,
-            timeout=CONNECT_SECONDS,
-            check=ConnectionPool.check_connection,
-            kwargs={"autocommit": True, "row_factory": dict_row, "prepare_threshold": 0, "connect_timeout": 5},
-        )
-        self._ready = threading.Lock()
+        self._setting_up = threading.Lock()
         self._set_up = False
 
     def check(self) -> None:
         """Readiness check; raises psycopg.OperationalError when PostgreSQL can't be used."""
-        # Not through the pool: it would wait, and then tell that it waited instead of what is wrong.
         psycopg.connect(self.url, connect_timeout=2).close()
-
-    def close(self) -> None:
-        self.pool.close()
 
     def plan(
         self,
@@ -176,50 +162,51 @@ class Planning:
 
     @contextlib.contextmanager
     def _film(self, film_id: str, progress: Callable[[float], None]) -> Iterator[PostgresSaver]:
-        """A saver while nobody else plans this film. The lock lives in our database session, so it dies with us."""
-        with self._saver() as saver, _reachable(), self.pool.connection() as lock:
+        """A saver while nobody else plans this film. The lock is of the saver's own session: whoever loses it can't save."""
+        with self._saver() as saver:
             number = int.from_bytes(hashlib.sha256(film_id.encode()).digest()[:8], signed=True)
-            while not lock.execute("SELECT pg_try_advisory_lock(%s) AS got", [number]).fetchone()["got"]:
+            while not saver.conn.execute("SELECT pg_try_advisory_lock(%s) AS got", [number]).fetchone()["got"]:
                 progress(0.0)
                 time.sleep(0.2)
-            try:
-                yield saver
-            finally:
-                # A session that broke has let go of its lock already.
-                with contextlib.suppress(psycopg.Error):
-                    lock.execute("SELECT pg_advisory_unlock(%s)", [number])
+            yield saver
 
     @contextlib.contextmanager
     def _saver(self) -> Iterator[PostgresSaver]:
-        with _reachable():
-            self._open()
-            yield PostgresSaver(self.pool)
+        """A saver with a connection of its own, which ends with the block and takes its locks along.
 
-    def _open(self) -> None:
-        """Open the pool and create the checkpointer's tables; in the process that serves, hence not when loaded."""
-        with self._ready:
+        Not from a pool: plans are few, and after an outage a pool waits before it tries again.
+        """
+        try:
+            with psycopg.connect(
+                self.url, autocommit=True, row_factory=dict_row, prepare_threshold=0, connect_timeout=CONNECT_SECONDS
+            ) as connection:
+                # Should our node vanish without a goodbye, the server notices, and lets go of our lock, within half a minute.
+                connection.execute(
+                    "SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),"
+                    " set_config('tcp_keepalives_count', '4', false)"
+                )
+                saver = PostgresSaver(connection)
+                self._create_tables(saver)
+                yield saver
+        except psycopg.errors.UndefinedTable:
+            self._set_up = False
+            raise Problem(503, "database unreachable", "postgresql: the database was made anew", "ask again") from None
+        except psycopg.OperationalError as error:
+            why = (str(error).strip().splitlines() or ["no answer"])[0]
+            remedy = "ask again; the planning goes on where it stopped"
+            raise Problem(503, "database unreachable", f"postgresql: {why}", remedy) from None
+
+    def _create_tables(self, saver: PostgresSaver) -> None:
+        with self._setting_up:
             if self._set_up:
                 return
-            self.pool.open()
-            with self.pool.connection(timeout=CONNECT_SECONDS) as connection:
-                # CREATE TABLE IF NOT EXISTS is no protection against a replica that does the same at the same moment.
-                connection.execute("SELECT pg_advisory_lock(%s)", [_SETUP_LOCK])
-                try:
-                    PostgresSaver(connection).setup()
-                finally:
-                    connection.execute("SELECT pg_advisory_unlock(%s)", [_SETUP_LOCK])
+            # CREATE TABLE IF NOT EXISTS is no protection against a replica that does the same at the same moment.
+            saver.conn.execute("SELECT pg_advisory_lock(%s)", [_SETUP_LOCK])
+            try:
+                saver.setup()
+            finally:
+                saver.conn.execute("SELECT pg_advisory_unlock(%s)", [_SETUP_LOCK])
             self._set_up = True
-
-
-@contextlib.contextmanager
-def _reachable() -> Iterator[None]:
-    try:
-        yield
-    except (psycopg.OperationalError, PoolTimeout) as error:
-        why = (str(error).strip().splitlines() or ["no answer"])[0]
-        raise Problem(
-            503, "database unreachable", f"postgresql: {why}", "ask again; the planning goes on where it stopped"
-        ) from None
 
 
 @contextlib.contextmanager

@@ -328,17 +328,16 @@ def test_without_its_database():
         server = Gunicorn("langgraph", "planning.app:app", {"DATABASE_URL": url})
         status, problem = call(server, "GET", "/readyz")
         assert (status, problem["missing"]) == (503, ["postgresql"])
+        assert "refused" in problem["detail"]
         ended = plan(server, "d")
         assert (ended["state"], ended["problem"]["status"], ended["problem"]["title"]) == (
             "failed",
             503,
             "database unreachable",
         )
+        assert "refused" in ended["problem"]["detail"]
         assert call(server, "GET", "/v1/plans/d")[0] == 503
         database.start()
-        end = time.monotonic() + 15
-        while call(server, "GET", "/readyz")[0] != 200 and time.monotonic() < end:
-            time.sleep(0.2)
         assert call(server, "GET", "/readyz")[0] == 200
         made = plan(server, "d")
         assert made["state"] == "done"
