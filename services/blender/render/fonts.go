@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -77,10 +78,12 @@ func FindFonts(dir string) (*Fonts, error) {
 type Choice struct {
 	Files []string       `json:"files"`
 	Slots map[string]int `json:"slots"`
+
+	Missing []rune `json:"-"` // letters that none of them has
 }
 
-// For chooses fonts for a text. It is an error if four of them don't have all its letters, and tells which are missing.
-func (f *Fonts) For(text string) (Choice, error) {
+// For chooses fonts for a text: each time the one that has most of the letters left.
+func (f *Fonts) For(text string) Choice {
 	left := map[rune]bool{}
 	for _, r := range text {
 		if r != ' ' && r != '\u200d' && r != '\ufe0f' {
@@ -115,13 +118,9 @@ func (f *Fonts) For(text string) (Choice, error) {
 		}
 		c.Files = append(c.Files, f.files[best])
 	}
-	if len(left) > 0 {
-		var missing []string
-		for r := range left {
-			missing = append(missing, fmt.Sprintf("%q", r))
-		}
-		sort.Strings(missing)
-		return Choice{}, fmt.Errorf("no font here has %s", strings.Join(missing, ", "))
+	for r := range left {
+		c.Missing = append(c.Missing, r)
 	}
-	return c, nil
+	slices.Sort(c.Missing)
+	return c
 }

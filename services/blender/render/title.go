@@ -2,6 +2,7 @@ package render
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -19,7 +20,7 @@ type TitleRequest struct {
 }
 
 // Title accepts a request to set a title.
-func (s *Studio) Title(_ context.Context, r TitleRequest) (jobs.Job, error) {
+func (s *Studio) Title(ctx context.Context, r TitleRequest) (jobs.Job, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
@@ -33,9 +34,19 @@ func (s *Studio) Title(_ context.Context, r TitleRequest) (jobs.Job, error) {
 	if n := utf8.RuneCountInString(r.Subtitle); n > 300 {
 		return nil, serving.Invalid("subtitle", "shorten it", "%d letters are more than 300", n)
 	}
-	fonts, err := s.Fonts.For(r.Text + r.Subtitle)
-	if err != nil {
-		return nil, serving.Invalid("text", "leave these letters out, or add a font that has them to the image", "%v", err)
+	fonts := s.Fonts.For(r.Text + r.Subtitle)
+	if len(fonts.Missing) > 0 { // a film must not fail for an emoji in its title
+		serving.Log(ctx).Warn("no font has these letters, they are left out", "letters", string(fonts.Missing))
+		leave := func(c rune) rune {
+			if slices.Contains(fonts.Missing, c) {
+				return -1
+			}
+			return c
+		}
+		r.Text, r.Subtitle = oneLine(strings.Map(leave, r.Text)), oneLine(strings.Map(leave, r.Subtitle))
+		if r.Text == "" {
+			return nil, serving.Invalid("text", "add a font that has them to the image", "no font here has any of its letters (%s)", string(fonts.Missing))
+		}
 	}
 	out, err := s.Volume.Output("output", r.Output, nil, "images")
 	if err != nil {
@@ -45,7 +56,7 @@ func (s *Studio) Title(_ context.Context, r TitleRequest) (jobs.Job, error) {
 		return nil, err
 	}
 	return func(ctx context.Context, progress func(float64)) (any, bool, error) {
-		key := s.Volume.NewKey("title", 1, []any{r.Text, r.Subtitle, r.Picture, r.Seed, s.Samples})
+		key := s.Volume.NewKey("title", 1, []any{r.Text, r.Subtitle, fonts, r.Picture, r.Seed, s.Samples})
 		return s.once(ctx, out, key, func(scratch string) (Result, error) {
 			result := Result{Frames: r.Frames, FPS: r.FPS, Path: out.String()}
 			return result, s.render(ctx, r.Picture, map[string]any{"operation": "title", "text": r.Text, "subtitle": r.Subtitle,

@@ -1,0 +1,280 @@
+package jobs
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ai-film/ai-film/services/internal/serving"
+)
+
+type params struct {
+	Name  string `json:"name"`
+	Count int    `json:"count"`
+	Deep  struct {
+		Share float64 `json:"share"`
+	} `json:"deep"`
+}
+
+// bench is a service with one operation, whose job each test gives.
+func bench(t *testing.T, workers, limit int, timeout time.Duration, job Job) (*Queue, string) {
+	t.Helper()
+	s := serving.New("bench", slog.New(slog.NewTextHandler(io.Discard, nil)))
+	q := New(s, workers, limit, timeout)
+	q.Heartbeat = 30 * time.Millisecond
+	s.Handle("POST /v1/do", s.Work(Handler(q, "do", func(_ context.Context, p params) (Job, error) {
+		if p.Name == "bad" {
+			return nil, serving.Invalid("name", "use another", "is bad")
+		}
+		return job, nil
+	})))
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	return q, server.URL
+}
+
+// ask sends a job and returns its stream's lines as they come.
+func ask(ctx context.Context, t *testing.T, url string) <-chan line {
+	t.Helper()
+	r, _ := http.NewRequestWithContext(ctx, "POST", url+"/v1/do", strings.NewReader(`{"name":"x"}`))
+	r.Header.Set("Content-Type", "application/json")
+	lines := make(chan line, 1000)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		close(lines)
+		return lines
+	}
+	if answer.StatusCode != 200 || answer.Header.Get("Content-Type") != "application/x-ndjson" {
+		t.Errorf("%d %s", answer.StatusCode, answer.Header.Get("Content-Type"))
+	}
+	go func() {
+		defer close(lines)
+		defer answer.Body.Close()
+		for s := bufio.NewScanner(answer.Body); s.Scan(); {
+			var l line
+			if err := json.Unmarshal(s.Bytes(), &l); err != nil {
+				t.Errorf("%s: %v", s.Text(), err)
+			}
+			lines <- l
+		}
+	}()
+	return lines
+}
+
+func last(lines <-chan line) (l line) {
+	for l = range lines {
+	}
+	return l
+}
+
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+		if is() {
+			return
+		}
+	}
+	t.Fatal("not in 5 s: " + what)
+}
+
+func TestRefusals(t *testing.T) {
+	_, url := bench(t, 1, 1, time.Minute, func(context.Context, func(float64)) (any, bool, error) { return 1, false, nil })
+	for name, c := range map[string]struct {
+		kind, body string
+		status     int
+		says       string
+	}{
+		"not JSON":       {"application/json", `{"name"`, 400, "JSON"},
+		"empty":          {"application/json", ``, 400, "JSON"},
+		"two values":     {"application/json", `{} {}`, 400, "JSON"},
+		"not UTF-8":      {"application/json", "{\"name\":\"\xff\"}", 400, "UTF-8"},
+		"a list":         {"application/json", `[]`, 422, "object"},
+		"null":           {"application/json", `null`, 422, "object"},
+		"wrong type":     {"text/plain", `{}`, 415, "application/json"},
+		"no type":        {"", `{}`, 415, "application/json"},
+		"with charset":   {"application/json; charset=utf-8", `{}`, 200, "done"},
+		"unknown field":  {"application/json", `{"nope":1}`, 422, "nope"},
+		"wrong kind":     {"application/json", `{"count":"many"}`, 422, "count"},
+		"a fraction":     {"application/json", `{"count":1.5}`, 422, "count"},
+		"deep wrong":     {"application/json", `{"deep":{"share":[]}}`, 422, "deep.share"},
+		"refused itself": {"application/json", `{"name":"bad"}`, 422, "name: is bad"},
+		"too large":      {"application/json", `{"name":"` + strings.Repeat("x", 1<<20) + `"}`, 413, "1 MiB"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := http.Post(url+"/v1/do", c.kind, strings.NewReader(c.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Body.Close()
+			b, _ := io.ReadAll(r.Body)
+			if r.StatusCode != c.status || !strings.Contains(string(b), c.says) {
+				t.Errorf("%d %s", r.StatusCode, b)
+			}
+			if c.status >= 400 && r.Header.Get("Content-Type") != "application/problem+json" {
+				t.Errorf("content type %s", r.Header.Get("Content-Type"))
+			}
+		})
+	}
+}
+
+func TestStreamTellsProgressAndEnds(t *testing.T) {
+	_, url := bench(t, 1, 1, time.Minute, func(ctx context.Context, progress func(float64)) (any, bool, error) {
+		for i := range 5 {
+			progress(float64(i) / 4)
+			time.Sleep(120 * time.Millisecond)
+		}
+		return map[string]int{"frames": 48}, false, nil
+	})
+	var progress []float64
+	var end line
+	for l := range ask(t.Context(), t, url) {
+		if end = l; l.State == "running" {
+			progress = append(progress, *l.Progress)
+		}
+	}
+	if len(progress) < 10 { // heartbeats of 30 ms over 600 ms, progress or not
+		t.Errorf("only %d lines: %v", len(progress), progress)
+	}
+	for i := 1; i < len(progress); i++ {
+		if progress[i] < progress[i-1] {
+			t.Errorf("progress goes back: %v", progress)
+		}
+	}
+	if end.State != "done" || end.Cached == nil || *end.Cached || *end.Seconds < 0.5 || end.Result.(map[string]any)["frames"] != 48.0 {
+		t.Errorf("%+v", end)
+	}
+}
+
+func TestFailureAndPanicAreTheLastLine(t *testing.T) {
+	fail := errors.New("no such film")
+	_, url := bench(t, 1, 1, time.Minute, func(context.Context, func(float64)) (any, bool, error) {
+		if fail == nil {
+			panic("secret")
+		}
+		return nil, false, fail
+	})
+	if l := last(ask(t.Context(), t, url)); l.State != "failed" || l.Problem.Status != 500 || l.Problem.Detail != "no such film" {
+		t.Errorf("%+v", l)
+	}
+	fail = nil
+	if l := last(ask(t.Context(), t, url)); l.State != "failed" || strings.Contains(l.Problem.Detail, "secret") {
+		t.Errorf("%+v", l)
+	}
+}
+
+func TestTimeLimit(t *testing.T) {
+	_, url := bench(t, 1, 1, 50*time.Millisecond, func(ctx context.Context, _ func(float64)) (any, bool, error) {
+		<-ctx.Done()
+		return nil, false, ctx.Err()
+	})
+	if l := last(ask(t.Context(), t, url)); l.State != "failed" || l.Problem.Status != 504 || !strings.Contains(l.Problem.Remedy, "JOB_TIMEOUT") {
+		t.Errorf("%+v", l)
+	}
+}
+
+func TestHangingUpCancelsWhetherRunningOrWaiting(t *testing.T) {
+	var running atomic.Int32
+	q, url := bench(t, 1, 5, time.Minute, func(ctx context.Context, _ func(float64)) (any, bool, error) {
+		running.Add(1)
+		defer running.Add(-1)
+		<-ctx.Done()
+		return nil, false, ctx.Err()
+	})
+	first, hangUpFirst := context.WithCancel(t.Context())
+	second, hangUpSecond := context.WithCancel(t.Context())
+	ask(first, t, url)
+	eventually(t, "the first runs", func() bool { return running.Load() == 1 })
+	waiting := ask(second, t, url)
+	if l := <-waiting; l.State != "queued" || l.Position != 1 {
+		t.Errorf("%+v", l)
+	}
+	hangUpSecond()
+	eventually(t, "the second leaves the queue", func() bool { return q.Length() == 1 })
+	hangUpFirst()
+	eventually(t, "all is quiet", func() bool { return q.Length() == 0 && running.Load() == 0 })
+}
+
+func TestQueueIsBoundedAndFirstComeFirstServed(t *testing.T) {
+	next := make(chan bool)
+	q, url := bench(t, 1, 2, time.Minute, func(ctx context.Context, _ func(float64)) (any, bool, error) {
+		<-next
+		return nil, true, nil
+	})
+	a := ask(t.Context(), t, url)
+	eventually(t, "a runs", func() bool { return q.Length() == 1 })
+	b := ask(t.Context(), t, url)
+	eventually(t, "b waits", func() bool { return q.Length() == 2 })
+	c := ask(t.Context(), t, url)
+	eventually(t, "c waits", func() bool { return q.Length() == 3 })
+	if l := <-c; l.State != "queued" || l.Position != 2 {
+		t.Errorf("c: %+v", l)
+	}
+	r, err := http.Post(url+"/v1/do", "application/json", strings.NewReader(`{}`))
+	if err != nil || r.StatusCode != 429 || r.Header.Get("Retry-After") == "" {
+		t.Errorf("%v %v", r, err)
+	}
+	next <- true
+	if l := last(a); l.State != "done" || !*l.Cached {
+		t.Errorf("a: %+v", l)
+	}
+	for l := range c { // moves up without asking
+		if l.Position == 1 {
+			break
+		}
+	}
+	next <- true
+	if l := last(b); l.State != "done" {
+		t.Errorf("b: %+v", l)
+	}
+	next <- true
+	if l := last(c); l.State != "done" {
+		t.Errorf("c: %+v", l)
+	}
+	metrics, err := http.Get(url + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _ := io.ReadAll(metrics.Body)
+	for _, want := range []string{
+		`aifilm_jobs_total{operation="do",service="bench",state="cached"} 3`,
+		`aifilm_jobs_total{operation="do",service="bench",state="refused"} 1`,
+		`aifilm_job_seconds_count{operation="do",service="bench"} 3`,
+		`aifilm_queue_length{service="bench"} 0`,
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("metrics lack %s", want)
+		}
+	}
+}
+
+func TestPlacesLetOneWork(t *testing.T) {
+	var p Places
+	free, err := p.Take(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := p.Take(t.Context(), "y")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := p.Take(ctx, "x"); err == nil {
+		t.Error("taken twice")
+	}
+	free()
+	if free, err = p.Take(t.Context(), "x"); err != nil {
+		t.Error(err)
+	}
+	free()
+}
