@@ -147,9 +147,7 @@ class Films:
     def get(self, film_id: str) -> dict:
         """The film's row, or `FilmGone` (also for what is no UUID)."""
         with self.database.transaction() as connection:
-            row = connection.execute(
-                "SELECT * FROM film WHERE id = %s AND deleted_at IS NULL", (_uuid(film_id),)
-            ).fetchone()
+            row = connection.execute("SELECT * FROM film WHERE id = %s AND deleted_at IS NULL", (_uuid(film_id),)).fetchone()
         if row is None:
             raise FilmGone(f"no film {film_id}")
         return _film(row)
@@ -259,9 +257,7 @@ class Films:
     def set_plan(self, film_id: str, plan: dict) -> None:
         """Keep the plan that LangGraph made."""
         with self.database.transaction() as connection:
-            if not connection.execute(
-                "UPDATE film SET plan = %s WHERE id = %s", (Jsonb(plan), _uuid(film_id))
-            ).rowcount:
+            if not connection.execute("UPDATE film SET plan = %s WHERE id = %s", (Jsonb(plan), _uuid(film_id))).rowcount:
                 raise FilmGone(f"no film {film_id}")
 
     def set_video(self, film_id: str, video: dict) -> None:
@@ -287,9 +283,7 @@ class Films:
     def cancel_requested(self, film_id: str) -> bool:
         """Whether work on the film should stop: asked for, over without success, or gone."""
         with self.database.transaction() as connection:
-            row = connection.execute(
-                "SELECT cancel_requested, state FROM film WHERE id = %s", (_uuid(film_id),)
-            ).fetchone()
+            row = connection.execute("SELECT cancel_requested, state FROM film WHERE id = %s", (_uuid(film_id),)).fetchone()
         return row is None or row["cancel_requested"] or row["state"] in ("failed", "cancelled")
 
     # Stages.

@@ -27,7 +27,10 @@ def submit(studio: Studio, submission: Submission, key: str | None) -> tuple[dic
     settings = submission.settings.stored()
     try:
         return studio.films.submit(
-            submission.brief, settings, submission.title, key,
+            submission.brief,
+            settings,
+            submission.title,
+            key,
             admit=lambda others: require_room(settings, others, studio.files.free()),
         )
     except KeyReused as error:
@@ -61,7 +64,9 @@ def delete(studio: Studio, film_id: str) -> None:
 def register(app: Flask, studio: Studio) -> None:
     """Add the API to the app."""
     blueprint = Blueprint("api", __name__, url_prefix="/api")
-    submitted = prometheus_client.Counter("aifilm_flask_films_submitted_total", "Films stored.", registry=service_of(app).registry)
+    submitted = prometheus_client.Counter(
+        "aifilm_flask_films_submitted_total", "Films stored.", registry=service_of(app).registry
+    )
 
     @blueprint.before_request
     def guard() -> None:
@@ -79,8 +84,13 @@ def register(app: Flask, studio: Studio) -> None:
             raise Problem(503, "stopping", "this replica is stopping", "send it again", headers={"Retry-After": "1"})
         key = request.headers.get("Idempotency-Key")
         if key is not None and not _KEY.fullmatch(key):
-            raise Problem(422, "invalid request", "Idempotency-Key: 1 to 200 printable ASCII characters", "take a UUID",
-                          errors=[{"field": "Idempotency-Key", "message": "1 to 200 printable ASCII characters"}])
+            raise Problem(
+                422,
+                "invalid request",
+                "Idempotency-Key: 1 to 200 printable ASCII characters",
+                "take a UUID",
+                errors=[{"field": "Idempotency-Key", "message": "1 to 200 printable ASCII characters"}],
+            )
         film, new = submit(studio, parse(Submission), key)
         if new:
             submitted.inc()
@@ -107,20 +117,34 @@ def register(app: Flask, studio: Studio) -> None:
 
     @blueprint.get("/films/<film_id>/events")
     def events(film_id: str) -> Response:
-        stream = studio.followers.follow(film_id, request.headers.get("Last-Event-ID", ""))
+        stream = studio.followers.follow(
+            film_id, request.headers.get("Last-Event-ID", ""), request.environ.get("gunicorn.socket")
+        )
         # X-Accel-Buffering: an nginx before us must not wait for a full buffer.
-        return Response(stream, content_type="text/event-stream; charset=utf-8",
-                        headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"})
+        return Response(
+            stream,
+            content_type="text/event-stream; charset=utf-8",
+            headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"},
+        )
 
     @blueprint.get("/films/<film_id>/video")
     def video(film_id: str) -> Response:
         film = studio.films.get(film_id)
         name = re.sub(r"[^\w .,'’()-]+", "", (film["plan"] or {}).get("title") or film["title"] or "film").strip() or "film"
         if film["state"] != "done":
-            raise Problem(404, "no video yet", f"the film is {film['state']}",
-                          "wait until it is done" if film["state"] not in OVER else "submit the brief again")
-        return _file(studio.files.video(film), "video/mp4", etag=(film["video"] or {}).get("sha256"),
-                     name=f"{name[:100]}.mp4", as_attachment="download" in request.args)
+            raise Problem(
+                404,
+                "no video yet",
+                f"the film is {film['state']}",
+                "wait until it is done" if film["state"] not in OVER else "submit the brief again",
+            )
+        return _file(
+            studio.files.video(film),
+            "video/mp4",
+            etag=(film["video"] or {}).get("sha256"),
+            name=f"{name[:100]}.mp4",
+            as_attachment="download" in request.args,
+        )
 
     @blueprint.get("/films/<film_id>/poster")
     def poster(film_id: str) -> Response:
@@ -156,17 +180,25 @@ def register(app: Flask, studio: Studio) -> None:
 
 def _limit(given: str) -> int:
     if not given.isascii() or not given.isdecimal() or not 1 <= int(given) <= 200:
-        raise Problem(422, "invalid request", f"limit: {given[:50]!r} is not a number from 1 to 200", "ask for fewer, then use before",
-                      errors=[{"field": "limit", "message": "must be a number from 1 to 200"}])
+        raise Problem(
+            422,
+            "invalid request",
+            f"limit: {given[:50]!r} is not a number from 1 to 200",
+            "use before to get older ones",
+            errors=[{"field": "limit", "message": "must be a number from 1 to 200"}],
+        )
     return int(given)
 
 
-def _file(path: Path | None, kind: str, *, etag: str | None = None, name: str | None = None, as_attachment: bool = False) -> Response:
+def _file(
+    path: Path | None, kind: str, *, etag: str | None = None, name: str | None = None, as_attachment: bool = False
+) -> Response:
     """A file with ranges and conditions (RFC 9110); Problem 404 when it is not there."""
     if path is None or not path.is_file():
         raise Problem(404, "no such file", "it has not been made, or was removed", "see the film's stages")
-    answer = send_file(path, mimetype=kind, conditional=True, etag=etag or True, max_age=None,
-                       download_name=name, as_attachment=as_attachment)
+    answer = send_file(
+        path, mimetype=kind, conditional=True, etag=etag or True, max_age=None, download_name=name, as_attachment=as_attachment
+    )
     if name and not as_attachment:
         answer.headers.pop("Content-Disposition", None)
     return answer

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
-from flask import Flask, Response
+from flask import Flask, Response, request
 from flask.json.provider import DefaultJSONProvider
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
@@ -31,6 +31,9 @@ from studio_web.files import Reaper
 from studio_web.login import Login
 
 log = logging.getLogger("flask")
+
+# Nothing inline, nothing from elsewhere, in nobody's frame.
+_POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 
 
 class Studio:
@@ -85,8 +88,6 @@ class Sessions(SecureCookieSessionInterface):
     """Cookies are marked Secure exactly where the browser came over HTTPS: plain http://ai-film.local must work too."""
 
     def get_cookie_secure(self, app: Flask) -> bool:
-        from flask import request
-
         return request.is_secure
 
 
@@ -121,8 +122,11 @@ def make_app(environment: Mapping[str, str] = os.environ) -> Flask:
     def database_away(error: psycopg.OperationalError) -> Response:
         log.error("postgresql does not answer: %s", error)
         return Problem(
-            503, "database unavailable", "postgresql does not answer; nothing was changed",
-            "try again in a few seconds", headers={"Retry-After": "5"},
+            503,
+            "database unavailable",
+            "postgresql does not answer; nothing was changed",
+            "try again in a few seconds",
+            headers={"Retry-After": "5"},
         ).response()
 
     @app.errorhandler(FilmGone)
@@ -132,13 +136,16 @@ def make_app(environment: Mapping[str, str] = os.environ) -> Flask:
     @app.errorhandler(RequestedRangeNotSatisfiable)
     def no_range(error: RequestedRangeNotSatisfiable) -> Response:
         return Problem(
-            416, "range not satisfiable", f"the file has {error.length} bytes", "ask for one range within them",
+            416,
+            "range not satisfiable",
+            f"the file has {error.length} bytes",
+            "ask for one range within them",
             headers={"Content-Range": f"bytes */{error.length}"},
         ).response()
 
     @app.after_request
     def harden(answer: Response) -> Response:
-        answer.headers.setdefault("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
+        answer.headers.setdefault("Content-Security-Policy", _POLICY)
         answer.headers.setdefault("X-Content-Type-Options", "nosniff")
         answer.headers.setdefault("Referrer-Policy", "same-origin")
         return answer

@@ -35,7 +35,9 @@ class Login:
             if len(recent) >= _MOST_FAILURES:
                 wait = int(_WINDOW_SECONDS - (now - recent[0])) + 1
                 raise Problem(
-                    429, "too many wrong passwords", f"{len(recent)} wrong passwords in the last minute",
+                    429,
+                    "too many wrong passwords",
+                    f"{len(recent)} wrong passwords in the last minute",
                     f"wait {wait} s; the password is in the Secret ai-film, key admin-password",
                     headers={"Retry-After": str(wait)},
                 )
@@ -99,6 +101,9 @@ class Login:
         quiet = "X-CSRF-Token" in request.headers or "text/event-stream" in request.headers.get("Accept", "")
         headers = {} if quiet else {"WWW-Authenticate": 'Basic realm="ai-film", charset="UTF-8"'}
         return Problem(
-            401, "not logged in", detail,
-            "user admin, password from the Secret ai-film, key admin-password", headers=headers,
+            401,
+            "not logged in",
+            detail,
+            "user admin, password from the Secret ai-film, key admin-password",
+            headers=headers,
         )

@@ -34,7 +34,8 @@ def register(app: Flask, studio: Studio) -> None:
         @wraps(view)
         def wrapped(**values: Any):
             if not login.by_session():
-                return redirect(url_for("pages.login_form", next=request.full_path.rstrip("?") if request.method == "GET" else "/"), 303)
+                wanted = request.full_path.rstrip("?") if request.method == "GET" else "/"
+                return redirect(url_for("pages.login_form", next=wanted), 303)
             try:
                 if request.method == "POST":
                     login.require_token(request.form.get("token", ""))
@@ -89,8 +90,14 @@ def register(app: Flask, studio: Studio) -> None:
     def _home(given: dict | None = None, problem: Problem | None = None) -> Any:
         films = studio.films.newest(_PAGE + 1, request.args.get("before") if problem is None else None)
         return render_template(
-            "home.html", films=films[:_PAGE], more=films[_PAGE - 1]["id"] if len(films) > _PAGE else None,
-            given=given or {}, problem=problem, example=EXAMPLE, defaults=DEFAULTS, longest=LONGEST_BRIEF,
+            "home.html",
+            films=films[:_PAGE],
+            more=films[_PAGE - 1]["id"] if len(films) > _PAGE else None,
+            given=given or {},
+            problem=problem,
+            example=EXAMPLE,
+            defaults=DEFAULTS,
+            longest=LONGEST_BRIEF,
         )
 
     @blueprint.post("/films")
@@ -108,7 +115,9 @@ def register(app: Flask, studio: Studio) -> None:
     @page
     def show(film_id: str) -> Any:
         film = studio.films.get(film_id)
-        return render_template("film.html", film=film, board=board(film, studio.films.stages(film_id)), words=WORDS, services=STAGES)
+        return render_template(
+            "film.html", film=film, board=board(film, studio.films.stages(film_id)), words=WORDS, services=STAGES
+        )
 
     @blueprint.post("/films/<film_id>/cancel")
     @page
@@ -139,7 +148,9 @@ def _submission(form) -> dict:
                 settings[name] = given
     if size := form.get("size"):
         width, _, height = size.partition("x")
-        settings |= {"width": int(width), "height": int(height)} if width.isdecimal() and height.isdecimal() else {"width": size}
+        settings |= (
+            {"width": int(width), "height": int(height)} if width.isdecimal() and height.isdecimal() else {"width": size}
+        )
     return {"brief": form.get("brief", ""), "title": form.get("title", ""), "settings": settings}
 
 

@@ -93,11 +93,14 @@ def require_room(settings: dict, others: Iterable[dict], free: dict[str, int]) -
         total = sum(need[index] for need in needs)
         if volume in free and total > free[volume]:
             raise Problem(
-                507, "the film would not fit",
+                507,
+                "the film would not fit",
                 f"{volume}: {_size(needs[0][index])} for this film and {_size(total - needs[0][index])} for films in work"
                 f" are needed, {_size(free[volume])} are free",
                 "delete films that are no longer needed, make this one smaller or shorter, or enlarge the volume",
-                volume=volume, needed=total, free=free[volume],
+                volume=volume,
+                needed=total,
+                free=free[volume],
             )
 
 

@@ -8,7 +8,15 @@ from aifilm.films import ACTIVE
 
 SHOT_STAGES = ("still", "move", "finish", "encode")
 TEXT_SHOT_STAGES = ("move", "finish", "encode")  # title and end card: Blender writes them, no take of ComfyUI
-WORDS = {"plan": "Plan", "still": "Still", "move": "Move", "finish": "Finish", "encode": "Encode", "cut": "Cut", "inspect": "Inspect"}
+WORDS = {
+    "plan": "Plan",
+    "still": "Still",
+    "move": "Move",
+    "finish": "Finish",
+    "encode": "Encode",
+    "cut": "Cut",
+    "inspect": "Inspect",
+}
 
 
 def board(film: dict, stages: list[dict]) -> dict:
@@ -24,15 +32,32 @@ def board(film: dict, stages: list[dict]) -> dict:
 
     def add(shot: str, seconds: float, names: tuple[str, ...], **words: str) -> None:
         nonlocal start
-        shots.append({"id": shot, "start": start, "seconds": seconds, "stages": {n: rows.get((shot, n)) for n in names}, **words})
+        shots.append(
+            {"id": shot, "start": start, "seconds": seconds, "stages": {n: rows.get((shot, n)) for n in names}, **words}
+        )
         start += seconds
 
     if plan:
-        add("title", float(plan["title_seconds"]), TEXT_SHOT_STAGES, scene="Opening title", description=plan.get("title", ""), subtitle="")
+        add(
+            "title",
+            float(plan["title_seconds"]),
+            TEXT_SHOT_STAGES,
+            scene="Opening title",
+            description=plan.get("title", ""),
+            subtitle="",
+        )
         for scene in plan.get("scenes", ()):
             for shot in scene.get("shots", ()):
-                add(shot["id"], float(shot["seconds"]), SHOT_STAGES, scene=scene.get("heading", ""), size=shot.get("size", ""),
-                    move=shot.get("move", ""), description=shot.get("description", ""), subtitle=shot.get("subtitle", ""))
+                add(
+                    shot["id"],
+                    float(shot["seconds"]),
+                    SHOT_STAGES,
+                    scene=scene.get("heading", ""),
+                    size=shot.get("size", ""),
+                    move=shot.get("move", ""),
+                    description=shot.get("description", ""),
+                    subtitle=shot.get("subtitle", ""),
+                )
         add("end", float(plan["end_seconds"]), TEXT_SHOT_STAGES, scene="End card", description="The End", subtitle="")
     every = [row for shot in shots for row in shot["stages"].values()]
     return {
@@ -58,4 +83,5 @@ def subtitles(storyboard: dict) -> str:
 
 def _clock(seconds: float) -> str:
     milliseconds = round(seconds * 1000)
-    return f"{milliseconds // 3_600_000:02}:{milliseconds // 60_000 % 60:02}:{milliseconds // 1000 % 60:02}.{milliseconds % 1000:03}"
+    minutes, milliseconds = divmod(milliseconds, 60_000)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{milliseconds // 1000:02}.{milliseconds % 1000:03}"
