@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
+from aifilm.progress import Progress
 from aifilm.testing import SERVICES, Gunicorn, Postgres, Process, Redis
 from scripted_studio import DagsterServers, write_dagster_yaml
 
@@ -123,6 +124,10 @@ class HostStudio:
             film = self.api("GET", f"/api/films/{film['id']}")
         return film
 
+    def events(self, film_id: str) -> list[dict]:
+        """The progress that was told of a film."""
+        return [event for _, event in Progress(self.redis_url).read(film_id, count=2000)]
+
     def logs(self) -> str:
         """The end of every service's log."""
         return "\n".join(f"── {type(part).__name__} {getattr(part, 'program', getattr(part, 'service', ''))}\n{part.log()[-3000:]}"
@@ -158,6 +163,8 @@ def main() -> int:
         try:
             began = time.monotonic()
             film = studio.make(brief, {"width": width, "height": height, "seconds": seconds, "seed": 1})
+            (directory / "film.json").write_text(json.dumps(film))
+            (directory / "events.json").write_text(json.dumps(studio.events(film["id"])))
             print(stage_table(film))
             print(f"{film['state']} after {time.monotonic() - began:.1f} s: {studio.data / 'videos/films' / film['id'] / 'film.mp4'}")
             if film["state"] != "done":
