@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
+	streaming "k8s.io/streaming/pkg/httpstream"
 )
 
 // A Release is where a studio runs in a cluster.
@@ -183,7 +184,8 @@ func (d *podDialer) reach(ctx context.Context) error {
 	}
 	// API servers before 1.31 know SPDY only; proxies in between, often, WebSocket only.
 	dialer := portforward.NewFallbackDialer(overWebSocket, overSPDY, func(err error) bool {
-		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
+		// Not httpstream's functions of these names: client-go 0.37 makes its errors of the new module's types.
+		return streaming.IsUpgradeFailure(err) || streaming.IsHTTPSProxyError(err)
 	})
 	conn, _, err := dialer.Dial(portforward.PortForwardProtocolV1Name)
 	if err != nil {
