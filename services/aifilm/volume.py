@@ -66,7 +66,10 @@ class Volume:
         volume = (self.root / parts[0]).resolve()
         try:
             real = (self.root / path).resolve()
-        except (OSError, RuntimeError):  # a loop of symbolic links
+            real.stat()
+        except FileNotFoundError:
+            pass
+        except (OSError, RuntimeError):  # a loop of symbolic links, a file where a directory should be
             raise refused("can't be followed") from None
         if not real.is_relative_to(volume) or real == volume:
             raise refused("leaves its volume")

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from aifilm.testing import Gunicorn
+from finishing import finish as finishing
+from finishing import inspection
 from finishing.grade import LOOKS, Grader
 from finishing.interpolate import Pair, make_flow
 
@@ -314,15 +316,18 @@ def test_kill_half_way_then_again(data):
         server.close()
 
 
-def test_the_clock_of_a_film(service, data):
-    """10 s of 640×360 film are inspected in a quarter of the budget (30 s for 40 s), and finished well below it a frame."""
+def test_the_processor_time_of_a_film(tmp_path):
+    """10 s of 640×360: inspected in a quarter of the budget (30 s for 40 s), finished in less than 0.1 s a frame.
+
+    Processor time, not the clock: other tests may run beside us.
+    """
     frames = panned(60, step=2, width=640, height=360)
-    write_frames(data / "images/clock/move", frames)
-    begun = time.monotonic()
-    assert finish(service, "clock")[1][-1]["state"] == "done"
-    assert (time.monotonic() - begun) / 120 < 0.12
-    write_video(data / "videos/clock.mp4", (frames + frames[::-1]) * 2)
-    shots = [{"id": f"s{n}", "start": n * 2.5, "seconds": 2.5} for n in range(4)]
-    begun = time.monotonic()
-    assert call(service, "/v1/inspect", {"video": "videos/clock.mp4", "shots": shots})[1][-1]["state"] == "done"
-    assert time.monotonic() - begun < 7.5
+    write_frames(tmp_path / "move", frames)
+    (tmp_path / "finish").mkdir()
+    begun = time.process_time()
+    assert finishing.finish(sorted((tmp_path / "move").iterdir()), tmp_path / "finish", ratio=2, grade="warm", seed=1) == 120
+    assert (time.process_time() - begun) / 120 < 0.1
+    write_video(tmp_path / "film.mp4", (frames + frames[::-1]) * 2)
+    begun = time.process_time()
+    assert inspection.inspect(tmp_path / "film.mp4", [inspection.Shot(f"s{n}", n * 2.5, 2.5) for n in range(4)])["frames"] == 240
+    assert time.process_time() - begun < 7.5
