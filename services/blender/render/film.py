@@ -207,9 +207,9 @@ def title(scene, job):
     camera = scene.camera
     camera.data.angle = FIELD
 
-    letters = surface("letters", (1.0, 0.80, 0.50), rgb(hue, 0.5, 0.55))
-    small = surface("subtitle", (0.90, 0.88, 0.84), rgb(hue, 0.2, 0.7))
-    heading = words(scene, job["text"], job["fonts"], letters, width * 0.8, height * (0.42 if job["subtitle"] else 0.6),
+    letters = surface("letters", (1.0, 0.84, 0.56), (0.72, 0.40, 0.16))
+    small = surface("subtitle", (0.88, 0.86, 0.82), (0.66, 0.64, 0.62))
+    heading = words(scene, job["text"], job["fonts"], letters, width * 0.74, height * (0.42 if job["subtitle"] else 0.6),
                     size=min(1.25, height * 0.3), extrude=0.11, bevel=0.018)
     parts = [heading]
     if job["subtitle"]:
@@ -355,25 +355,22 @@ def wall(scene, width, height, hue, phase):
     scene.world.node_tree.nodes["Background"].inputs["Color"].default_value = (*rgb(hue, 0.5, 0.06), 1)
 
 
-def surface(name, colour, shade):
-    """A satin surface. Where it faces down or away from the sun it has the colour of the shade, as from a lit room."""
+def surface(name, above, below):
+    """A satin surface whose colour goes from one at the top of the letters to another at their foot. Some of it glows, in
+    the place of the light that walls would throw back."""
     material = bpy.data.materials.new(name)
     material.use_nodes = True
     nodes, links = material.node_tree.nodes, material.node_tree.links
     principled = nodes["Principled BSDF"]
-    principled.inputs["Base Color"].default_value = (*colour, 1)
     principled.inputs["Roughness"].default_value = 0.42
-    facing, height, mix = nodes.new("ShaderNodeNewGeometry"), nodes.new("ShaderNodeSeparateXYZ"), nodes.new("ShaderNodeMapRange")
-    tint = nodes.new("ShaderNodeMixRGB")
-    links.new(facing.outputs["Normal"], height.inputs["Vector"])
-    links.new(height.outputs["Y"], mix.inputs["Value"])
-    mix.inputs["From Min"].default_value, mix.inputs["From Max"].default_value = -1.0, 1.0
-    links.new(mix.outputs["Result"], tint.inputs[0])
-    tint.inputs[1].default_value = (*(c * 0.35 for c in shade), 1)
-    tint.inputs[2].default_value = (*(c * 0.5 for c in colour), 1)
+    place, height, colour = nodes.new("ShaderNodeTexCoord"), nodes.new("ShaderNodeSeparateXYZ"), nodes.new("ShaderNodeValToRGB")
+    links.new(place.outputs["Generated"], height.inputs["Vector"])
+    links.new(height.outputs["Y"], colour.inputs["Fac"])
+    colour.color_ramp.elements[0].color, colour.color_ramp.elements[1].color = (*below, 1), (*above, 1)
     emission = "Emission Color" if "Emission Color" in principled.inputs else "Emission"  # renamed in Blender 4.0
-    links.new(tint.outputs[0], principled.inputs[emission])
-    principled.inputs["Emission Strength"].default_value = 0.22
+    for socket in ("Base Color", emission):
+        links.new(colour.outputs["Color"], principled.inputs[socket])
+    principled.inputs["Emission Strength"].default_value = 0.16
     return material
 
 

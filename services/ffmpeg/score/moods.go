@@ -29,7 +29,7 @@ var styles = map[string]style{
 			{{0, 4, 7, 11}, {5, 9, 12, 16}, {9, 12, 16, 19}, {7, 11, 14, 16}},
 		},
 		patterns:     [][]int{{0, 2, 1, 3, 2, 4, 3, 1}, {0, 1, 2, 4, 3, 2, 1, 2}},
-		stepsPerBeat: 2, rest: 0.18, pad: 0.9, arp: 0.55, bass: 0.5, bright: 0.35, timbre: timbre{3, 0.7, 0.25, 1.1}, octave: 1,
+		stepsPerBeat: 2, rest: 0.18, pad: 0.77, arp: 0.88, bass: 0.45, bright: 0.35, timbre: timbre{3, 0.7, 0.25, 1.1}, octave: 1,
 	},
 	"joyful": {
 		bpm: 100, progressions: [][][]int{
@@ -37,7 +37,7 @@ var styles = map[string]style{
 			{{0, 4, 7, 14}, {5, 9, 12, 16}, {2, 5, 9, 12}, {7, 11, 14, 17}},
 		},
 		patterns:     [][]int{{0, 2, 4, 2, 3, 2, 4, 1}, {0, 3, 2, 4, 1, 3, 2, 5}},
-		stepsPerBeat: 2, rest: 0.08, pad: 0.6, arp: 0.8, bass: 0.55, bright: 0.6, timbre: timbre{4, 0.9, 0.08, 0.45}, octave: 1,
+		stepsPerBeat: 2, rest: 0.08, pad: 0.51, arp: 1.3, bass: 0.5, bright: 0.6, timbre: timbre{4, 0.9, 0.08, 0.45}, octave: 1,
 	},
 	"wonder": {
 		bpm: 72, progressions: [][][]int{
@@ -45,7 +45,7 @@ var styles = map[string]style{
 			{{0, 7, 11, 16}, {4, 7, 11, 14}, {5, 9, 12, 19}, {2, 6, 9, 12}},
 		},
 		patterns:     [][]int{{0, 3, 2, 5, -1, 4, 3, 6}, {2, -1, 4, 3, 5, -1, 6, 4}},
-		stepsPerBeat: 2, rest: 0.2, pad: 0.85, arp: 0.6, bass: 0.4, bright: 0.5, timbre: timbre{3.5, 1.3, 0.7, 1.9}, octave: 1,
+		stepsPerBeat: 2, rest: 0.2, pad: 0.72, arp: 0.96, bass: 0.36, bright: 0.5, timbre: timbre{3.5, 1.3, 0.7, 1.9}, octave: 1,
 	},
 	"sad": {
 		bpm: 56, minor: true, progressions: [][][]int{
@@ -53,7 +53,7 @@ var styles = map[string]style{
 			{{0, 3, 7, 12}, {5, 8, 12, 15}, {8, 12, 15, 19}, {7, 10, 14, 17}},
 		},
 		patterns:     [][]int{{0, -1, 2, 3, -1, 2, 1, -1}, {0, 2, -1, 4, 3, -1, 2, -1}},
-		stepsPerBeat: 2, rest: 0.15, pad: 0.8, arp: 0.6, bass: 0.45, bright: 0.2, timbre: timbre{1, 1.1, 0.35, 1.6}, octave: 0,
+		stepsPerBeat: 2, rest: 0.15, pad: 0.68, arp: 0.96, bass: 0.41, bright: 0.2, timbre: timbre{1, 1.1, 0.35, 1.6}, octave: 0,
 	},
 	"tense": {
 		bpm: 88, minor: true, progressions: [][][]int{
@@ -61,6 +61,6 @@ var styles = map[string]style{
 			{{0, 7, 12, 15}, {0, 6, 12, 15}, {0, 5, 8, 13}, {0, 3, 7, 11}},
 		},
 		patterns:     [][]int{{0, 1, 0, 2, 0, 1, 0, 3}, {0, 0, 2, 0, 1, 0, 3, 1}},
-		stepsPerBeat: 2, rest: 0.05, pad: 0.75, arp: 0.4, bass: 0.7, pulse: true, bright: 0.25, timbre: timbre{2, 1.4, 0.06, 0.28}, octave: 0,
+		stepsPerBeat: 2, rest: 0.05, pad: 0.64, arp: 0.64, bass: 0.63, pulse: true, bright: 0.25, timbre: timbre{2, 1.4, 0.06, 0.28}, octave: 0,
 	},
 }

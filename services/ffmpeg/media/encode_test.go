@@ -1,0 +1,236 @@
+package media
+
+import (
+	"context"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+type m = map[string]any
+
+func TestEncode(t *testing.T) {
+	b := newBench(t, 16)
+	b.shoot("50% ünï 灯/finish", 29, 160, 90, 40)
+	request := m{"frames": "images/50% ünï 灯/finish", "output": "videos/f ' 灯/s.mp4", "fps": 24, "crf": 18}
+	l := b.done("encode", request)
+	if l.Cached || l.Result["path"] != "videos/f ' 灯/s.mp4" || l.Result["frames"] != 29.0 || l.Result["seconds"] != 29.0/24 {
+		t.Errorf("%+v", l)
+	}
+	out := b.path("videos/f ' 灯/s.mp4")
+	told := b.tool("ffprobe", "-v", "error", "-count_frames", "-show_entries",
+		"stream=codec_name,profile,pix_fmt,width,height,r_frame_rate,nb_read_frames,color_space,color_range", "-of", "default=nw=1", out)
+	for _, want := range []string{"codec_name=h264", "profile=High", "pix_fmt=yuv420p", "width=160", "height=90", "r_frame_rate=24/1",
+		"nb_read_frames=29", "color_space=bt709", "color_range=tv"} {
+		if !strings.Contains(told, want+"\n") {
+			t.Errorf("not %s in\n%s", want, told)
+		}
+	}
+	if boxes := b.boxes("videos/f ' 灯/s.mp4"); slices.Index(boxes, "moov") > slices.Index(boxes, "mdat") {
+		t.Errorf("no faststart: %v", boxes)
+	}
+	// The colours come through: mean of the decoded first frame against the PNG's.
+	psnr := b.tool("ffmpeg", "-hide_banner", "-i", out, "-framerate", "24", "-i", strings.ReplaceAll(b.path("images/50% ünï 灯/finish"), "%", "%%")+"/frame_%05d.png",
+		"-lavfi", "[0]scale=in_color_matrix=bt709,format=gbrp[a];[1]format=gbrp[b];[a][b]psnr", "-f", "null", "-")
+	if i := strings.LastIndex(psnr, "average:"); i < 0 || psnr[i+8:i+9] < "3" && psnr[i+8:i+11] != "inf" {
+		t.Errorf("colours differ: %s", psnr[max(0, len(psnr)-200):])
+	}
+
+	before, _ := os.Stat(out)
+	if l := b.done("encode", request); !l.Cached || l.Result["frames"] != 29.0 {
+		t.Errorf("asked again: %+v", l)
+	}
+	if after, _ := os.Stat(out); !os.SameFile(before, after) || after.ModTime() != before.ModTime() {
+		t.Error("made again though nothing changed")
+	}
+	request["crf"] = 30
+	if l := b.done("encode", request); l.Cached {
+		t.Error("another crf, the old clip")
+	}
+	os.Remove(out)
+	if l := b.done("encode", request); l.Cached {
+		t.Error("a deleted clip is said to be there")
+	}
+	if _, err := os.Stat(out); err != nil {
+		t.Error(err)
+	}
+	if names := b.left("videos/f ' 灯"); len(names) != 2 {
+		t.Errorf("left behind: %v", names)
+	}
+}
+
+func TestEncodeMakesTheSameBytes(t *testing.T) {
+	b := newBench(t, 16)
+	b.shoot("a", 12, 160, 90, 40)
+	b.done("encode", m{"frames": "images/a", "output": "videos/1.mp4"})
+	b.done("encode", m{"frames": "images/a", "output": "videos/2.mp4"})
+	x, _ := os.ReadFile(b.path("videos/1.mp4"))
+	y, _ := os.ReadFile(b.path("videos/2.mp4"))
+	if string(x) != string(y) {
+		t.Error("two encodings of the same frames differ")
+	}
+}
+
+func TestEncodeRefuses(t *testing.T) {
+	b := newBench(t, 16)
+	b.shoot("good", 3, 160, 90, 40)
+	b.shoot("odd", 2, 161, 91, 40)
+	b.shoot("gap", 3, 160, 90, 40)
+	os.Remove(b.path("images/gap/frame_00002.png"))
+	b.shoot("text", 2, 160, 90, 40)
+	os.WriteFile(b.path("images/text/frame_00002.png"), []byte("no picture"), 0o660)
+	b.shoot("mixed", 1, 160, 90, 40)
+	b.shoot("mixed2", 2, 80, 90, 40)
+	os.Rename(b.path("images/mixed2/frame_00002.png"), b.path("images/mixed/frame_00002.png"))
+	os.Mkdir(b.path("images/empty"), 0o770)
+	os.Symlink(t.TempDir(), b.path("images/away"))
+	os.Symlink("/etc/passwd", b.path("videos/link.mp4"))
+	for name, c := range map[string]struct {
+		change m
+		field  string
+	}{
+		"odd size":        {m{"frames": "images/odd"}, "frames"},
+		"a gap":           {m{"frames": "images/gap"}, "frames"},
+		"not an image":    {m{"frames": "images/text"}, "frames"},
+		"several sizes":   {m{"frames": "images/mixed"}, "frames"},
+		"no frames":       {m{"frames": "images/empty"}, "frames"},
+		"not there":       {m{"frames": "images/none"}, "frames"},
+		"a link away":     {m{"frames": "images/away"}, "frames"},
+		"absolute":        {m{"frames": "/etc"}, "frames"},
+		"traversal":       {m{"frames": "images/../images/good"}, "frames"},
+		"wrong volume":    {m{"output": "images/x.mp4"}, "output"},
+		"an option":       {m{"output": "-y.mp4"}, "output"},
+		"a URL":           {m{"output": "https://x/videos/x.mp4"}, "output"},
+		"a link":          {m{"output": "videos/link.mp4"}, "output"},
+		"wrong extension": {m{"output": "videos/x.mkv"}, "output"},
+		"no output":       {m{"output": ""}, "output"},
+		"fps 0":           {m{"fps": 0}, "fps"},
+		"fps huge":        {m{"fps": 100000}, "fps"},
+		"fps text":        {m{"fps": "24"}, "fps"},
+		"crf lossless":    {m{"crf": 0}, "crf"},
+		"unknown field":   {m{"args": "-f rawvideo"}, "args"},
+	} {
+		request := m{"frames": "images/good", "output": "videos/x.mp4"}
+		for k, v := range c.change {
+			request[k] = v
+		}
+		if l := b.ask(t.Context(), "encode", request, nil); l.State != "refused" || l.Problem.Status != 422 || l.Problem.Field != c.field {
+			t.Errorf("%s: %+v", name, l)
+		}
+	}
+	if b.left("videos")[0] != "link.mp4" || len(b.left("videos")) != 1 {
+		t.Errorf("left behind: %v", b.left("videos"))
+	}
+}
+
+// A frame whose head is right and whose body is damaged is found by ffmpeg, not by us.
+func TestDamagedFrameFailsAndLeavesNothing(t *testing.T) {
+	b := newBench(t, 16)
+	b.shoot("a", 12, 160, 90, 40)
+	file := b.path("images/a/frame_00007.png")
+	raw, _ := os.ReadFile(file)
+	os.WriteFile(file, raw[:len(raw)/2], 0o660)
+	l := b.ask(t.Context(), "encode", m{"frames": "images/a", "output": "videos/x.mp4"}, nil)
+	if l.State != "failed" || l.Problem.Detail == "" {
+		t.Errorf("%+v", l)
+	}
+	if names := b.left("videos"); len(names) != 0 {
+		t.Errorf("left behind: %v", names)
+	}
+	os.WriteFile(file, raw, 0o660)
+	if l := b.done("encode", m{"frames": "images/a", "output": "videos/x.mp4"}); l.Result["frames"] != 12.0 {
+		t.Errorf("%+v", l)
+	}
+}
+
+func TestEncodersKilledOrLeftGoAndATryAgainWorks(t *testing.T) {
+	b := newBench(t, 16)
+	b.shoot("long", 40, 1280, 720, 40)
+	request := m{"frames": "images/long", "output": "videos/x.mp4"}
+	for _, how := range []string{"killed", "left"} {
+		ctx, hangUp := context.WithCancel(t.Context())
+		done := make(chan line)
+		go func() { done <- b.ask(ctx, "encode", request, nil) }()
+		pid := b.child("frame_%05d.png")
+		if how == "killed" {
+			kill(t, pid)
+		} else {
+			hangUp()
+		}
+		l := <-done
+		hangUp()
+		if how == "killed" && (l.State != "failed" || l.Problem.Status != 500 || !strings.Contains(l.Problem.Detail, "killed")) {
+			t.Errorf("%+v", l)
+		}
+		eventually(t, how+": the encoder is gone", func() bool { return !alive(pid) })
+		eventually(t, how+": nothing is left", func() bool { return len(b.left("videos")) == 0 })
+	}
+	if l := b.done("encode", request); l.Cached || l.Result["frames"] != 40.0 {
+		t.Errorf("%+v", l)
+	}
+}
+
+func TestConcurrentRequestsForOneClip(t *testing.T) {
+	b := newBench(t, 16)
+	b.shoot("a", 12, 160, 90, 40)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	made := 0
+	for range 5 {
+		wg.Go(func() {
+			l := b.ask(t.Context(), "encode", m{"frames": "images/a", "output": "videos/x.mp4"}, nil)
+			mu.Lock()
+			defer mu.Unlock()
+			if l.State != "done" {
+				t.Errorf("%+v", l)
+			}
+			if !l.Cached {
+				made++
+			}
+		})
+	}
+	wg.Wait()
+	if made != 1 {
+		t.Errorf("made %d times", made)
+	}
+	if names := b.left("videos"); len(names) != 2 {
+		t.Errorf("left: %v", names)
+	}
+}
+
+func TestQueueFull(t *testing.T) {
+	b := newBench(t, 0)
+	b.shoot("long", 40, 1280, 720, 40)
+	ctx, hangUp := context.WithCancel(t.Context())
+	defer hangUp()
+	running := make(chan bool, 1)
+	ended := make(chan bool)
+	go func() {
+		b.ask(ctx, "encode", m{"frames": "images/long", "output": "videos/x.mp4"}, func(line) {
+			select {
+			case running <- true:
+			default:
+			}
+		})
+		close(ended)
+	}()
+	<-running
+	if l := b.ask(t.Context(), "encode", m{"frames": "images/long", "output": "videos/y.mp4"}, nil); l.Problem.Status != 429 {
+		t.Errorf("%+v", l)
+	}
+	hangUp()
+	<-ended
+}
+
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if is() {
+			return
+		}
+	}
+	t.Fatal("not in 20 s: " + what)
+}
