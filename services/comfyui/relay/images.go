@@ -57,7 +57,8 @@ func (r *Relay) view(w http.ResponseWriter, q *http.Request) {
 		b := r.backends[f.Backend]
 		ready := b != nil && b.ready
 		r.mu.Unlock()
-		if ready {
+		// A server that was restarted at the same address has forgotten the prompt, and may have given the name to another.
+		if ready && r.remembers(q.Context(), b, f) {
 			there := url.Values{}
 			for k, v := range query {
 				there[k] = v
@@ -81,6 +82,14 @@ func (r *Relay) view(w http.ResponseWriter, q *http.Request) {
 		}
 	}
 	w.WriteHeader(http.StatusNotFound)
+}
+
+// remembers tells whether the process that made a file still runs.
+func (r *Relay) remembers(ctx context.Context, b *backend, f *file) bool {
+	ask, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	entry, err := b.history(ask, f.Prompt)
+	return err != nil || entry != nil // if it can't be told, trust it
 }
 
 // locate finds whose file a name is, in memory or in the database.
@@ -164,7 +173,8 @@ func (r *Relay) remake(ctx context.Context, t *take) error {
 			return fmt.Errorf("it made %d files now and %d before", len(again.Files), len(t.Files))
 		}
 		for i := range t.Files {
-			t.Files[i].Remote, t.Files[i].Backend = again.Files[i].Remote, again.Files[i].Backend
+			made := again.Files[i]
+			t.Files[i].Remote, t.Files[i].Backend, t.Files[i].Prompt = made.Remote, made.Backend, made.Prompt
 		}
 		t.unsaved = true
 	}

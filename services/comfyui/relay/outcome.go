@@ -238,7 +238,7 @@ var counter = regexp.MustCompile(`^(.*_)(\d{5,})(_\.[^.]+)$`)
 // that name already.
 func (r *Relay) publish(t *take, backend string, remote ref) ref {
 	for _, f := range t.Files {
-		if f.Remote == remote && f.Backend == backend {
+		if f.Remote == remote && f.Backend == backend && f.Prompt == t.Remote {
 			return f.Public
 		}
 	}
@@ -256,6 +256,6 @@ func (r *Relay) publish(t *take, backend string, remote ref) ref {
 		}
 	}
 	r.public[own] = t.ID
-	t.Files = append(t.Files, file{own, remote, backend})
+	t.Files = append(t.Files, file{own, remote, backend, t.Remote})
 	return own
 }

@@ -54,6 +54,7 @@ type file struct {
 	Public  ref    `json:"public"`
 	Remote  ref    `json:"remote"`
 	Backend string `json:"backend"`
+	Prompt  string `json:"prompt"` // the take's id there
 }
 
 // ref names a file as ComfyUI does.
