@@ -156,6 +156,8 @@ migrate.py: |
 checksum: {{ include "dagster.config" . | sha256sum }}
 env:
   {{- include "dagster.env" . | nindent 2 }}
+initContainers:
+  {{- include "dagster.migrate" . | nindent 2 }}
 preStop:
   sleep:
     seconds: 5
@@ -176,6 +178,8 @@ volumes:
   imagePullPolicy: {{ .Values.dagster.image.pullPolicy }}
   command: [python3, {{ include "dagster.home" . }}/migrate.py]
   env:
+    - name: IMAGE
+      value: {{ include "studio.image" (list $ .Values.dagster.image) }}
     {{- include "dagster.env" . | nindent 4 }}
   resources:
     {{- include "studio.resources" .Values.dagster.daemon.resources | nindent 4 }}
@@ -184,8 +188,6 @@ volumes:
   volumeMounts:
     - name: tmp
       mountPath: /tmp
-    - name: dagster
-      mountPath: /data/dagster
     - name: config
       mountPath: {{ include "dagster.home" . }}
       readOnly: true
