@@ -148,7 +148,7 @@ func NotReady(pods []byte) []string {
 			case c.Type == "Ready":
 				ready = c.Status == "True"
 			case c.Type == "PodScheduled" && c.Status == "False":
-				reason = c.Reason + ": " + c.Message
+				reason = c.Reason + ": " + brief(c.Message)
 			}
 		}
 		if ready {
@@ -174,6 +174,15 @@ func NotReady(pods []byte) []string {
 	}
 	sort.Strings(lines)
 	return lines
+}
+
+// brief cuts a message to what fits in a line beside others.
+func brief(message string) string {
+	const width = 70
+	if runes := []rune(message); len(runes) > width {
+		return string(runes[:width]) + "…"
+	}
+	return message
 }
 
 // diagnosis is what a person would look at first when the installation fails.
