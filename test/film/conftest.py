@@ -8,8 +8,9 @@ for place in ("test/film", "services", "services/dagster", "services/dagster/tes
     sys.path.insert(0, str(ROOT / place))
 
 import pytest  # noqa: E402
-from aifilm.testing import Postgres, Redis  # noqa: E402
 from host_studio import HostStudio  # noqa: E402
+
+from aifilm.testing import Postgres, Redis  # noqa: E402
 
 BRIEF = ROOT / "examples" / "tiny.md"
 SETTINGS = {"width": 320, "height": 176, "seconds": 10, "seed": 1}

@@ -11,8 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import BRIEF
 from filmcheck.__main__ import examine, shots_of
+
+from conftest import BRIEF
 from studio import jobs_client, screenplay
 
 
@@ -58,7 +59,9 @@ class Bypass:
         """Encode the remade shot and cut it in between the film's other clips."""
         self.run("ffmpeg", "encode", screenplay.encode_request(self.name, self.plan, self.shot))
         body = screenplay.cut_request(self.original, self.plan)
-        body["clips"] = [clip.replace(self.original, self.name) if clip.endswith(f"/{self.shot.id}.mp4") else clip for clip in body["clips"]]
+        body["clips"] = [
+            clip.replace(self.original, self.name) if clip.endswith(f"/{self.shot.id}.mp4") else clip for clip in body["clips"]
+        ]
         body["output"], body["poster"] = screenplay.video(self.name, "film.mp4"), screenplay.video(self.name, "poster.jpg")
         self.run("ffmpeg", "cut", body)
         return self.studio.data / body["output"]
@@ -111,7 +114,12 @@ def test_without_blender_a_mere_zoom_has_no_parallax(bypass, film, files):
     width, height = film["plan"]["width"], film["plan"]["height"]
     still = cv2.resize(cv2.imread(str(bypass.source / "still.png")), (width, height))
     zooms = [
-        cv2.warpAffine(still, cv2.getRotationMatrix2D((width / 2, height / 2), 0.1 * n, 1 + 0.01 * n), (width, height), flags=cv2.INTER_CUBIC)
+        cv2.warpAffine(
+            still,
+            cv2.getRotationMatrix2D((width / 2, height / 2), 0.1 * n, 1 + 0.01 * n),
+            (width, height),
+            flags=cv2.INTER_CUBIC,
+        )
         for n in range(bypass.shot.move_frames)
     ]
     bypass.write_frames("move", zooms)
@@ -126,7 +134,10 @@ def test_without_blender_an_empty_title_has_no_letters(bypass, film, files, stud
     bypass.shot, bypass.images = title, bypass.images.parent / "title"
     bypass.images.mkdir()
     size = (film["plan"]["height"], film["plan"]["width"], 3)
-    grounds = [cv2.GaussianBlur(np.random.default_rng(n).integers(0, 255, size, np.uint8), (0, 0), 20) for n in range(title.move_frames)]
+    grounds = [
+        cv2.GaussianBlur(np.random.default_rng(n).integers(0, 255, size, np.uint8), (0, 0), 20)
+        for n in range(title.move_frames)
+    ]
     bypass.write_frames("move", grounds)
     bypass.finish()
     assert "title.text" in whole(bypass.cut(), film, files).failed
@@ -175,11 +186,9 @@ def test_without_ffmpeg_another_encoding_is_told(film, files):
 
 
 def test_subtitles_that_run_late_are_told(film, files, tmp_path):
-    late = tmp_path / "late.mp4"
-    subprocess.run(
-        ["ffmpeg", "-v", "error", "-i", str(files[0] / "film.mp4"), "-itsoffset", "1", "-i", str(files[0] / "film.mp4"), "-map", "0:v",
-         "-map", "0:a", "-map", "1:s", "-c", "copy", "-movflags", "+faststart", str(late)], check=True,
-    )  # fmt: skip
+    late, whole_film = tmp_path / "late.mp4", str(files[0] / "film.mp4")
+    inputs = ["-i", whole_film, "-itsoffset", "1", "-i", whole_film, "-map", "0:v", "-map", "0:a", "-map", "1:s"]
+    subprocess.run(["ffmpeg", "-v", "error", *inputs, "-c", "copy", "-movflags", "+faststart", str(late)], check=True)
     assert whole(late, film, files).failed == {"subtitles.times"}
 
 
@@ -199,7 +208,10 @@ def test_without_redis_no_progress_was_told(film, files):
 
 
 def test_without_postgresql_no_stage_was_kept(film, files):
-    assert whole(files[0] / "film.mp4", film, files, record_of=film | {"stages": []}).failed == {"record.stages", "record.services"}
+    assert whole(files[0] / "film.mp4", film, files, record_of=film | {"stages": []}).failed == {
+        "record.stages",
+        "record.services",
+    }
 
 
 def test_without_dagster_the_film_has_no_run(film, files):

@@ -35,7 +35,10 @@ def test_a_missing_film_and_a_broken_plan_end_with_2(tmp_path, plan, capsys):
 
 def test_a_film_of_test_pictures_fails_by_name_and_ends_with_1(tmp_path, plan, capsys):
     video = tmp_path / "film.mp4"
-    subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "color=black:s=64x64:r=24:d=7", "-pix_fmt", "yuv420p", str(video)], check=True)
+    subprocess.run(
+        ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "color=black:s=64x64:r=24:d=7", "-pix_fmt", "yuv420p", str(video)],
+        check=True,
+    )
     assert main([str(video), "--plan", plan, "--json"]) == 1
     found = {finding["name"]: finding["holds"] for finding in json.loads(capsys.readouterr().out)}
     assert found["film.length"] is True

@@ -108,7 +108,7 @@ class _Server:
                 raise ServiceUnreachable(
                     {"title": "ComfyUI is out of reach", "status": 503,
                      "detail": f"{self.base}{path}: {attempt} attempts; the last time: {why}",
-                     "remedy": "Look whether the comfyui pods are Ready; in remote mode, whether the tunnel still has this URL."}
+                     "remedy": "Look whether the comfyui pods are Ready; in remote mode, whether the tunnel still has the URL."}
                 )  # fmt: skip
             time.sleep(min(10.0, 0.25 * 2 ** min(attempt, 6)))
 
@@ -219,9 +219,9 @@ class _Follower:
                     continue
                 if event["type"] == "progress" and data.get("max"):
                     on_progress(data["value"] / data["max"])
-                elif event["type"] in ("execution_success", "execution_error", "execution_interrupted"):
-                    return
-                elif event["type"] == "executing" and data.get("node") is None:
+                elif event["type"] in ("execution_success", "execution_error", "execution_interrupted") or (
+                    event["type"] == "executing" and data.get("node") is None
+                ):
                     return
             except websocket.WebSocketTimeoutException:
                 return

@@ -2,9 +2,9 @@
 
 from studio import screenplay
 
-# What is left of the flow, in px at 640 px width, when a zoom, a pan or a roll is taken away. A flat picture under the
-# same camera leaves its interpolation noise only.
-LEAST_PARALLAX = 0.25
+# What is left of the flow, in px, when a zoom, a pan or a roll is taken away. A flat picture under the same camera leaves
+# less than half a pixel at any size; the shots of a narrow film have less to show than those of a wide one.
+LEAST_PARALLAX = 0.5
 
 
 def faults(plan: dict, inspection: dict) -> list[dict]:
@@ -44,7 +44,7 @@ def faults(plan: dict, inspection: dict) -> list[dict]:
         if got["frozen"]:
             fault(shot.id, f"frozen (mean change between frames {got['motion_mean']:.3f})",
                   "Look at its move stage: every frame shows the same.")  # fmt: skip
-        least = LEAST_PARALLAX * plan["width"] / 640
+        least = LEAST_PARALLAX * min(1.0, plan["width"] / 320)
         # A title is flat on purpose: its letters turn, but there may be two of them.
         if shot.take is not None and not got["black"] and not got["frozen"] and got["parallax"] < least:
             fault(shot.id, f"no depth: {got['parallax']:.2f} px parallax, at least {least:.2f} px are wanted",

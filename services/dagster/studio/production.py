@@ -10,8 +10,6 @@ import os
 import time
 from collections.abc import Callable
 
-from aifilm.films import STAGES, FilmGone, FilmOver, Films
-from aifilm.progress import Progress
 from dagster import (
     Backoff,
     DynamicOut,
@@ -29,6 +27,8 @@ from dagster import (
     op,
 )
 
+from aifilm.films import STAGES, FilmGone, FilmOver, Films
+from aifilm.progress import Progress
 from studio import gate, jobs_client, places, screenplay, still
 from studio.jobs_client import Done, JobError, JobFailed
 
@@ -130,7 +130,9 @@ def _shot(film: dict, context: OpExecutionContext) -> screenplay.Shot:
     return next(shot for shot in screenplay.shots(film["plan"], seed_of(film)) if shot.key == key)
 
 
-def _shot_stage(context: OpExecutionContext, stage: str, request: Callable[[str, dict, screenplay.Shot], tuple[str, dict]]) -> None:
+def _shot_stage(
+    context: OpExecutionContext, stage: str, request: Callable[[str, dict, screenplay.Shot], tuple[str, dict]]
+) -> None:
     """A stage of one shot that is one job of one service; ``request`` gives operation and body."""
     film = films().get(context.run.tags[places.FILM_TAG])
     shot = _shot(film, context)

@@ -67,7 +67,9 @@ def shots(plan: dict, seed: int = 1) -> list[Shot]:
             )  # fmt: skip
             at += take["seconds"]
     words = _THE_END.get(language, title)
-    listed.append(Shot(END, at, END_SECONDS, "neutral", scenes[-1]["mood"], seed + 1, None, words, title if words != title else ""))
+    listed.append(
+        Shot(END, at, END_SECONDS, "neutral", scenes[-1]["mood"], seed + 1, None, words, title if words != title else "")
+    )
     at += END_SECONDS
 
     keys = [shot.key for shot in listed]
@@ -75,7 +77,9 @@ def shots(plan: dict, seed: int = 1) -> list[Shot]:
         if not shot.key.replace("_", "").isalnum() or not shot.key.isascii() or keys.count(shot.key) > 1:
             raise PlanInvalid(f"shot {shot.id!r}: ids are letters, digits and dashes, and no two are alike")
         if abs(shot.seconds * MOVE_FPS - shot.move_frames) > 1e-3 or shot.move_frames < 2:
-            raise PlanInvalid(f"shot {shot.id}: {shot.seconds} s is not a whole number, two or more, of frames at {MOVE_FPS} fps")
+            raise PlanInvalid(
+                f"shot {shot.id}: {shot.seconds} s is not a whole number, two or more, of frames at {MOVE_FPS} fps"
+            )
     if abs(at - plan["seconds"]) > 1 / MOVE_FPS:
         raise PlanInvalid(f"the plan says {plan['seconds']} s, its shots with title and end are {at:.3f} s")
     return listed

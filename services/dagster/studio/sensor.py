@@ -7,7 +7,7 @@ ended without ending the film (killed pod, failed launch) is ended with the reas
 
 import functools
 
-from aifilm.films import FilmGone, FilmOver
+import psycopg.errors
 from dagster import (
     DagsterEventType,
     DagsterInstance,
@@ -17,9 +17,11 @@ from dagster import (
     RunRequest,
     RunsFilter,
     SensorEvaluationContext,
+    SkipReason,
     sensor,
 )
 
+from aifilm.films import FilmGone, FilmOver
 from studio import places, production
 
 INTERVAL_SECONDS = 5
@@ -37,7 +39,11 @@ WILL_RETRY = "dagster/will_retry"
     description="Starts, cancels and settles the runs that make films.",
 )
 def films_sensor(context: SensorEvaluationContext):
-    active = production.films().active()
+    try:
+        active = production.films().active()
+    except psycopg.errors.UndefinedTable:
+        yield SkipReason("The studio's database has no tables yet; Flask makes them when it starts.")
+        return
     runs = newest_runs(context.instance, [film["id"] for film in active])
     launched = 0
     for film in active:
@@ -108,10 +114,10 @@ def why(instance: DagsterInstance, film_id: str, run: DagsterRun) -> dict:
     if failed:
         return failed[-1]["error"]
     events = instance.all_logs(run.run_id, of_type={DagsterEventType.PIPELINE_FAILURE, DagsterEventType.STEP_FAILURE})
-    messages = [_message(event) for event in events]
+    messages = "; ".join(filter(None, map(_message, events))) or "no reason recorded"
     return {
         "title": "The run that made the film ended",
-        "detail": f"Dagster run {run.run_id} ({run.status.value.lower()}): {'; '.join(filter(None, messages)) or 'no reason recorded'}",
+        "detail": f"Dagster run {run.run_id} ({run.status.value.lower()}): {messages}",
         "remedy": "Open the run in Dagster; if its pod was killed, look for memory or eviction. Then submit the film again.",
         "stage": "film",
         "shot": "",

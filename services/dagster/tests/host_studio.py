@@ -14,9 +14,10 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
+from scripted_studio import DagsterServers, write_dagster_yaml
+
 from aifilm.progress import Progress
 from aifilm.testing import SERVICES, Gunicorn, Postgres, Process, Redis
-from scripted_studio import DagsterServers, write_dagster_yaml
 
 PROGRAMS = {"comfyui-preview": "comfyui", "comfyui-relay": "comfyui", "blender-service": "blender", "ffmpeg-service": "ffmpeg"}
 
@@ -115,13 +116,15 @@ class HostStudio:
 
     def make(self, brief: str, settings: dict, seconds: float = 900.0) -> dict:
         """Submit a film, wait until it is over, and return it as the API tells it."""
-        film = self.api("POST", "/api/films", {"brief": brief, "settings": settings})
+        return self.follow(self.api("POST", "/api/films", {"brief": brief, "settings": settings})["id"], seconds)
+
+    def follow(self, film_id: str, seconds: float = 900.0) -> dict:
+        """Wait until a film is over and return it. Raises TimeoutError."""
         end = time.monotonic() + seconds
-        while film["state"] not in ("done", "failed", "cancelled"):
+        while (film := self.api("GET", f"/api/films/{film_id}"))["state"] not in ("done", "failed", "cancelled"):
             if time.monotonic() > end:
                 raise TimeoutError(f"the film is {film['state']} after {seconds:.0f} s\n{self.logs()}")
             time.sleep(0.5)
-            film = self.api("GET", f"/api/films/{film['id']}")
         return film
 
     def events(self, film_id: str) -> list[dict]:
@@ -166,7 +169,9 @@ def main() -> int:
             (directory / "film.json").write_text(json.dumps(film))
             (directory / "events.json").write_text(json.dumps(studio.events(film["id"])))
             print(stage_table(film))
-            print(f"{film['state']} after {time.monotonic() - began:.1f} s: {studio.data / 'videos/films' / film['id'] / 'film.mp4'}")
+            print(
+                f"{film['state']} after {time.monotonic() - began:.1f} s: {studio.data / 'videos/films' / film['id'] / 'film.mp4'}"
+            )
             if film["state"] != "done":
                 print(film["error"], studio.logs(), sep="\n")
             return film["state"] != "done"

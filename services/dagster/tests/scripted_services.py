@@ -121,7 +121,11 @@ def done(result: dict | None = None, cached: bool = False) -> dict:
 
 
 def failed(status: int, detail: str, remedy: str = "") -> dict:
-    return {"state": "failed", "seconds": 0.01, "problem": {"title": "It failed", "status": status, "detail": detail, "remedy": remedy}}
+    return {
+        "state": "failed",
+        "seconds": 0.01,
+        "problem": {"title": "It failed", "status": status, "detail": detail, "remedy": remedy},
+    }
 
 
 def unreachable() -> str:

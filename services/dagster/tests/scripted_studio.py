@@ -10,11 +10,11 @@ import textwrap
 import time
 from pathlib import Path
 
-from aifilm.films import Films
-from aifilm.testing import SERVICES, free_port
 from dagster import DagsterInstance, execute_job, reconstructable
 from scripted_services import Answer, ScriptedService, done, png
 
+from aifilm.films import Films
+from aifilm.testing import SERVICES, free_port
 from studio import places, production
 
 SETTINGS = {"width": 320, "height": 180, "seconds": 9, "seed": 7}
@@ -155,7 +155,8 @@ class ScriptedStudio:
 
 def write_dagster_yaml(home: Path) -> None:
     """A dagster.yaml like the chart's, but that runs are processes of the code server."""
-    (home / "dagster.yaml").write_text(textwrap.dedent("""\
+    (home / "dagster.yaml").write_text(
+        textwrap.dedent("""\
         storage:
           postgres:
             postgres_url: {env: DAGSTER_PG_URL}
@@ -164,7 +165,8 @@ def write_dagster_yaml(home: Path) -> None:
         run_monitoring: {enabled: true, poll_interval_seconds: 2, start_timeout_seconds: 60, cancel_timeout_seconds: 20}
         run_retries: {enabled: true, max_retries: 2, retry_on_asset_or_op_failure: false}
         telemetry: {enabled: false}
-        """))
+        """)
+    )
 
 
 class DagsterServers:
@@ -181,7 +183,7 @@ class DagsterServers:
         self.start()
 
     def spawn(self, *command: str) -> subprocess.Popen:
-        log = open(self.home / f"{command[0]}.log", "ab")  # noqa: SIM115: the process keeps it
+        log = open(self.home / f"{command[0]}.log", "ab")  # noqa: SIM115
         program = Path(sys.executable).with_name(command[0])
         return subprocess.Popen([program, *command[1:]], env=self.environment, stdout=log, stderr=log, cwd=self.home,
                                 start_new_session=True)  # fmt: skip

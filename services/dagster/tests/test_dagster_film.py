@@ -6,9 +6,10 @@ import os
 import sys
 
 import pytest
-from aifilm.progress import Progress
 from scripted_services import Answer, failed
 from scripted_studio import ScriptedStudio, inspection
+
+from aifilm.progress import Progress
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,8 @@ def run(service, **options):
 
 def test_the_last_line_is_the_result_and_the_others_are_passed_on():
     lines = []
-    script = lambda _: [{"state": "queued", "position": 1}, {"state": "running", "progress": 0.5}, done({"frames": 48}, cached=True)]
-    with ScriptedService(script) as service:
+    answer = [{"state": "queued", "position": 1}, {"state": "running", "progress": 0.5}, done({"frames": 48}, cached=True)]
+    with ScriptedService(lambda _: answer) as service:
         got = run(service, film="f1", shot="s01-01", on_line=lines.append)
     assert got.result == {"frames": 48}
     assert got.cached is True
@@ -37,15 +37,17 @@ def test_the_last_line_is_the_result_and_the_others_are_passed_on():
 
 def test_lines_arrive_when_they_are_sent_not_when_the_stream_ends():
     heard = []
-    script = lambda _: itertools.chain([{"state": "running", "progress": 0.1}], working(0.6, step=0.6), [done()])
-    with ScriptedService(script) as service:
+    first = {"state": "running", "progress": 0.1}
+    with ScriptedService(lambda _: itertools.chain([first], working(0.6, step=0.6), [done()])) as service:
         run(service, on_line=lambda line: heard.append(time.monotonic()))
         assert time.monotonic() - heard[0] > 0.5
 
 
 @pytest.mark.parametrize("status", [429, 503, 500, 502, 504])
 def test_a_busy_or_broken_service_is_asked_again(status):
-    busy = lambda _: Answer(status, {"title": "busy", "detail": "later"}, {"Retry-After": "0.1"})
+    def busy(_):
+        return Answer(status, {"title": "busy", "detail": "later"}, {"Retry-After": "0.1"})
+
     with ScriptedService(in_turn(busy, busy, lambda _: [done({"n": 1})])) as service:
         assert run(service).result == {"n": 1}
         assert len(service.requests) == 3
@@ -155,6 +157,7 @@ def test_many_jobs_at_once_keep_their_own_streams():
 
     results = {}
     with ScriptedService(script) as service:
+
         def one(n):
             results[n] = jobs_client.run(service.url, "move", {"n": n}).result["echo"]
 

@@ -30,7 +30,7 @@ def broken(**change):
 def test_plans_that_do_not_add_up_are_refused_with_the_place():
     with pytest.raises(PlanInvalid, match=r"the plan says 12\.0 s, its shots with title and end are 9\.000 s"):
         screenplay.shots(broken(seconds=12.0))
-    with pytest.raises(PlanInvalid, match="s01-01.*no two are alike"):
+    with pytest.raises(PlanInvalid, match=r"s01-01.*no two are alike"):
         screenplay.shots(broken(id="s01-01"))
     for identity in ("../x", "título", "", "a b"):
         with pytest.raises(PlanInvalid):
@@ -123,6 +123,6 @@ def test_the_graph_is_the_one_of_the_comfyui_services():
 
 
 def test_prompts_that_look_like_placeholders_stay_as_they_are():
-    values = {name: "{seed}" for name in ("checkpoint", "positive", "negative", "filename_prefix")}
+    values = dict.fromkeys(("checkpoint", "positive", "negative", "filename_prefix"), "{seed}")
     graph = comfyui.fill(places.GRAPH, values | {"width": 8, "height": 8, "seed": 1, "steps": 1, "cfg": 7.0})
     assert graph["2"]["inputs"]["text"] == "{seed}"

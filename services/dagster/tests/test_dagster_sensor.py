@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
-from aifilm.progress import Progress
 from dagster import DagsterRunStatus, RunsFilter
 from scripted_services import done, working
 from scripted_studio import DagsterServers, ScriptedStudio
 
+from aifilm.progress import Progress
 from studio import places
 
 

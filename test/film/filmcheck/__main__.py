@@ -57,12 +57,16 @@ def examine(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="filmcheck", description="Measure a finished film and say by name what is not as planned.")
+    parser = argparse.ArgumentParser(
+        prog="filmcheck", description="Measure a finished film and say by name what is not as planned."
+    )
     parser.add_argument("video", type=Path, help="the finished film, an MP4")
     parser.add_argument("--film", type=Path, help="the film as GET /api/films/{id} gives it, JSON (holds the plan)")
     parser.add_argument("--plan", type=Path, help="the plan alone, JSON, where there is no --film")
     parser.add_argument("--brief", type=Path, help="the brief, to see that the plan tells it")
-    parser.add_argument("--stills", type=Path, help="a directory with <shot>.png or <shot>/still.png, to compare shots with their takes")
+    parser.add_argument(
+        "--stills", type=Path, help="a directory with <shot>.png or <shot>/still.png, to compare shots with their takes"
+    )
     parser.add_argument("--events", type=Path, help="the progress events, a JSON array")
     parser.add_argument("--json", action="store_true", help="findings as JSON")
     asked = parser.parse_args(arguments)

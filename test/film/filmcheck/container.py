@@ -87,11 +87,15 @@ def _sound(report: Report, film: Path, stream: dict | None, seconds: float) -> N
     loudness = float(integrated[-1]) if integrated else float("-inf")
     report.check("audio.audible", loudness > AUDIBLE_LUFS, f"{loudness:.1f} LUFS")
     silent = [float(start) for start in re.findall(r"silence_start: (-?[\d.]+)", ran.stderr)]
-    report.check("audio.unbroken", not silent, f"silent from {', '.join(f'{s:.1f} s' for s in silent)}" if silent else "no silence")
+    report.check(
+        "audio.unbroken", not silent, f"silent from {', '.join(f'{s:.1f} s' for s in silent)}" if silent else "no silence"
+    )
 
 
 def _subtitles(report: Report, film: Path, present: bool, shots: list[dict]) -> None:
-    wanted = [(shot["start"], shot["start"] + shot["seconds"], shot["subtitle"]) for shot in shots if shot.get("subtitle", "").strip()]
+    wanted = [
+        (shot["start"], shot["start"] + shot["seconds"], shot["subtitle"]) for shot in shots if shot.get("subtitle", "").strip()
+    ]
     report.check("subtitles.track", present or not wanted, "present" if present else "none")
     found = cues(film) if present else []
     report.check("subtitles.text", [_plain(text) for *_, text in found] == [_plain(text) for *_, text in wanted],
@@ -102,7 +106,9 @@ def _subtitles(report: Report, film: Path, present: bool, shots: list[dict]) -> 
 
 def cues(film: Path) -> list[tuple[float, float, str]]:
     """The subtitles of a film: start and end in seconds, text."""
-    ran = subprocess.run(["ffmpeg", "-v", "error", "-i", f"file:{film}", "-map", "0:s:0", "-f", "srt", "-"], capture_output=True, check=False)
+    ran = subprocess.run(
+        ["ffmpeg", "-v", "error", "-i", f"file:{film}", "-map", "0:s:0", "-f", "srt", "-"], capture_output=True, check=False
+    )
     found = []
     for block in ran.stdout.decode(errors="replace").replace("\r", "").strip().split("\n\n"):
         lines = block.split("\n")

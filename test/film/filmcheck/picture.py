@@ -3,6 +3,7 @@
 The measures are this program's own and not those of the OpenCV service, so that one does not vouch for the other.
 """
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,7 +41,9 @@ def check(report: Report, film: Path, plan: dict, shots: list[dict], stills: dic
     for shot in shots:
         first, last = (round(at * plan["fps"]) for at in (shot["start"], shot["start"] + shot["seconds"]))
         taken = [frame for _, frame in zip(range(last - first), every, strict=False)]
-        report.check(f"{shot['id']}.length", abs(len(taken) - (last - first)) <= 1, f"{len(taken)} frames, planned {last - first}")
+        report.check(
+            f"{shot['id']}.length", abs(len(taken) - (last - first)) <= 1, f"{len(taken)} frames, planned {last - first}"
+        )
         if len(taken) > 2:
             _shot(report, plan, shot, taken, stills.get(shot["id"]))
 
@@ -53,7 +56,9 @@ def _shot(report: Report, plan: dict, shot: dict, taken: list[np.ndarray], still
     report.check(f"{name}.not-black", darkest > BLACK_LUMA, f"darkest frame's mean luma {darkest:.1f}")
     # Over one second at a time: a slow camera is not a frozen one.
     second = min(fps, len(small) - 1)
-    stillest = min(float(np.abs(small[at + second] - small[at]).max()) for at in range(0, len(small) - second, max(1, second // 2)))
+    stillest = min(
+        float(np.abs(small[at + second] - small[at]).max()) for at in range(0, len(small) - second, max(1, second // 2))
+    )
     report.check(f"{name}.not-frozen", stillest > STILL_LEVELS, f"at least {stillest:.1f} levels change in a second")
     even = evenness(luma)
     report.check(f"{name}.interpolated", even > EVENNESS, f"odd steps move {even:.2f} of what even ones do")
@@ -64,7 +69,9 @@ def _shot(report: Report, plan: dict, shot: dict, taken: list[np.ndarray], still
         return
     detail = gradient(luma[middle])
     report.check(f"{name}.detail", detail > DETAIL, f"mean gradient {detail:.1f}")
-    depth = float(np.median([parallax(luma[at], luma[at + fps // 2]) for at in (0, middle - fps // 4, len(luma) - fps // 2 - 1)]))
+    depth = float(
+        np.median([parallax(luma[at], luma[at + fps // 2]) for at in (0, middle - fps // 4, len(luma) - fps // 2 - 1)])
+    )
     report.check(f"{name}.parallax", depth > PARALLAX_PIXELS, f"{depth:.2f} px beyond zoom, pan and roll")
     if still is not None:
         shown = max(likeness(taken[at], still) for at in (0, middle, -1))
@@ -76,7 +83,9 @@ def _shot(report: Report, plan: dict, shot: dict, taken: list[np.ndarray], still
 def gradient(luma: np.ndarray) -> float:
     """Mean magnitude of the gradient of a picture, smoothed so that grain does not count; levels a pixel."""
     smooth = cv2.GaussianBlur(luma, (0, 0), 1.2).astype(np.float32)
-    return float(cv2.magnitude(cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=0.25), cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=0.25)).mean())
+    return float(
+        cv2.magnitude(cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=0.25), cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=0.25)).mean()
+    )
 
 
 def evenness(luma: list[np.ndarray]) -> float:
@@ -85,7 +94,7 @@ def evenness(luma: list[np.ndarray]) -> float:
     Frames that were only repeated to reach the rate move at every second step; interpolated ones at each.
     """
     quarter = [cv2.resize(picture, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA).astype(np.float32) for picture in luma]
-    steps = [float(np.abs(after - before).mean()) for before, after in zip(quarter, quarter[1:], strict=False)]
+    steps = [float(np.abs(after - before).mean()) for before, after in itertools.pairwise(quarter)]
     odd, even = float(np.median(steps[::2])), float(np.median(steps[1::2]))
     return min(odd, even) / max(odd, even, 1e-6)
 
@@ -131,7 +140,7 @@ def likeness(frame: np.ndarray, still: np.ndarray) -> float:
     best = -1.0
     for inner in (0.9, 0.75, 0.6):
         # The part of the frame that surely lies inside the still, wherever the camera went.
-        cut = view[round(54 * (1 - inner) / 2):, round(96 * (1 - inner) / 2):][: round(54 * inner), : round(96 * inner)]
+        cut = view[round(54 * (1 - inner) / 2) :, round(96 * (1 - inner) / 2) :][: round(54 * inner), : round(96 * inner)]
         for zoom in (0.8, 0.9, 1.0):
             patch = cv2.resize(cut, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
             if patch.std() < 2 or take.std() < 2:
