@@ -88,7 +88,7 @@ def move(scene, job):
     travel = job["strength"] * min(max(job["frames"] / job["fps"] / 4, 0.4), 1.5)
     side, axis, pivot = {
         "truck-left": (-0.13, "x", 1.9), "truck-right": (0.13, "x", 1.9),
-        "orbit-left": (-0.17, "x", 1.25), "orbit-right": (0.17, "x", 1.25),
+        "orbit-left": (-0.13, "x", 1.4), "orbit-right": (0.13, "x", 1.4),
         "crane-up": (0.10, "y", 1.8), "crane-down": (-0.10, "y", 1.8),
         "dolly-in": (-0.17, "z", 1.9), "dolly-out": (0.17, "z", 1.9),
     }[job["move"]]

@@ -110,7 +110,7 @@ func (s *Studio) acceptCut(r CutRequest) (c *cut, err error) {
 	return c, s.Volume.Room(c.out, 2*c.bytes+(16<<20)) // faststart writes once more; and there is the sound
 }
 
-// cut makes the film from its clips. Time goes 1 : 2 : 7 into measuring the music, the poster, and all else.
+// cut makes the film from its clips.
 func (s *Studio) cut(ctx context.Context, c *cut, progress func(float64)) (CutResult, error) {
 	var none CutResult
 	first, frames, alike, err := s.clips(ctx, c)
@@ -137,19 +137,20 @@ func (s *Studio) cut(ctx context.Context, c *cut, progress func(float64)) (CutRe
 	progress(0.1)
 	draft := s.Volume.Draft(c.out)
 	defer draft.Discard()
-	join := func(copying bool) error {
-		return s.join(ctx, c, first, frames, copying, filter, music, scratch, draft.OS(), func(p float64) { progress(0.1 + 0.8*p) })
+	var files []string
+	for _, p := range c.clips {
+		files = append(files, s.Volume.OS(p))
 	}
-	if err := join(alike); err != nil {
+	if !alike {
+		if files, err = s.conform(ctx, files, first.fps, scratch, func(p float64) { progress(0.1 + 0.5*p) }); err != nil {
+			return none, err
+		}
+	}
+	err = s.join(ctx, c, files, first, frames, filter, music, scratch, draft.OS(), func(p float64) { progress(0.6 + 0.3*p) })
+	if err != nil {
 		return none, err
 	}
 	exact, err := s.even(ctx, draft.OS(), frames, first.fps)
-	if err == nil && !exact && alike { // joined as they are they did not fit: encode once more
-		serving.Log(ctx).Info("clips can't be joined as they are, encoding the film")
-		if err = join(false); err == nil {
-			exact, err = s.even(ctx, draft.OS(), frames, first.fps)
-		}
-	}
 	if err != nil {
 		return none, err
 	}
@@ -195,12 +196,28 @@ func (s *Studio) clips(ctx context.Context, c *cut) (first clip, frames int, ali
 	return first, frames, alike, nil
 }
 
-// join writes the film: clips one after the other, copied or encoded, music, subtitles, title.
-func (s *Studio) join(ctx context.Context, c *cut, first clip, frames int, copying bool, filter string, music *score.Piece, scratch, out string, progress func(float64)) error {
+// conform encodes clips of other makers into scratch as ours are encoded, so that they can be joined.
+func (s *Studio) conform(ctx context.Context, files []string, fps int, scratch string, progress func(float64)) (ours []string, err error) {
+	serving.Log(ctx).Info("clips can't be joined as they are, encoding them")
+	for i, file := range files {
+		out := filepath.Join(scratch, fmt.Sprintf("clip%04d.mp4", i))
+		args := append([]string{"-i", file, "-map", "0:v:0", "-vf", "format=yuv420p"}, whole...)
+		args = append(append(args, s.h264(18, fps)...), "-f", "mp4", out)
+		if err := s.ffmpeg(ctx, program.Program{Args: args}, 0, nil); err != nil {
+			return nil, err
+		}
+		ours = append(ours, out)
+		progress(float64(i+1) / float64(len(files)))
+	}
+	return ours, nil
+}
+
+// join writes the film: clips one after the other as they are, music, subtitles, title.
+func (s *Studio) join(ctx context.Context, c *cut, files []string, first clip, frames int, filter string, music *score.Piece, scratch, out string, progress func(float64)) error {
 	var list strings.Builder
 	list.WriteString("ffconcat version 1.0\n")
-	for _, p := range c.clips {
-		fmt.Fprintf(&list, "file '%s'\n", strings.ReplaceAll(s.Volume.OS(p), "'", `'\''`))
+	for _, file := range files {
+		fmt.Fprintf(&list, "file '%s'\n", strings.ReplaceAll(file, "'", `'\''`))
 	}
 	clips := filepath.Join(scratch, "clips.ffconcat")
 	if err := os.WriteFile(clips, []byte(list.String()), 0o600); err != nil {
@@ -220,12 +237,10 @@ func (s *Studio) join(ctx context.Context, c *cut, first clip, frames int, copyi
 		args = append(args, "-map", "2:s:0", "-c:s", "mov_text", "-metadata:s:s:0", "language="+c.Language, "-disposition:s:0", "default")
 	}
 	args = append(args, whole...)
-	if copying {
-		args = append(args, "-c:v", "copy", "-video_track_timescale", strconv.Itoa(timescale(first.fps)))
-	} else {
-		args = append(args, "-vf", "format=yuv420p")
-		args = append(args, s.h264(18, first.fps)...)
-	}
+	// ffmpeg adds up the clips' lengths in microseconds, which puts later clips a tick beside their frames' times.
+	tick := strconv.Itoa(timescale(first.fps) / first.fps)
+	args = append(args, "-c:v", "copy", "-video_track_timescale", strconv.Itoa(timescale(first.fps)),
+		"-bsf:v", "setts=pts=round(PTS/"+tick+")*"+tick+":dts=round(DTS/"+tick+")*"+tick)
 	args = append(args, "-af", filter, "-c:a", "aac", "-b:a", "192k", "-ar", "48000", "-ac", "2",
 		"-metadata", "title="+c.Title, "-movflags", "+faststart", "-f", "mp4", out)
 	return s.ffmpeg(ctx, program.Program{Args: args, Stdin: func(w io.Writer) error { return music.Play(w) }}, frames, progress)
