@@ -34,7 +34,7 @@ test: ## lint, unit and integration tests; leaves the machine as it was
 	@$(LOCAL) test $(if $(BUDGETS),--budgets)
 
 unit: ## tests without a cluster
-	@$(LOCAL) test --only unit-go,unit-python
+	@$(LOCAL) test --only unit-go,unit-python,film
 
 integration: ## tests on the cluster, started if need be
 	@$(LOCAL) test --only integration

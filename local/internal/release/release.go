@@ -105,6 +105,7 @@ type podList struct {
 		Metadata struct {
 			Name              string
 			DeletionTimestamp *string
+			OwnerReferences   []struct{ Kind string }
 		}
 		Status struct {
 			Phase                 string
@@ -138,7 +139,8 @@ func NotReady(pods []byte) []string {
 	}
 	var lines []string
 	for _, p := range list.Items {
-		if p.Status.Phase == "Succeeded" || p.Metadata.DeletionTimestamp != nil {
+		failedRun := p.Status.Phase == "Failed" && len(p.Metadata.OwnerReferences) == 1 && p.Metadata.OwnerReferences[0].Kind == "Job"
+		if p.Status.Phase == "Succeeded" || failedRun || p.Metadata.DeletionTimestamp != nil { // a Job makes another pod
 			continue
 		}
 		ready := false

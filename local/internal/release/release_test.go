@@ -9,6 +9,7 @@ func TestNotReady(t *testing.T) {
 	pods := `{"items":[
  {"metadata":{"name":"ready"},"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}},
  {"metadata":{"name":"job"},"status":{"phase":"Succeeded"}},
+ {"metadata":{"name":"failed-run","ownerReferences":[{"kind":"Job"}]},"status":{"phase":"Failed"}},
  {"metadata":{"name":"going","deletionTimestamp":"2026-01-01T00:00:00Z"},"status":{"phase":"Running"}},
  {"metadata":{"name":"unschedulable"},"status":{"phase":"Pending","conditions":[{"type":"PodScheduled","status":"False","reason":"Unschedulable","message":"0/1 nodes"}]}},
  {"metadata":{"name":"crashing"},"status":{"phase":"Running","conditions":[{"type":"Ready","status":"False"}],"containerStatuses":[{"name":"main","restartCount":3,"state":{"waiting":{"reason":"CrashLoopBackOff"}}}]}},
