@@ -118,7 +118,7 @@ func (d *Drawing) Image() *image.RGBA {
 // compose lists the passes of the picture, far to near.
 func (p *painter) compose() []func() {
 	s := p.scene
-	p.horizon, p.eye = unit*p.dice.in(.50, .56), 2.6
+	p.horizon, p.eye = unit*p.dice.in(.50, .56), 2.25
 	var passes []func()
 	add := func(f ...func()) { passes = append(passes, f...) }
 	zoom, blur := 1.0, 0.0
@@ -173,7 +173,7 @@ func (p *painter) place() []func() {
 	case "desert":
 		return append(sky, p.mesas, p.dunes)
 	case "mountain":
-		return append(sky, p.mountains, p.slopes)
+		return append(sky, p.mountains, p.hills, p.slopes)
 	case "snowfield":
 		return append(sky, p.mountains, p.snowfield)
 	case "space":

@@ -121,6 +121,10 @@ func (p *painter) solid(c rgb, far, x, r float64) ink {
 func (p *painter) people() {
 	cast := p.scene.cast
 	center := p.width * .5
+	if p.scene.place == "sea" {
+		p.hull(false)
+		defer p.hull(true)
+	}
 	switch p.scene.size {
 	case "close":
 		if len(cast) > 1 {
@@ -150,6 +154,9 @@ func (p *painter) people() {
 			if p.scene.interior {
 				y = unit * (.90 + .03*float64(i%2))
 			}
+			if p.scene.place == "sea" {
+				y = unit * .90
+			}
 			m := p.metre(y)
 			spread := clamp(m*1.15, p.width*.07, p.width*.15)
 			at := center + (float64(i)-float64(n-1)/2)*spread - p.width*.09*p.light.side*boolTo(n < 3)
@@ -157,7 +164,9 @@ func (p *painter) people() {
 			if at > center {
 				facing = -1
 			}
-			p.shadow(at, y, m*.42, m*.10)
+			if p.scene.place != "sea" {
+				p.shadow(at, y, m*.42, m*.10)
+			}
 			p.person(cast[i], at, y, m*1.72, facing, p.far(y)*.6)
 		}
 		if p.scene.crowd {
@@ -227,7 +236,7 @@ func (p *painter) person(who person, x, y, height, facing, far float64) {
 	s := height
 	chin := -1 + head
 	shoulder := chin - .008
-	shoulder += .045
+	shoulder += .036
 	wide := .118
 	if who.gender == "man" {
 		wide = .132
@@ -247,7 +256,7 @@ func (p *painter) person(who person, x, y, height, facing, far float64) {
 		hem, flare = -.44, wide*.98
 	}
 
-	headX, headY, hw, hh := x+.012*height*facing, y+(-1+head*.5)*s, head*s*.40, head*s*.5
+	headX, headY, hw, hh := x+.012*height*facing, y+(-1+head*.5)*s, head*s*.425, head*s*.5
 	face := &portrait{p: p, who: who, x: headX, y: headY, w: hw, h: hh, facing: facing, far: far, skin: skin, dice: d}
 	face.back(m)
 
@@ -262,22 +271,27 @@ func (p *painter) person(who person, x, y, height, facing, far float64) {
 	coat := who.coat
 	sleeve := coat.scale(.92)
 	// the arm behind
-	armBack := []pt{at(-wide*.88, shoulder+.03), at(-wide*1.12, shoulder+.19), at(-wide*.95, shoulder+.345)}
+	armBack := []pt{at(-wide*.84, shoulder+.052), at(-wide*1.12, shoulder+.19), at(-wide*.95, shoulder+.345)}
 	m.add(limb(armBack, .042*s, .036*s, .028*s), ink(sleeve.scale(.9), -wide, .05))
 	m.add(ellipse(armBack[2].x, armBack[2].y+.02*s, .023*s, .028*s), ink(skin, -wide*.95, .03))
 	// neck and body
 	m.add(limb([]pt{at(.004, chin-.03), at(0, shoulder+.02)}, .036*s, .042*s), ink(skin.scale(.86), 0, .04))
-	torso := shape(-wide*.55, shoulder-.012, 0, shoulder-.004, wide*.55, shoulder-.012, wide*.98, shoulder+.028, wide*1.02, shoulder+.14,
-		wide*.88, -.56, flare, hem, flare*.3, hem+.012, -flare*.4, hem+.012, -flare, hem, -wide*.90, -.56, -wide*1.02, shoulder+.14, -wide*.98, shoulder+.028)
+	torso := shape(-.045, shoulder-.030, 0, shoulder-.014, .05, shoulder-.030, wide*.55, shoulder-.008, wide*.93, shoulder+.024, wide*1.02, shoulder+.075, wide*1.00, shoulder+.16,
+		wide*.88, -.56, flare, hem, flare*.3, hem+.012, -flare*.4, hem+.012, -flare, hem, -wide*.90, -.56, -wide*1.00, shoulder+.16, -wide*1.02, shoulder+.075, -wide*.93, shoulder+.024, -wide*.55, shoulder-.008)
 	m.add(torso, p.folds(ink(coat, 0, wide*1.15), x, wide*s))
 	p.dress(m, who, at, shape, ink, coat, wide, shoulder, hem, flare, s)
+	if who.scarf != nil {
+		c := *who.scarf
+		m.add(shape(.02, shoulder-.01, .055, shoulder+.02, .045, shoulder+.10, .010, shoulder+.095, .015, shoulder+.03), ink(c.scale(.9), 0, wide))
+		m.add(shape(-.062, shoulder-.040, 0, shoulder-.030, .066, shoulder-.040, .070, shoulder-.006, .02, shoulder+.022, -.03, shoulder+.018, -.066, shoulder-.004), ink(c, 0, wide*.6))
+	}
 	// the arm in front, with what it holds
 	elbow, hand := at(wide*1.16, shoulder+.19), at(wide*1.02, shoulder+.35)
 	if who.holds != "" {
 		elbow, hand = at(wide*1.22, shoulder+.18), at(wide*1.85, shoulder+.20)
 	}
 	p.hold(m, who, hand, s, facing, far)
-	m.add(limb([]pt{at(wide*.86, shoulder+.035), elbow, hand}, .044*s, .038*s, .029*s), ink(sleeve, wide, .06))
+	m.add(limb([]pt{at(wide*.84, shoulder+.055), elbow, hand}, .042*s, .038*s, .029*s), ink(sleeve, wide, .06))
 	m.add(ellipse(hand.x, hand.y+.008*s, .026*s, .028*s), p.solid(skin, far, hand.x, .03*s))
 	face.front(m)
 	m.paint(clamp(height*.0042, .6, 2.2), clamp(height*.006, .8, 4), far)

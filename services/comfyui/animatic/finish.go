@@ -4,7 +4,7 @@ import "math"
 
 // foreground frames the picture with something dark and near, as storyboards do to give depth.
 func (p *painter) foreground() {
-	if p.scene.size == "close" {
+	if p.scene.size == "close" || p.scene.place == "sea" && len(p.scene.cast) > 0 {
 		return
 	}
 	l := p.light
@@ -16,7 +16,7 @@ func (p *painter) foreground() {
 		for range 16 {
 			p.leaves(edge-side*p.dice.in(-12, 96), p.dice.in(-22, 34), p.dice.in(13, 27), c.scale(p.dice.in(.8, 1.25)))
 		}
-		for range 46 {
+		for range 46 * int(boolTo(p.scene.weather != "snow")) {
 			x := p.dice.in(-.02, 1.02) * p.width
 			tall := p.dice.in(12, 34) * (.45 + math.Abs(x/p.width-.5)*1.4)
 			lean := p.dice.swing(9)
@@ -111,10 +111,10 @@ func (p *painter) develop(cfg float64) {
 			// paper tooth at two scales: what holds still on the plane for a tracker to follow
 			paper := grain.at(float64(x)/p.scale*.55, float64(y)/p.scale*.55)*.6 + grain.corner(int32(x), int32(y))*.4 - .5
 			vignette := float32(1 - .42*smooth(.32, .95, u*u*2.2+v*v*2.4))
-			k := (1 + float32(paper)*.085) * vignette
+			k := (1 + float32(paper)*.07) * vignette
 			for ch := range 3 {
 				w := (c[ch]-.46)*contrast + .46
-				w = w*k + float32(paper)*.012
+				w = w*k + float32(paper)*.010
 				if w > .82 { // roll highlights off instead of clipping them
 					w = .82 + .18*float32(math.Tanh(float64(w-.82)/.18))
 				}

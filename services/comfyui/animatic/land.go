@@ -1,6 +1,9 @@
 package animatic
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // ridge is a skyline of land from x0 to x1, rising up to height above base, with crags about step wide.
 func (p *painter) ridge(x0, x1, base, height, step float64, c rgb, far float64) {
@@ -142,7 +145,7 @@ func (p *painter) forest() {
 	}
 	p.fill(rect(-p.width, p.horizon-130, 3*p.width, 160), func(x, y float64) (rgb, float64) {
 		d := math.Hypot(x-p.width*l.sunX, (y-p.horizon+30)*1.3)
-		return l.haze.mix(l.tone(hex(0x44603c), .6, .5), .45).mix(l.low, .6*math.Exp(-d/120)), .8
+		return l.haze.mix(l.tone(hex(0x44603c), .6, .5), .45).mix(l.low, .6*math.Exp(-d/120)), .85 * smooth(p.horizon-130, p.horizon-40, y)
 	})
 	p.fill(rect(-p.width, p.horizon+3, 3*p.width, unit), p.ground(floor, 0))
 	for row := range 5 {
@@ -159,10 +162,13 @@ func (p *painter) forest() {
 				x := p.dice.in(.1, .9) * p.width
 				w := p.dice.in(14, 34)
 				lean := -l.side * 90
-				p.fill(poly(x, -20, x+w, -20, x+w+lean, p.horizon+60, x+lean-w*.4, p.horizon+60), vertical(-20, p.horizon+60, l.sun, l.low).fade(.10*l.key.luma()))
+				p.fill(poly(x, -20, x+w, -20, x+w+lean, p.horizon+60, x+lean-w*.4, p.horizon+60), func(_, y float64) (rgb, float64) {
+					return l.sun, .13 * l.key.luma() * (1 - smooth(-20, p.horizon+50, y))
+				})
 			}
 		}
 	}
+	p.grass(p.horizon+40, unit+12, floor.mix(hex(0x5f7a3a), .6), 420)
 	p.canopy()
 }
 
@@ -246,7 +252,8 @@ func (p *painter) dunes() {
 			slope := (crest(x+4) - crest(x-4)) / 8
 			down := (y - crest(x)) / (height + 8)
 			facing := clamp(.55-slope*l.side*2.6-.25*down, 0, 1)
-			ripple := .94 + .12*math.Sin(y*lerp(2.2, .6, t)+9*n.at(x/40, y/30))
+			wind := math.Sin(y*lerp(1.5, .45, t) + 14*n.fractal(x/70, y/50, 2))
+			ripple := .97 + lerp(.02, .06, t)*wind*n.at(x/55, y/40+7)
 			return l.tone(sand.scale(ripple*(.94+.12*n.fractal(x/9, y/6, 2))), far, facing), 1
 		})
 	}
@@ -328,7 +335,7 @@ func (p *painter) cliff() {
 	p.fill(polygon(cap...), p.ground(turf, .2))
 	p.fill(rect(-p.width, unit*.90, 3*p.width, unit), p.ground(turf.scale(.9), 0))
 	p.grass(unit*.88, unit+14, turf, 300)
-	if p.scene.place == "cliff" {
+	if slices.Contains(p.scene.props, "lighthouse") {
 		p.lighthouse(at(.86), p.horizon-8, 8.2, .3)
 	}
 }

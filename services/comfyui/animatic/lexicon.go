@@ -46,9 +46,9 @@ var (
 		beach: beach, shore, seashore, coast, sand, strand, küste, plage, playa, spiaggia, пляж, 浜;
 		cliff: cliff, cliffs, headland, klippe, falaise, acantilado, lighthouse, leuchtturm, phare, faro;
 		forest: forest, wood, woods, jungle, grove, clearing, wald, forêt, bosque, foresta, лес, 森, 林;
-		field: field, fields, meadow, hill, hills, farm, farmland, grassland, prairie, valley, plain, garden, park, orchard, vineyard, road, path, feld, wiese, champ, campo, поле, 野, 原;
-		village: village, hamlet, cottage, town, churchyard, market, square, dorf, pueblo, village square, деревня, 村;
-		city: city, street, alley, downtown, skyscraper, rooftop, metropolis, avenue, neon, stadt, straße, strasse, ville, rue, ciudad, calle, città, город, 城, 街, 市;
+		field: field, fields, meadow, hill, hills, farm, farmland, grassland, prairie, valley, plain, garden, park, orchard, vineyard, road, path, airfield, runway, highway, moor, heath, feld, wiese, champ, campo, поле, 野, 原;
+		village: village, hamlet, cottage, town, churchyard, graveyard, cemetery, market, square, dorf, pueblo, village square, деревня, 村;
+		city: city, street, alley, downtown, skyscraper, rooftop, metropolis, railway station, railway, platform, tracks, boulevard, pavement, bus stop, avenue, neon, stadt, straße, strasse, ville, rue, ciudad, calle, città, город, 城, 街, 市;
 		desert: desert, dunes, dune, canyon, wasteland, sahara, mars, wüste, désert, desierto, пустыня, 沙;
 		mountain: mountain, mountains, peak, summit, ridge, alps, pass, berg, berge, gebirge, montagne, montaña, гора, горы, 山;
 		snowfield: tundra, arctic, glacier, ice, frozen, antarctic, north pole, eis;
@@ -61,7 +61,7 @@ var (
 		workshop: workshop, garage, laboratory, lab, studio, forge, factory, atelier, werkstatt, boathouse, shed, hangar, engine room;
 		bedroom: bedroom, attic, nursery, dormitory, schlafzimmer, chambre;
 		ship: spaceship, cockpit, space station, starship, bridge of the ship, capsule, control room, submarine, raumschiff;
-		hall: hall, church, cathedral, theatre, theater, museum, court, ballroom, corridor, hallway, school, classroom, station, train station, kirche, église;
+		hall: hall, church, cathedral, theatre, theater, museum, court, ballroom, theatre, stage, corridor, hallway, school, classroom, station, train station, kirche, église;
 		room: room, living room, house, home, cabin, hut, inn, tavern, pub, cafe, café, bar, restaurant, office, shop, store, cellar, zimmer, haus, stube, chambre, maison, casa, комната, дом, 室, 部屋, 家`)
 
 	rooms   = []string{"room", "kitchen", "library", "workshop", "bedroom", "ship", "hall", "lamproom", "cave"}
@@ -88,10 +88,10 @@ var (
 		fence: fence, gate, zaun; rocks: rock, rocks, stone, stones, boulder, felsen; telescope: telescope, fernrohr; letter: letter, map, note, brief;
 		robot: robot, roboter; piano: piano, klavier; umbrella: umbrella, regenschirm; well: well, fountain, brunnen; snowman: snowman; statue: statue, monument`)
 
-	genders = table(`woman: woman, girl, lady, mother, grandmother, queen, princess, sister, daughter, witch, aunt, wife, she, her, fisherwoman, frau, mädchen, femme, fille, mujer, niña, женщина, девочка, 女;
-		man: man, boy, father, grandfather, king, prince, brother, son, wizard, uncle, husband, he, his, fisherman, sailor, captain, keeper, soldier, knight, lad, mann, junge, homme, garçon, hombre, niño, мужчина, мальчик, 男`)
-	ages = table(`child: child, boy, girl, kid, toddler, young boy, young girl, niece, nephew, grandson, granddaughter, junge, mädchen, kind, garçon, fille, niño, niña, little, мальчик, девочка, 子;
-		old: old, elderly, aged, grandmother, grandfather, ancient, grey haired, white haired, wrinkled, alt, alte, alter, vieux, vieille, viejo, vieja, retired, 老;
+	genders = table(`woman: woman, girl, lady, mother, grandmother, queen, princess, sister, daughter, witch, aunt, wife, she, her, fisherwoman, actress, nun, heroine, frau, mädchen, femme, fille, mujer, niña, женщина, девочка, 女;
+		man: man, boy, father, grandfather, king, prince, brother, son, wizard, uncle, husband, he, his, fisherman, lad, monk, gentleman, bearded, mann, junge, homme, garçon, hombre, niño, мужчина, мальчик, 男`)
+	ages = table(`child: child, boy, girl, kid, toddler, young boy, young girl, niece, nephew, grandson, granddaughter, junge, mädchen, kind, garçon, fille, niño, niña, little, of six, of seven, of eight, of nine, of ten, of eleven, of twelve, schoolboy, schoolgirl, мальчик, девочка, 子;
+		old: old, elderly, aged, grandmother, grandfather, ancient, grey haired, white haired, wrinkled, alt, alte, alter, vieux, vieille, viejo, vieja, retired, sixty, seventy, eighty, ninety, of sixty, of seventy, of eighty, of ninety, pensioner, 老;
 		adult: adult, woman, man, young woman, young man`)
 	garments = table(`raincoat: raincoat, oilskin, oilskins, slicker, regenmantel, ciré; coat: coat, overcoat, trench coat, parka, mantel, manteau, abrigo, uniform;
 		dress: dress, gown, skirt, apron, kleid, robe, vestido; cloak: cloak, cape, umhang, cloaked, robes; jacket: jacket, blazer, anorak, vest, jacke, veste;
@@ -102,6 +102,17 @@ var (
 		white: white hair, grey hair, gray hair, white haired, grey haired, silver hair; red: red hair, red haired, ginger, redhead; blond: blond, blonde, fair haired; black: black hair, dark hair, dark haired; brown: brown hair`)
 	holdable = table(`lantern: lantern, lamp, torch, candle, laterne, lampe, lanterne; umbrella: umbrella, regenschirm; staff: staff, cane, walking stick, stick, spear, oar; book: book, map, letter, notebook, diary;
 		bag: bag, suitcase, satchel, briefcase, basket, bucket, backpack; balloon: balloon; kite: kite; sword: sword; fish: fish; net: net; telescope: telescope, spyglass; flower: flower, flowers, rose, bouquet`)
+
+	// Words for people that don't tell how to draw them.
+	folk = map[string]bool{"knight": true, "captain": true, "sailor": true, "keeper": true, "soldier": true, "apprentice": true, "child": true,
+		"teacher": true, "farmer": true, "doctor": true, "detective": true, "traveller": true, "traveler": true, "stranger": true, "astronaut": true,
+		"pilot": true, "musician": true, "baker": true, "hunter": true, "kind": true, "enfant": true, "人": true, "person": true}
+
+	// First names whose ending doesn't tell; for the others see genderOf.
+	women = table(`woman: ines, ingrid, anne, alice, ruth, rachel, sarah, elizabeth, grace, helen, margaret, chloe, zoe, emily, mary, lucy, hannah, esther,
+		eleanor, iris, agnes, astrid, sigrid, ellen, june, rose, dawn, jane, kate, beth, isabel, carmen, noor, yuki, mei, aiko, lily, ivy, hazel, judith, abigail,
+		doris, gwen, karin, kirsten, linh, maud, miriam, nell, pearl, peg, robin, sue, violet, wren, xiu, yael`)
+	men = table(`man: luca, joshua, noah, ezra, elijah, jonah, micah, nikita, ilya, misha, kolya, sasha, mika, akira, costa, attila`)
 
 	colours = map[string]rgb{
 		"yellow": hex(0xe9b92f), "red": hex(0xb8352f), "blue": hex(0x3a66a8), "green": hex(0x4b7d4a), "white": hex(0xe6e2d8),

@@ -47,8 +47,13 @@ func lightOf(s scene, d *dice) light {
 		by := map[string]float64{"rain": .62, "storm": .72, "clouds": .5, "snow": .55, "fog": .55}[s.weather]
 		grade(func(c rgb) rgb { g := float32(c.luma()); return c.mix(rgb{g * .93, g * .98, g * 1.06}, by) })
 		if s.weather == "storm" {
-			grade(func(c rgb) rgb { return c.scale(.62) })
-			l.key = l.key.scale(.75)
+			if s.time != "night" {
+				grade(func(c rgb) rgb { return c.scale(.66) })
+				l.key = l.key.scale(.8)
+			} else {
+				grade(func(c rgb) rgb { return c.scale(1.25) })
+				l.key, l.shade = l.key.scale(1.15), l.shade.scale(1.25)
+			}
 			l.dark = true
 		}
 		if s.weather == "fog" {

@@ -220,7 +220,7 @@ func (f *portrait) coiffure(m *model) {
 	switch {
 	case f.long():
 		m.add(f.shape(.05, -1.16, .66, -1.02, .98, -.56, 1.00, -.06, .90, .30, .86, -.10, .74, -.44, .42, -.66, .02, -.60, -.34, -.36, -.58, .02, -.70, .56, -.86, 1.10, -1.16, 1.16, -1.22, .50, -1.14, -.30, -.86, -.92), ink)
-	case f.who.hair == "bun":
+	case f.who.hair == "bun" || f.who.gender == "woman" && f.who.age == "old":
 		q := f.at(-.55, -1.12)
 		m.add(ellipse(q.x, q.y, f.w*.46, f.h*.36), ink)
 		m.add(f.shape(.05, -1.10, .64, -.98, .94, -.50, .92, -.20, .76, -.50, .36, -.68, -.10, -.58, -.52, -.22, -.64, .10, -.98, .16, -1.04, -.40, -.74, -.90), ink)
@@ -239,7 +239,7 @@ func (f *portrait) coiffure(m *model) {
 	if f.h*f.p.scale > 16 {
 		for i := range 5 {
 			u := -.7 + .32*float64(i)
-			m.add(f.stroke(.022, u*.5+.1, -1.06, u*.9, -.92, u, -.66), flat(f.p.lit(c.scale(1.45), f.far, .8)).fade(.35))
+			m.add(f.stroke(.022, u*.5+.1, -1.06, u*.9, -.92, u, -.66), flat(f.p.lit(c.scale(1.35), f.far, .8)).fade(.16))
 		}
 	}
 }

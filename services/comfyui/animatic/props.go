@@ -43,10 +43,16 @@ func (p *painter) outdoorProp(name string) {
 	side := l.side
 	switch name {
 	case "lighthouse":
+		if p.scene.place == "cliff" {
+			return // it stands there already
+		}
 		x := p.width * (.5 - side*.30/p.zoom)
 		p.ridge(x-95, x+95, p.horizon+6, 36, 36, hex(0x6a665c), .45)
 		p.lighthouse(x, p.horizon-14, 6.4, .38)
 	case "boat":
+		if p.scene.place == "sea" && len(p.scene.cast) > 0 {
+			return // they sit in it
+		}
 		if p.onWater() {
 			p.boat(p.width*(.5+side*.16/p.zoom), p.horizon+34, 2.2)
 			return
@@ -114,6 +120,9 @@ func (p *painter) outdoorProp(name string) {
 	case "train":
 		p.train()
 	default:
+		if p.scene.place == "sea" {
+			return // nothing to stand on
+		}
 		x, y := p.spot()
 		p.stand(name, x, y, p.metre(y))
 	}
@@ -136,9 +145,12 @@ func (p *painter) indoorProp(name string) {
 			}
 			p.shelves(at, y0+14, 66, y1-y0-18)
 		}
-	case "fire":
-		p.flames(x, y, m*.5)
+	case "fire", "lighthouse", "boat", "ship", "house", "tower", "gulls", "moon", "rocks":
+		return // the hearth burns already, and the others are out of doors
 	case "bed":
+		if p.scene.place == "bedroom" {
+			return
+		}
 		p.bed(x, y+16, m*.9)
 	default:
 		p.stand(name, x, y+p.dice.in(0, 18), m)
@@ -563,4 +575,55 @@ func (p *painter) bed(x, y, s float64) {
 	d.add(rect(x+.94*s, y-.52*s, s*.10, .52*s), p.solid(wood, .1, x, s))
 	p.shadow(x, y, s, s*.08)
 	d.paint(.9, 1.6, .1)
+}
+
+// hull is the open boat that people at sea sit in: its far side, and its near side in front of them.
+func (p *painter) hull(near bool) {
+	l := p.light
+	wood := hex(0x8a5f3c)
+	mid, w := p.width*.5-p.width*.05*l.side, p.width*.34
+	top, bottom := unit*.86, unit*1.02
+	if p.scene.size != "wide" {
+		w, top, bottom = p.width*.62, unit*.88, unit*1.2
+		mid = p.width * .5
+	}
+	rim := func(sag, t float64) pt {
+		x := mid - w + 2*w*t
+		return pt{x, top + sag*math.Sin(math.Pi*t) - 26*math.Pow(math.Abs(2*t-1), 3)}
+	}
+	edge := func(sag float64) []pt {
+		var points []pt
+		for i := range 31 {
+			points = append(points, rim(sag, float64(i)/30))
+		}
+		return points
+	}
+	d := &model{p: p}
+	if !near {
+		points := edge(-8)
+		back := append(append([]pt{}, points...), pt{mid + w*.8, bottom}, pt{mid - w*.8, bottom})
+		d.add(polygon(back...), p.textured(p.solid(wood.scale(.5), 0, mid, w), 40, 4, .3))
+		d.add(limb(points, 2.6), p.solid(wood.scale(1.1), 0, mid, w))
+		d.paint(1, 2, 0)
+		return
+	}
+	points := edge(16)
+	front := append(append([]pt{}, points...), pt{mid + w*.72, bottom}, pt{mid - w*.72, bottom})
+	d.add(polygon(front...), func(x, y float64) (rgb, float64) {
+		c, _ := p.solid(wood, 0, mid, w)(x, y)
+		t := clamp((x-mid+w)/(2*w), 0, 1)
+		plank := (y - rim(16, t).y) / 9
+		if plank-math.Floor(plank) < .14 {
+			c = c.scale(.62)
+		}
+		return c.scale(.88 + .24*p.noise.fractal(x/30, y/2.5, 2)), 1
+	})
+	d.add(limb(points, 3.4), p.solid(hex(0xd8cdb4), 0, mid, w))
+	d.paint(1, 2.2, 0)
+	if p.scene.size == "wide" { // water laps along it
+		for i := range 14 {
+			x := mid - w*.9 + w*1.8*float64(i)/13
+			p.line([]pt{{x - 16, unit - 3 + p.dice.swing(3)}, {x, unit - 7 + p.dice.swing(3)}, {x + 16, unit - 3}}, tapered(2.4), flat(l.low.mix(rgb{1, 1, 1}, .3)).fade(.4))
+		}
+	}
 }

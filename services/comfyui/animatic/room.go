@@ -204,7 +204,7 @@ func (p *painter) fittings() {
 			p.line([]pt{{x, y0}, {x, y0 + 128}}, even(4), flat(p.indoors(hex(0x5a5048), .5)))
 		}
 		p.line([]pt{{x0, y0 + 126}, {x1, y0 + 126}}, even(8), flat(p.indoors(hex(0x6a5a4c), .7)))
-		cx := at(.66)
+		cx := at(.30)
 		p.fill(rect(cx-24, y1-40, 48, 52), p.round(p.indoors(hex(0x6f6a5e), .8), cx, 26))
 		p.fill(ellipse(cx, y1-78, 36, 44), p.textured(p.round(rgb{1.0, .93, .70}, cx, 40), 30, 3, .22))
 		for i := range 6 {
@@ -277,6 +277,7 @@ func (p *painter) cave() {
 	mx, my := p.width*p.dice.in(.4, .6), unit*.43
 	p.all(func(x, y float64) (rgb, float64) { return l.middle.mix(l.low, smooth(.2, .6, y/unit)), 1 })
 	p.mountains()
+	p.hills()
 	for i := range 5 {
 		k := 1 + float64(i)*.42
 		c := hex(0x6a6058).scale(.95 - .13*float64(i))

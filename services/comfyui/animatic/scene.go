@@ -36,12 +36,14 @@ type person struct {
 	beard   bool
 	holds   string
 	robot   bool
+	scarf   *rgb
 	glasses bool
 }
 
 var (
 	words  = regexp.MustCompile(`[\p{L}\p{M}]+`)
 	named  = regexp.MustCompile(`((?:[\p{Lu}\p{Lo}][\p{L}\p{M}'’.-]*\s*){1,3})[(（]([^()（）]*)[)）]`)
+	name   = regexp.MustCompile(`^[\p{Lu}\p{Lo}][\p{L}\p{M}'’.-]*(?: [\p{Lu}\p{Lo}][\p{L}\p{M}'’.-]*){0,2}$`)
 	inside = regexp.MustCompile(`[(（][^()（）]*[)）]`)
 )
 
@@ -72,9 +74,7 @@ func read(positive, negative string) scene {
 	if !s.interior && slices.Contains(rooms, s.place) {
 		s.place = placeOf[s.place]
 	}
-	for _, m := range named.FindAllStringSubmatch(positive, 6) {
-		s.cast = append(s.cast, describe(strings.TrimSpace(m[1]), m[2]))
-	}
+	s.cast = people(positive, outside)
 	if len(s.cast) == 0 {
 		s.cast = anonymous(tokens)
 	}
@@ -82,7 +82,13 @@ func read(positive, negative string) scene {
 	for _, p := range s.cast {
 		held += " " + p.holds
 	}
+	phrased := map[string]bool{} // "lamp post" is not also a lamp
 	for _, t := range tokens {
+		if a, b, two := strings.Cut(t, " "); two && props[t] != "" {
+			phrased[a], phrased[b], phrased[strings.TrimSuffix(b, "s")] = true, true, true
+		} else if phrased[t] {
+			continue
+		}
 		if prop, ok := props[t]; ok && !slices.Contains(s.props, prop) && prop != s.place && !strings.Contains(held, prop) {
 			s.props = append(s.props, prop)
 		}
@@ -92,6 +98,34 @@ func read(positive, negative string) scene {
 	s.refuse(tokenize(negative))
 	s.described = s.place != "" || s.time != "" || len(s.props) > 0 || len(s.cast) > 0
 	return s
+}
+
+// people finds the characters: a name with its description in parentheses, and names alone where a part of the prompt
+// between commas consists of nothing else ("Mara (old woman) and Tom").
+func people(positive, outside string) []person {
+	var cast []person
+	known := map[string]bool{}
+	for _, m := range named.FindAllStringSubmatch(positive, 6) {
+		who := strings.TrimSpace(m[1])
+		known[who] = true
+		cast = append(cast, describe(who, m[2]))
+	}
+	for part := range strings.SplitSeq(outside, ",") {
+		pieces := strings.Split(strings.Join(strings.Fields(part), " "), " and ")
+		if slices.ContainsFunc(pieces, func(p string) bool { return !name.MatchString(p) }) {
+			continue
+		}
+		for _, p := range pieces {
+			token := strings.ToLower(p)
+			_, place := places[token]
+			_, thing := props[token]
+			if len(cast) < 6 && !known[p] && !place && !thing && times[token] == "" && sizes[token] == "" && moods[token] == "" && weathers[token] == "" && insides[token] == "" {
+				known[p] = true
+				cast = append(cast, describe(p, ""))
+			}
+		}
+	}
+	return cast
 }
 
 // refuse takes out what the negative prompt names.
@@ -132,8 +166,10 @@ func tokenize(text string) []string {
 		}
 		first := []rune(w)
 		if unicode.In(first[0], unicode.Han, unicode.Hiragana, unicode.Katakana) {
-			for _, r := range first {
-				out = append(out, string(r))
+			for n := 2; n >= 1; n-- {
+				for i := range len(first) - n + 1 {
+					out = append(out, string(first[i:i+n]))
+				}
 			}
 		}
 	}
@@ -181,7 +217,11 @@ func describe(name, description string) person {
 			p.hair = t
 			continue
 		}
-		if next == "eyes" || next == "hat" || next == "cap" {
+		if next == "scarf" || next == "neckerchief" || next == "schal" || next == "tie" {
+			p.scarf = &c
+			continue
+		}
+		if slices.Contains([]string{"eyes", "hat", "cap", "lantern", "ribbon", "boots", "shoes", "umbrella", "bag", "balloon", "gloves", "trousers", "belt", "ring"}, next) {
 			continue
 		}
 		if !p.hasCoat {
@@ -191,6 +231,10 @@ func describe(name, description string) person {
 	if p.garment == "raincoat" && !p.hasCoat {
 		p.coat, p.hasCoat = hex(0xe8b830), true
 	}
+	if p.scarf == nil && anyOf(tokens, "scarf", "schal", "écharpe", "bufanda") {
+		c := pick(d, []rgb{hex(0xa8433a), hex(0x3f6795), hex(0xc9a24b)})
+		p.scarf = &c
+	}
 	if p.hair == "" {
 		p.hair = pick(d, []string{"brown", "black", "brown", "blond", "red", "black"})
 		if p.age == "old" {
@@ -198,20 +242,44 @@ func describe(name, description string) person {
 		}
 	}
 	if p.gender == "" {
-		p.gender = pick(d, []string{"woman", "man"})
+		p.gender = genderOf(name)
 	}
 	return p
+}
+
+// genderOf guesses from a first name how to draw somebody whose description doesn't say.
+func genderOf(name string) string {
+	first, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(name)), " ")
+	switch {
+	case women[first] != "":
+		return "woman"
+	case men[first] != "":
+		return "man"
+	}
+	for _, ending := range []string{"a", "elle", "ette", "ine", "ie", "yn", "eth"} {
+		if strings.HasSuffix(first, ending) {
+			return "woman"
+		}
+	}
+	if first == "" || first[0] >= 0x80 { // a script whose endings tell nothing here
+		return pick(newDice("gender", first), []string{"woman", "man"})
+	}
+	return "man"
 }
 
 // anonymous finds people that a prompt mentions without a name.
 func anonymous(tokens []string) []person {
 	var cast []person
 	for i, t := range tokens {
-		if _, ok := genders[t]; !ok || strings.Contains(t, " ") {
+		if _, ok := genders[t]; !ok && !folk[t] || t == "she" || t == "he" || t == "her" || t == "his" || strings.Contains(t, " ") {
 			continue
 		}
 		from, to := max(0, i-5), min(len(tokens), i+9)
-		cast = append(cast, describe(t, strings.Join(tokens[from:to], " ")))
+		p := describe(t, strings.Join(tokens[from:to], " "))
+		if slices.ContainsFunc(cast, func(q person) bool { return q.name == p.name }) {
+			continue // "boy" among the words of "boys"
+		}
+		cast = append(cast, p)
 		if len(cast) == 3 {
 			break
 		}
