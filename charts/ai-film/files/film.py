@@ -11,7 +11,7 @@ import urllib.request
 STUDIO = os.environ["STUDIO"]
 LOGIN = base64.b64encode(f"admin:{os.environ['ADMIN_PASSWORD']}".encode()).decode()
 BRIEF = "EXT. HARBOUR - DUSK\nMara lights the lamp of the old lighthouse and looks out over the quiet sea.\n"
-SETTINGS = {"width": 320, "height": 180, "seconds": 9, "seed": 7}
+SETTINGS = {"width": 384, "height": 216, "seconds": 9, "seed": 7}
 DEADLINE = time.monotonic() + 15 * 60
 SERVICES = {"langgraph", "comfyui", "blender", "opencv", "ffmpeg"}
 
