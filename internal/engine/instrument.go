@@ -12,8 +12,8 @@ type probe struct {
 	kind     probeKind
 	template string // file, as Helm prints it
 	define   string
+	pos      int // byte in the file
 	line     int // from 1
-	lines    int // how many lines a text spans
 	what     string
 	fields   []string // for probeRead: the fields that are read
 	usage    usage    // for probeRead: what becomes of the value
@@ -80,7 +80,7 @@ func (in *instrumenter) line(pos parse.Pos) int {
 
 // add registers a probe and returns the node that calls it.
 func (in *instrumenter) add(pos parse.Pos, pr probe, fn string, args ...parse.Node) parse.Node {
-	pr.template, pr.define = in.tree.ParseName, in.tree.Name
+	pr.template, pr.define, pr.pos = in.tree.ParseName, in.tree.Name, int(pos)
 	if pr.line == 0 {
 		pr.line = in.line(pos)
 	}
@@ -108,7 +108,7 @@ func (in *instrumenter) list(l *parse.ListNode) {
 	for _, n := range l.Nodes {
 		switch n := n.(type) {
 		case *parse.TextNode:
-			out = append(out, in.add(n.Pos, probe{kind: probeText, lines: strings.Count(string(n.Text), "\n"), what: string(n.Text)}, passFunc))
+			out = append(out, in.add(n.Pos, probe{kind: probeText, what: string(n.Text)}, passFunc))
 		case *parse.ActionNode:
 			out = append(out, in.reads(n.Pipe, usePrint)...)
 			out = append(out, in.add(n.Pos, probe{kind: probeAction, line: n.Line, what: n.String()}, passFunc))

@@ -18,13 +18,14 @@ import (
 // Chart is a chart that was read once and can be rendered many times, also by
 // several goroutines at once. It is never changed after Load.
 type Chart struct {
-	path      string
-	source    *chart.Chart
-	sources   map[string]string // template name as Helm prints it → file on disk
-	gates     gates
-	programs  programs
-	documents documents
-	schemas   sync.Map // *byte of a schema's first byte → *compiledSchema
+	path       string
+	source     *chart.Chart
+	sources    map[string]string // template name as Helm prints it → file on disk
+	gates      gates
+	programs   programs
+	documents  documents
+	everything everything
+	schemas    sync.Map // *byte of a schema's first byte → *compiledSchema
 }
 
 // LoadError says why a path is no chart.

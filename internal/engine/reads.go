@@ -43,7 +43,7 @@ func (r *reads) walk(v any, path string) {
 		}
 		r.paths[pointer(v)] = path
 		for k, item := range v {
-			r.walk(item, concat(path, escape(k)))
+			r.walk(item, concat(path, k))
 		}
 	case []any:
 		for _, item := range v {
@@ -51,9 +51,6 @@ func (r *reads) walk(v any, path string) {
 		}
 	}
 }
-
-// escape makes a key with dots one element of a path.
-func escape(key string) string { return key }
 
 func (r *reads) note(n int, p *probe, receiver any) {
 	cur := receiver
@@ -83,7 +80,7 @@ func (r *reads) note(n int, p *probe, receiver any) {
 			if i == len(fields)-1 {
 				use = p.usage
 			}
-			r.mark(concat(base, escape(field)), n, use, found)
+			r.mark(concat(base, field), n, use, found)
 		}
 		cur = next
 	}
@@ -168,7 +165,7 @@ func argumentUse(cmd *parse.CommandNode, use usage) usage {
 		return use
 	case "not", "empty", "kindIs", "kindOf", "typeIs", "typeOf":
 		return useTruth
-	case "merge", "mergeOverwrite", "mustMerge", "mustMergeOverwrite", "keys", "values", "pick", "omit", "hasKey", "len":
+	case "keys", "values", "pick", "omit", "hasKey", "len":
 		return useChildren
 	}
 	return usePrint
