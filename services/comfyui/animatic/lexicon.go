@@ -46,12 +46,12 @@ var (
 		beach: beach, shore, seashore, coast, sand, strand, küste, plage, playa, spiaggia, пляж, 浜;
 		cliff: cliff, cliffs, headland, klippe, falaise, acantilado, lighthouse, leuchtturm, phare, faro;
 		forest: forest, wood, woods, jungle, grove, clearing, wald, forêt, bosque, foresta, лес, 森, 林;
-		field: field, fields, meadow, hill, hills, farm, farmland, grassland, prairie, valley, plain, garden, park, orchard, vineyard, road, path, airfield, runway, highway, moor, heath, feld, wiese, champ, campo, поле, 野, 原;
+		field: open landscape, field, fields, meadow, hill, hills, farm, farmland, grassland, prairie, valley, plain, garden, park, orchard, vineyard, road, path, airfield, runway, highway, moor, heath, feld, wiese, champ, campo, поле, 野, 原;
 		village: village, hamlet, cottage, town, churchyard, graveyard, cemetery, market, square, dorf, pueblo, village square, деревня, 村;
 		city: city, street, alley, downtown, skyscraper, rooftop, metropolis, railway station, railway, platform, tracks, boulevard, pavement, bus stop, avenue, neon, stadt, straße, strasse, ville, rue, ciudad, calle, città, город, 城, 街, 市;
 		desert: desert, dunes, dune, canyon, wasteland, sahara, mars, wüste, désert, desierto, пустыня, 沙;
 		mountain: mountain, mountains, peak, summit, ridge, alps, pass, berg, berge, gebirge, montagne, montaña, гора, горы, 山;
-		snowfield: tundra, arctic, glacier, ice, frozen, antarctic, north pole, eis;
+		snowfield: snowfield, snow field, tundra, arctic, glacier, ice, frozen, antarctic, north pole, eis;
 		space: space, orbit, galaxy, outer space, moon surface, asteroid, planet, cosmos, weltraum, espace, espacio, космос, 宙;
 		lake: lake, river, pond, riverbank, stream, waterfall, canal, bridge, swamp, marsh, see, fluss, lac, rivière, lago, río, озеро, река, 湖, 川, 河;
 		cave: cave, cavern, grotto, mine, tunnel, höhle, grotte, cueva, пещера, 洞;
@@ -85,7 +85,7 @@ var (
 		bridge: bridge, brücke, pont, puente; windmill: windmill, mill, mühle; balloon: balloon, hot air balloon, airship, ballon; kite: kite, drachen;
 		rocket: rocket, spaceship, starship, rakete; planet: planet, moons, saturn, earth; moon: moon, full moon, mond, lune, luna, луна, 月;
 		train: train, locomotive, zug; whale: whale, wal, dolphin, baleine; flowers: flower, flowers, roses, poppies, blumen, fleurs;
-		fence: fence, gate, zaun; rocks: rock, rocks, stone, stones, boulder, felsen; telescope: telescope, fernrohr; letter: letter, map, note, brief;
+		fence: fence, gate, zaun; rocks: rock, rocks, boulder, boulders, felsen, rocher; telescope: telescope, fernrohr; letter: letter, map, note, brief;
 		robot: robot, roboter; piano: piano, klavier; umbrella: umbrella, regenschirm; well: well, fountain, brunnen; snowman: snowman; statue: statue, monument`)
 
 	genders = table(`woman: woman, girl, lady, mother, grandmother, queen, princess, sister, daughter, witch, aunt, wife, she, her, fisherwoman, actress, nun, heroine, frau, mädchen, femme, fille, mujer, niña, женщина, девочка, 女;
@@ -112,7 +112,7 @@ var (
 	women = table(`woman: ines, ingrid, anne, alice, ruth, rachel, sarah, elizabeth, grace, helen, margaret, chloe, zoe, emily, mary, lucy, hannah, esther,
 		eleanor, iris, agnes, astrid, sigrid, ellen, june, rose, dawn, jane, kate, beth, isabel, carmen, noor, yuki, mei, aiko, lily, ivy, hazel, judith, abigail,
 		doris, gwen, karin, kirsten, linh, maud, miriam, nell, pearl, peg, robin, sue, violet, wren, xiu, yael`)
-	men = table(`man: luca, joshua, noah, ezra, elijah, jonah, micah, nikita, ilya, misha, kolya, sasha, mika, akira, costa, attila`)
+	men = table(`man: étienne, etienne, pierre, philippe, antoine, luca, joshua, noah, ezra, elijah, jonah, micah, nikita, ilya, misha, kolya, sasha, mika, akira, costa, attila`)
 
 	colours = map[string]rgb{
 		"yellow": hex(0xe9b92f), "red": hex(0xb8352f), "blue": hex(0x3a66a8), "green": hex(0x4b7d4a), "white": hex(0xe6e2d8),

@@ -23,8 +23,8 @@ func lightOf(s scene, d *dice) light {
 		l = light{top: hex(0x2c3768), middle: hex(0x9c5878), low: hex(0xfba35c), key: rgb{1.04, .74, .56}, shade: rgb{.37, .34, .50},
 			haze: hex(0xc07f80), thick: .70, sun: hex(0xffd08a), sunY: 10, dark: true}
 	case "night":
-		l = light{top: hex(0x070d22), middle: hex(0x152a52), low: hex(0x37588a), key: rgb{.42, .53, .76}, shade: rgb{.15, .20, .36},
-			haze: hex(0x2c4874), thick: .66, sun: hex(0xf2f0dc), sunY: 118, dark: true}
+		l = light{top: hex(0x0a122c), middle: hex(0x1a3260), low: hex(0x416499), key: rgb{.56, .66, .88}, shade: rgb{.20, .25, .42},
+			haze: hex(0x345384), thick: .66, sun: hex(0xf2f0dc), sunY: 118, dark: true}
 	default:
 		l = light{top: hex(0x3d7fc2), middle: hex(0x86b8de), low: hex(0xdcebee), key: rgb{1.0, .97, .88}, shade: rgb{.60, .68, .80},
 			haze: hex(0xbdd4e2), thick: .68, sun: hex(0xfff6d8), sunY: 120}

@@ -219,7 +219,10 @@ func (f *portrait) coiffure(m *model) {
 	ink := f.p.folds(f.ink(c, 1.15), f.x, f.w*.5)
 	switch {
 	case f.long():
-		m.add(f.shape(.05, -1.16, .66, -1.02, .98, -.56, 1.00, -.06, .90, .30, .86, -.10, .74, -.44, .42, -.66, .02, -.60, -.34, -.36, -.58, .02, -.70, .56, -.86, 1.10, -1.16, 1.16, -1.22, .50, -1.14, -.30, -.86, -.92), ink)
+		m.add(f.shape(.05, -1.12, .60, -1.00, .93, -.56, .98, -.06, .92, .34, .86, -.08, .76, -.40, .50, -.64, .22, -.78, -.10, -.62, -.38, -.34, -.58, .04, -.68, .56, -.78, 1.06, -.98, 1.34, -1.14, 1.02, -1.14, .40, -1.08, -.30, -.80, -.90), ink)
+		f.strands(m, c, .22, -.80, -.06, -1.06, -.62, -.88, -.98, -.30, -1.04, .30)
+		f.strands(m, c, .22, -.80, -.02, -.98, -.48, -.76, -.82, -.20, -.92, .42)
+		f.strands(m, c, .24, -.80, .52, -.92, .84, -.52, .93, -.02)
 	case f.who.hair == "bun" || f.who.gender == "woman" && f.who.age == "old":
 		q := f.at(-.55, -1.12)
 		m.add(ellipse(q.x, q.y, f.w*.46, f.h*.36), ink)
@@ -241,6 +244,13 @@ func (f *portrait) coiffure(m *model) {
 			u := -.7 + .32*float64(i)
 			m.add(f.stroke(.022, u*.5+.1, -1.06, u*.9, -.92, u, -.66), flat(f.p.lit(c.scale(1.35), f.far, .8)).fade(.16))
 		}
+	}
+}
+
+// strands is a line of light along the hair.
+func (f *portrait) strands(m *model, c rgb, uv ...float64) {
+	if f.h*f.p.scale > 12 {
+		m.add(f.stroke(.045, uv...), flat(f.p.lit(c.scale(1.5).plus(rgb{.05, .05, .05}), f.far, .8)).fade(.30))
 	}
 }
 

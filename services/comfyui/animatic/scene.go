@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // scene is what the painter understood of a prompt.
@@ -261,7 +262,7 @@ func genderOf(name string) string {
 			return "woman"
 		}
 	}
-	if first == "" || first[0] >= 0x80 { // a script whose endings tell nothing here
+	if letter, _ := utf8.DecodeRuneInString(first); !unicode.Is(unicode.Latin, letter) { // a script whose endings tell nothing here
 		return pick(newDice("gender", first), []string{"woman", "man"})
 	}
 	return "man"
