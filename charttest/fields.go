@@ -10,9 +10,15 @@ import (
 // fieldLine returns the line (from 1) of a YAML document where the given field
 // stands, or its nearest parent.
 func fieldLine(doc, field string) int {
+	line, _ := findField(doc, field)
+	return line
+}
+
+// findField is fieldLine, and says whether it was the field itself.
+func findField(doc, field string) (line int, exact bool) {
 	var root yamlv3.Node
 	if err := yamlv3.Unmarshal([]byte(doc), &root); err != nil || len(root.Content) == 0 {
-		return 1
+		return 1, false
 	}
 	line, node := root.Content[0].Line, root.Content[0]
 	for field != "" {
@@ -24,20 +30,20 @@ func fieldLine(doc, field string) int {
 		if node.Kind == yamlv3.SequenceNode {
 			index, rest, ok := cutIndex(field)
 			if !ok || index >= len(node.Content) {
-				return line
+				return line, false
 			}
 			next, field = node.Content[index], rest
 			at = next.Line
 		} else {
 			key, rest, value, ok := cutKey(node, field)
 			if !ok {
-				return line
+				return line, false
 			}
 			next, field, at = value, rest, key.Line
 		}
 		node, line = next, at
 	}
-	return line
+	return line, true
 }
 
 // cutIndex cuts "[3]" off the front of a field path.

@@ -1,0 +1,87 @@
+package charttest_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/tools/txtar"
+
+	"github.com/ai-film/ai-film/charttest"
+)
+
+func TestExamineValues(t *testing.T) {
+	dir := unpack(t, "cinema",
+		txtar.File{Name: "values.yaml", Data: []byte(`screens: 2
+title: Nosferatu
+image:
+  repository: cinema
+  tag: ""
+global:
+  city: Lübeck
+projector:
+  enabled: true
+organ:
+  pipes: 7
+  player: nobody
+colours: [black, white]
+seats:
+  rows: 10
+  perRow: 20
+labels: {}
+# curtain: red
+`)},
+		txtar.File{Name: "templates/seats.yaml", Data: []byte(`
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: seats, labels: {{- toYaml .Values.labels | nindent 4 }}}
+data:
+  {{- range $k, $v := .Values.seats }}
+  {{ $k }}: {{ $v | quote }}
+  {{- end }}
+  curtain: {{ .Values.curtain | default "green" }}
+  carpet: {{ .Values.carpet | default "red" }}
+  {{- with .Values.organ }}
+  pipes: {{ .pipes | quote }}
+  {{- end }}
+`)})
+	chart := charttest.MustLoad(t, dir)
+	report, err := chart.ExamineValues(chart.MustRender(t), chart.MustRender(t, chart.Profile("large")))
+	require.NoError(t, err)
+
+	lines := func(list []charttest.ValueUse) []string {
+		var out []string
+		for _, v := range list {
+			out = append(out, strings.TrimPrefix(v.String(), dir+"/"))
+		}
+		return out
+	}
+	dead := ": no template reads it: changing it changes nothing"
+	require.Equal(t, []string{"values.yaml:13: colours" + dead, "values.yaml:12: organ.player" + dead}, lines(report.Dead))
+	require.Equal(t, []string{
+		"templates/seats.yaml:10: carpet: templates read it, but no values.yaml declares it",
+		"templates/_helpers.tpl:9: typo: templates read it, but no values.yaml declares it",
+		"templates/deployment.yaml:12: unknown: templates read it, but no values.yaml declares it",
+	}, lines(report.Undeclared))
+	var holes []string
+	for _, v := range report.Holes {
+		holes = append(holes, v.Path)
+	}
+	require.NotContains(t, holes, "screens")
+	require.NotContains(t, holes, "image.tag")
+	require.Contains(t, holes, "title")
+	require.Contains(t, lines(report.Holes), "values.yaml:11: organ.pipes: the schema takes a string where values.yaml has a number")
+}
+
+func TestDeadValuesOfDisabledSubchartsAreNotJudged(t *testing.T) {
+	chart := charttest.MustLoad(t, unpack(t, "cinema",
+		txtar.File{Name: "charts/projector/values.yaml", Data: []byte("lumens: 1\nbulb: halogen\n")}))
+	report, err := chart.ExamineValues(chart.MustRender(t, charttest.Set("projector.enabled=false")))
+	require.NoError(t, err)
+	require.Empty(t, report.Dead)
+	report, err = chart.ExamineValues(chart.MustRender(t))
+	require.NoError(t, err)
+	require.Len(t, report.Dead, 1)
+	require.Equal(t, "projector.bulb", report.Dead[0].Path)
+	require.True(t, strings.HasSuffix(report.Dead[0].Place.String(), "charts/projector/values.yaml:2"), report.Dead[0].Place)
+}
