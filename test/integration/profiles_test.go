@@ -62,12 +62,14 @@ func TestProfilesAreAdmitted(t *testing.T) {
 			require.NoError(t, os.WriteFile(file, []byte(withoutGKE(manifest)), 0o600))
 			out, err := k8s.RunKubectlAndGetOutputContextE(t, t.Context(), options, "apply", "--dry-run=server", "--filename", file)
 			require.NoError(t, err, out)
-			assert.NotContains(t, out, "Warning", out)
+			assert.NotContains(t, out, "PodSecurity", out)
 			assert.GreaterOrEqual(t, strings.Count(out, "created (server dry run)"), 30, out)
 
 			objects := kubectl("apply", "--dry-run=server", "--filename", file, "--output", "json")
 			var list struct{ Items []json.RawMessage }
-			require.NoError(t, json.Unmarshal([]byte(objects), &list))
+			begin := strings.Index(objects, "{") // the server's warnings come before
+			require.GreaterOrEqual(t, begin, 0, objects)
+			require.NoError(t, json.Unmarshal([]byte(objects[begin:]), &list))
 			found := false
 			for _, item := range list.Items {
 				var object struct {

@@ -53,10 +53,8 @@ func TestUpgradeKeepsAllThatMatters(t *testing.T) {
 	before := homeOf(t)
 	values := given(t)
 	flask := pods(t)["flask"][0].Name
-	var films struct{ Films []struct{ ID string } }
 	var list []byte
 	call(t, "GET", "/api/films?limit=5", nil, &list)
-	_ = films
 
 	upgrade := func(args ...string) {
 		out, err := helm.RunHelmCommandAndGetOutputContextE(t, t.Context(), helmIn(namespace), "upgrade",
