@@ -56,7 +56,8 @@ class ServiceUnreachable(JobError):
     """The service could not be reached, kept refusing, or kept breaking its streams, for longer than our patience."""
 
     def __init__(self, problem: dict):
-        super().__init__(problem, retriable=True)
+        # Our patience is the retrying; a step that had it again and again would keep a film in suspense for an hour.
+        super().__init__(problem, retriable=False)
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,14 @@ def progress() -> Progress:
     return Progress(places.redis())
 
 
+def _film(context: OpExecutionContext) -> dict:
+    """The row of the film that this run makes; Failure when it has been deleted."""
+    try:
+        return films().get(context.run.tags[places.FILM_TAG])
+    except FilmGone as gone:
+        raise Failure(f"Nothing left to do: {gone}", allow_retries=False) from None
+
+
 def seed_of(film: dict) -> int:
     return int((film["settings"] or {}).get("seed", 1))
 
@@ -107,8 +115,8 @@ def _problem(error: Exception, stage: str, service: str, shot: str) -> dict:
         type(error).__name__, "The stage failed"))  # fmt: skip
     place = f"{f'shot {shot}, ' if shot else ''}{stage} ({service})"
     problem["detail"] = f"{place}: {problem.get('detail') or error}"
-    problem.setdefault("remedy", f"Look at the log of {service}; then submit the film again.")
-    return problem | {"stage": stage, "shot": shot, "service": service}
+    remedy = problem.get("remedy") or f"Look at the log of {service}; then submit the film again."
+    return problem | {"remedy": remedy, "stage": stage, "shot": shot, "service": service}
 
 
 def _fail(film_id: str, problem: dict) -> None:
@@ -119,10 +127,15 @@ def _fail(film_id: str, problem: dict) -> None:
     progress().publish_film(film_id, "failed")
 
 
-def _advance(film_id: str, state: str) -> None:
-    before = films().get(film_id)["state"]
-    if films().advance(film_id, state) != before:
-        progress().publish_film(film_id, state)
+def _advance(context: OpExecutionContext, state: str) -> dict:
+    """Bring the film at least into this state; returns its row. Failure when there is nothing left to do."""
+    film = _film(context)
+    try:
+        if films().advance(film["id"], state) != film["state"]:
+            progress().publish_film(film["id"], state)
+    except (FilmOver, FilmGone) as over:
+        raise Failure(f"Nothing left to do: {over}", allow_retries=False) from None
+    return film
 
 
 def _shot(film: dict, context: OpExecutionContext) -> screenplay.Shot:
@@ -134,8 +147,7 @@ def _shot_stage(
     context: OpExecutionContext, stage: str, request: Callable[[str, dict, screenplay.Shot], tuple[str, dict]]
 ) -> None:
     """A stage of one shot that is one job of one service; ``request`` gives operation and body."""
-    film = films().get(context.run.tags[places.FILM_TAG])
-    shot = _shot(film, context)
+    shot = _shot(_film(context), context)
 
     def work(film: dict, on_line: Callable[[dict], None]) -> Done:
         operation, body = request(film["id"], film["plan"], shot)
@@ -148,11 +160,7 @@ def _shot_stage(
 @op(out=DynamicOut(Nothing), retry_policy=RETRY)
 def plan(context: OpExecutionContext):
     """Have LangGraph plan the film, and give one output a shot."""
-    film_id = context.run.tags[places.FILM_TAG]
-    try:
-        _advance(film_id, "planning")
-    except (FilmOver, FilmGone) as over:
-        raise Failure(f"Nothing left to do: {over}", allow_retries=False) from None
+    film_id = _advance(context, "planning")["id"]
 
     def work(film: dict, on_line: Callable[[dict], None]) -> Done:
         body = {"film_id": film_id, "brief": film["brief"], "settings": film["settings"]}
@@ -165,8 +173,7 @@ def plan(context: OpExecutionContext):
         return Done({"planner": done.result.get("planner"), "run_id": context.run_id}, done.cached, done.seconds)
 
     _perform(context, "plan", work)
-    _advance(film_id, "shooting")
-    for shot in screenplay.shots(films().get(film_id)["plan"]):
+    for shot in screenplay.shots(_advance(context, "shooting")["plan"]):
         yield DynamicOutput(None, mapping_key=shot.key)
 
 
@@ -174,7 +181,7 @@ def plan(context: OpExecutionContext):
 @op(ins={"planned": In(Nothing)}, out=Out(Nothing), retry_policy=RETRY, tags={"dagster/priority": "1"})
 def take(context: OpExecutionContext) -> None:
     """Have ComfyUI make the shot's still. A title has none."""
-    shot = _shot(films().get(context.run.tags[places.FILM_TAG]), context)
+    shot = _shot(_film(context), context)
     if shot.take is not None:
         _perform(context, "still", lambda film, on_line: still.make(film["id"], film["plan"], shot, on_line), shot.id)
 
@@ -200,11 +207,7 @@ def encode(context: OpExecutionContext) -> None:
 @op(ins={"encoded": In(Nothing)}, out=Out(Nothing), retry_policy=RETRY, tags={"dagster/priority": "5"})
 def cut(context: OpExecutionContext) -> None:
     """Have FFmpeg join the shots and add soundtrack and subtitles."""
-    film_id = context.run.tags[places.FILM_TAG]
-    try:
-        _advance(film_id, "cutting")
-    except (FilmOver, FilmGone) as over:
-        raise Failure(f"Nothing left to do: {over}", allow_retries=False) from None
+    film_id = _advance(context, "cutting")["id"]
 
     def work(film: dict, on_line: Callable[[dict], None]) -> Done:
         body = screenplay.cut_request(film_id, film["plan"], seed_of(film))

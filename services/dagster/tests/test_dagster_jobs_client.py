@@ -121,7 +121,7 @@ def test_a_service_that_is_away_is_waited_for_and_then_given_up():
     with pytest.raises(ServiceUnreachable, match="Connection refused") as error:
         run(unreachable(), patience=1.5)
     assert 0.3 < time.monotonic() - began < 5
-    assert error.value.retriable
+    assert not error.value.retriable
     assert "Ready" in error.value.problem["remedy"]
 
 
