@@ -17,6 +17,10 @@ func main() {
 	if err == nil {
 		err = command.ExecuteContext(ctx)
 	}
+	if ctx.Err() != nil {
+		fmt.Fprintln(os.Stderr, "\nInterrupted. The same command continues where this ended; `make down` takes away what has been started.")
+		os.Exit(130)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "\nError:", err)
 		os.Exit(1)
