@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import re
 
-from aifilm.plan import Character, Move, Settings, Size, Time, seconds_of_steps
+from aifilm.plan import MAX_BRIEF, Character, Move, Settings, Size, Time, seconds_of_steps
 from planning.continuity import USUAL_SHOT, content_steps
 from planning.lexicon import CLOSE_UPS
 from planning.people import Person, find, shown
@@ -15,7 +16,7 @@ from planning.script import Direction, Draft, SceneText, Script
 from planning.setting import grade_for, mood_of, place, time_of
 
 _BREAK = re.compile(
-    r"(?m)^\s*(?:(?:[*\-_~#]\s*){3,}|#{2,6}\s+\S.*|(?:scene|act|chapter|part)\s+(?:\d+|[ivxl]+|one|two|three|four|five)\b.*|"
+    r"(?m)^ ?(?:(?:[*\-_~#] ?){3,}|#{2,6} \S.*|(?:scene|act|chapter|part) (?:\d+|[ivxl]+|one|two|three|four|five)\b.*|"
     r"(?:INT|EXT|INT\.?/EXT)[. ].*)$",
     re.I,
 )
@@ -174,16 +175,21 @@ def _at_jumps(paragraph: str) -> list[str]:
         if parts[-1] and _LATER.match(sentence):
             parts.append([])
         parts[-1].append(sentence)
-    return [" ".join(part) for part in parts]
+    return [" ".join(part)[:MAX_BRIEF] for part in parts] if len(parts) > 1 else [paragraph]
 
 
 def merged(scenes: list[SceneText], most: int) -> list[SceneText]:
     """At most ``most`` scenes: neighbours are joined, the shortest first, as a film of few seconds can't visit many places."""
-    scenes = list(scenes)
+    while len(scenes) > 2 * most + 50:
+        scenes = [_joined(scenes[n : n + 2]) for n in range(0, len(scenes), 2)]
     while len(scenes) > most:
-        n = min(range(len(scenes) - 1), key=lambda n: width(scenes[n].text) + width(scenes[n + 1].text))
-        scenes[n : n + 2] = [SceneText(text=f"{scenes[n].text}\n\n{scenes[n + 1].text}"[:20_000], slug=scenes[n].slug)]
+        n = min(range(len(scenes) - 1), key=lambda n: len(scenes[n].text) + len(scenes[n + 1].text))
+        scenes = [*scenes[:n], _joined(scenes[n : n + 2]), *scenes[n + 2 :]]
     return scenes
+
+
+def _joined(scenes: list[SceneText]) -> SceneText:
+    return SceneText(text="\n\n".join(scene.text for scene in scenes)[:MAX_BRIEF], slug=scenes[0].slug)
 
 
 def grouped(text: str, count: int) -> list[list[str]]:
@@ -218,6 +224,7 @@ def covered(groups: list[list[str]], count: int) -> list[list[str]]:
     return [group for n, group in enumerate(groups) for _ in range(times + (n < more))]
 
 
+@functools.lru_cache(1024)
 def _halves(sentence: str) -> list[str]:
     parts = clauses(sentence)
     for count in sorted(range(1, len(parts)), key=lambda c: abs(2 * c - len(parts))):

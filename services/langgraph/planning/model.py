@@ -139,7 +139,7 @@ class Model:
                 size=shot.size,
                 move=shot.move,
                 characters=list(dict.fromkeys(shot.characters)),
-                told=sentences(clean(shot.subtitle)) or [clean(shot.action)],
+                told=list(sentences(clean(shot.subtitle))) or [clean(shot.action)],
                 action=re.sub(r"[,;:()]+", "", clean(shot.action)),
                 location=direction.location,
                 interior=direction.interior,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import defaultdict
 
@@ -126,22 +127,26 @@ def _is_person(evidence: dict[str, int]) -> bool:
     return bool(certain or doing or evidence["verb"] or evidence["seen"] >= 2)
 
 
+@functools.lru_cache(64)
 def find(text: str) -> list[Person]:
     """The named characters of a text in the order of their appearance, at most twelve."""
     accepted = {name: evidence for name, evidence in _candidates(text).items() if _is_person(evidence)}
     # «Mara Voss» and «Mara» are one.
     together: dict[str, list[str]] = {}
-    for name in sorted(accepted, key=lambda n: (-len(_given(n)), text.find(n))):
+    # A thousand names are no cast: the most frequent are candidates enough.
+    candidates = sorted(accepted, key=lambda name: -accepted[name]["seen"])[: 8 * MOST]
+    for name in sorted(candidates, key=lambda n: (-len(_given(n)), text.find(n))):
         full = next((longer for longer in together if _same(name, longer)), name)
         together.setdefault(full, []).append(name)
+    often = {full: sum(accepted[name]["seen"] for name in names) for full, names in together.items()}
+    first = {full: min(_position(text, name) for name in names) for full, names in together.items()}
     everyone = []
-    for full, names in together.items():
+    for full in sorted(sorted(together, key=lambda full: (-often[full], first[full]))[:MOST], key=first.get):
         person = Person(full)
         person.pronoun = _pronoun(text, person)
-        person.description = _description(text, person, names)
-        everyone.append((min(_position(text, name) for name in names), -sum(accepted[n]["seen"] for n in names), person))
-    most_seen = sorted(everyone, key=lambda e: (e[1], e[0]))[:MOST]
-    return [person for _, _, person in sorted(most_seen, key=lambda e: e[0])]
+        person.description = _description(text, person, together[full])
+        everyone.append(person)
+    return everyone
 
 
 def _same(name: str, longer: str) -> bool:

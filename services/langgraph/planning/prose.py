@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import textwrap
 import unicodedata
@@ -9,8 +10,10 @@ import unicodedata
 LINE, LINES = 42, 2  # of a subtitle: Netflix Timed Text Style Guide, English; a full-width character counts as two
 READING_SPEED = 20.0  # characters a second, adults; same source
 
+LONGEST_SENTENCE = 600  # characters; Proust is in the hundreds too, and searching one costs its square
+
 _ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|Prof|Capt|Sgt|Col|Gen|Mt|vs|etc|e\.g|i\.e|No|[A-Z])\.$")
-_SENTENCE_END = re.compile(r"""([.!?…]+["'”’»)\]]*)\s+(?=["'“‘«(\[¿¡]?\S)|([。！？]+[」』”’]*)\s*""")
+_SENTENCE_END = re.compile(r"""([.!?…]{1,10}["'”’»)\]]{0,4})\s+(?=["'“‘«(\[¿¡]?\S)|([。！？]+[」』”’]*)\s*""")
 # After a comma only where a clause begins, not within a list or an apposition.
 _CLAUSE_END = re.compile(
     r"\s*(?:[;:—–]|\s-\s)\s+|,\s+(?=(?:and|but|so|while|as|because|until|where|then|or|who|which|when|though)\b)|[、，；]"
@@ -21,30 +24,31 @@ def clean(text: str) -> str:
     """Composed Unicode (NFC), plain line ends, no control characters, no runs of blanks."""
     text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
     text = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs", "Co", "Cn"))
-    return re.sub(r"[^\S\n]+", " ", text).strip()
+    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[^\S\n]+", " ", text)).strip()
 
 
 def plain(markdown: str) -> str:
     """A paragraph without Markdown's emphasis, links and quote marks, on one line."""
-    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", markdown)
+    text = re.sub(r"!?\[([^\[\]]{0,300})\]\([^()]{0,300}\)", r"\1", markdown)
     text = re.sub(r"(?m)^\s*(?:>|[-*+]\s|\d+\.\s)\s*", "", text)
-    text = re.sub(r"(\*\*|__|\*|_|`)(?=\S)(.+?)(?<=\S)\1", r"\2", text)
+    text = re.sub(r"(\*\*|__|\*|_|`)(?=\S)(.{1,300}?)(?<=\S)\1", r"\2", text)
     return " ".join(text.split())
 
 
-def sentences(text: str) -> list[str]:
-    """The sentences of a paragraph, each with its closing punctuation."""
+@functools.lru_cache(1024)
+def sentences(text: str) -> tuple[str, ...]:
+    """The sentences of a paragraph, each with its closing punctuation; one that never ends is cut where it grows too long."""
     found, start = [], 0
     for end in _SENTENCE_END.finditer(text):
         sentence = text[start : end.end(1) if end.group(1) else end.end(2)]
         following = text[end.end() : end.end() + 2].lstrip("\"'“‘«([")
         # «Mr. Orr», «J. R.», and «"Eleven!" he says» go on.
-        if end.group(1) and (_ABBREVIATION.search(sentence) or (following[:1].islower() and not sentence.endswith("."))):
+        if end.group(1) and (_ABBREVIATION.search(sentence[-12:]) or (following[:1].islower() and not sentence.endswith("."))):
             continue
         found.append(sentence.strip())
         start = end.end()
     found.append(text[start:].strip())
-    return [sentence for sentence in found if sentence]
+    return tuple(part for sentence in found if sentence for part in textwrap.wrap(sentence, LONGEST_SENTENCE))
 
 
 def clauses(sentence: str) -> list[str]:
@@ -135,12 +139,10 @@ def without_appositions(sentence: str) -> str:
 
 
 def _cut_wide(sentence: str, limit: int) -> str:
-    kept = ""
-    for char in sentence:
-        if width(kept + char) > limit - 2:
-            return kept + "…"
-        kept += char
-    return kept
+    kept = sentence[:limit]
+    while kept and not fits(kept + "…", limit):
+        kept = kept[:-1].rstrip()
+    return kept + "…" if kept else ""
 
 
 def balanced(text: str) -> bool:

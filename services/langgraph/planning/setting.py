@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from aifilm.plan import Grade, Mood, Time
@@ -25,6 +26,7 @@ _TIMES = [(_pattern(phrase), time) for phrase, time in phrases(TIMES)]
 _MOODS = [(_pattern(phrase), mood) for phrase, mood in phrases(MOODS)]
 
 
+@functools.lru_cache(1024)
 def place(text: str, *, surely: bool = False) -> tuple[str, bool] | None:
     """(location, interior) of a passage, or None; with ``surely`` only where somebody is said to be there."""
     score: dict[tuple[str, bool], float] = {}
@@ -42,6 +44,7 @@ def place(text: str, *, surely: bool = False) -> tuple[str, bool] | None:
     return max(score, key=score.get) if score else None
 
 
+@functools.lru_cache(1024)
 def time_of(text: str) -> Time | None:
     """When a passage plays, or None; what its first sentence says counts most."""
     score: dict[Time, float] = {}
@@ -51,6 +54,7 @@ def time_of(text: str) -> Time | None:
     return max(score, key=score.get) if any(score.values()) else None
 
 
+@functools.lru_cache(1024)
 def mood_of(text: str) -> Mood:
     """The mood most of a passage's words belong to; calm when none do."""
     score = dict.fromkeys(Mood, 0.0)
