@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -51,10 +52,10 @@ func makeFilm(t *testing.T, settings map[string]any) film {
 	var made film
 	call(t, "POST", "/api/films", map[string]any{"title": t.Name(), "brief": brief, "settings": settings}, &made)
 	require.NotEmpty(t, made.ID)
+	host, password := installed(t).Ingress.Host, password(t)
 	t.Cleanup(func() {
-		if !t.Failed() {
-			host, password := installed(t).Ingress.Host, password(t)
-			_, _, _ = request(t.Context(), host, password, "DELETE", "/api/films/"+made.ID, nil)
+		if !t.Failed() { // t.Context is over by now
+			_, _, _ = request(context.Background(), host, password, "DELETE", "/api/films/"+made.ID, nil)
 		}
 	})
 	begun := time.Now()
