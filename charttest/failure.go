@@ -1,6 +1,7 @@
 package charttest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -124,6 +125,8 @@ func convert(c *engine.Chart, err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, context.Canceled):
+		return err
 	case errors.As(err, &load):
 		return &LoadError{Path: load.Path, Err: load.Err}
 	case errors.As(err, &values):

@@ -49,6 +49,7 @@ func (w *worker) functions() template.FuncMap {
 	f := template.FuncMap{
 		"lookup":        w.lookup,
 		"getHostByName": w.getHostByName,
+		tickFunc:        w.tick,
 	}
 	w.addRandom(f)
 	w.addProbes(f)

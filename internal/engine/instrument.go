@@ -110,6 +110,9 @@ func (in *instrumenter) list(l *parse.ListNode) {
 		case *parse.TextNode:
 			out = append(out, in.add(n.Pos, probe{kind: probeText, what: string(n.Text)}, passFunc))
 		case *parse.ActionNode:
+			if isTick(n) {
+				break
+			}
 			out = append(out, in.reads(n.Pipe, usePrint)...)
 			out = append(out, in.add(n.Pos, probe{kind: probeAction, line: n.Line, what: n.String()}, passFunc))
 		case *parse.TemplateNode:

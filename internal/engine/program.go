@@ -161,6 +161,11 @@ func (p *program) parse(instrumented bool) (err error) {
 			return parseFailure(s.name, err)
 		}
 	}
+	for _, t := range root.Templates() {
+		if t.Tree != nil {
+			addTicks(t.Tree.Root)
+		}
+	}
 	if instrumented {
 		p.instrument(root)
 	}

@@ -175,19 +175,23 @@ func (p *program) execute(ctx context.Context, x *execution, dots []map[string]a
 	}()
 	select {
 	case o := <-done:
+		if o.err != nil && ctx.Err() == context.Canceled {
+			return nil, context.Cause(ctx)
+		}
 		return o.out, o.err
 	case <-ctx.Done():
 	}
-	// Loops that write or include end by themselves; wait for their better error.
+	// What goes round in templates notices by itself, and knows where it was;
+	// what hangs in a function is left behind.
 	select {
 	case o := <-done:
-		if o.err != nil {
+		if o.err != nil && ctx.Err() != context.Canceled {
 			return nil, o.err
 		}
-	case <-time.After(200 * time.Millisecond):
+	case <-time.After(time.Second):
 	}
-	if cause := context.Cause(ctx); cause != context.DeadlineExceeded {
-		return nil, cause
+	if ctx.Err() == context.Canceled {
+		return nil, context.Cause(ctx)
 	}
 	text := fmt.Sprintf("the templates did not end within %s: is there a loop or a recursion without end?", timeout)
 	return nil, &Failure{Reason: Endless, Message: text, text: text}

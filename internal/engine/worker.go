@@ -127,9 +127,6 @@ func (x *execution) expired() error {
 	if x.ctx == nil || x.ctx.Err() == nil {
 		return nil
 	}
-	if cause := context.Cause(x.ctx); cause != nil && cause != context.DeadlineExceeded {
-		return cause
-	}
 	return &endless{"the templates did not end in the time given to them: is there a loop or a recursion without end?"}
 }
 
@@ -222,6 +219,7 @@ func (w *worker) snippet(parent *template.Template, text string) (*template.Temp
 				if err != nil {
 					return nil, errors.Wrapf(err, "cannot parse template %q", text)
 				}
+				addTicks(apart.Tree.Root)
 				s.tree = w.root.New(rootName)
 				s.tree.Tree = apart.Tree
 				return s.tree, nil
