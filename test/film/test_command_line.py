@@ -6,7 +6,8 @@ import subprocess
 import pytest
 from filmcheck.__main__ import main
 
-PLAN = {"title": "T", "width": 64, "height": 64, "fps": 24, "seconds": 7.0, "characters": [], "scenes": [
+PLAN = {"title": "T", "width": 64, "height": 64, "fps": 24, "seconds": 7.0, "title_seconds": 3.0, "end_seconds": 2.0,
+        "characters": [], "scenes": [
     {"grade": "warm", "text": "A.", "shots": [{"id": "s01-01", "seconds": 2.0, "prompt": "p", "characters": []}]}]}  # fmt: skip
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 MOVE_FPS = 12
 TITLE, END = "title", "end"
-TITLE_SECONDS, END_SECONDS = 3.0, 2.0
 
 _THE_END = {"de": "Ende", "en": "The End", "es": "Fin", "fr": "Fin", "it": "Fine", "nl": "Einde", "pt": "Fim"}
 # ISO 639-1 as plans have it → ISO 639-2 as MP4 wants it.
@@ -57,8 +56,8 @@ def shots(plan: dict, seed: int = 1) -> list[Shot]:
         raise PlanInvalid("the plan has no shot")
     title, language = plan["title"], plan.get("language", "en")
     # Neutral: text on a dark ground that is graded for night would be read as a black shot.
-    listed = [Shot(TITLE, 0.0, TITLE_SECONDS, "neutral", scenes[0]["mood"], seed, None, title, plan.get("logline", ""))]
-    at = TITLE_SECONDS
+    listed = [Shot(TITLE, 0.0, plan["title_seconds"], "neutral", scenes[0]["mood"], seed, None, title, plan.get("logline", ""))]
+    at = plan["title_seconds"]
     for scene in scenes:
         for take in scene["shots"]:
             listed.append(
@@ -68,9 +67,11 @@ def shots(plan: dict, seed: int = 1) -> list[Shot]:
             at += take["seconds"]
     words = _THE_END.get(language, title)
     listed.append(
-        Shot(END, at, END_SECONDS, "neutral", scenes[-1]["mood"], seed + 1, None, words, title if words != title else "")
+        Shot(
+            END, at, plan["end_seconds"], "neutral", scenes[-1]["mood"], seed + 1, None, words, title if words != title else ""
+        )
     )
-    at += END_SECONDS
+    at += plan["end_seconds"]
 
     keys = [shot.key for shot in listed]
     for shot in listed:

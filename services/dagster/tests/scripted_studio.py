@@ -24,7 +24,7 @@ def plan(shots: int = 2) -> dict:
     """A plan of one scene whose shots last two seconds each."""
     return {
         "title": "The Lamp", "logline": "A light goes out.", "language": "en", "width": 320, "height": 180, "fps": 24,
-        "seconds": 5.0 + 2 * shots, "planner": "deterministic", "characters": [{"name": "Mara", "description": "a keeper"}],
+        "seconds": 5.0 + 2 * shots, "title_seconds": 3.0, "end_seconds": 2.0, "planner": "deterministic", "characters": [{"name": "Mara", "description": "a keeper"}],
         "scenes": [{
             "id": "s01", "heading": "EXT. HARBOUR - DUSK", "location": "harbour", "time": "dusk", "mood": "calm",
             "text": "Mara lights the lamp.", "grade": "warm",

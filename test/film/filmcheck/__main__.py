@@ -11,18 +11,16 @@ import cv2
 from filmcheck import container, picture, record
 from filmcheck.finding import Report
 
-TITLE_SECONDS, END_SECONDS = 3.0, 2.0
-
 
 def shots_of(plan: dict) -> list[dict]:
     """The film's shots with their start in seconds: title, the plan's, end (docs/contracts.md, «The plan»)."""
-    listed = [{"id": "title", "start": 0.0, "seconds": TITLE_SECONDS, "text": plan["title"]}]
-    at = TITLE_SECONDS
+    listed = [{"id": "title", "start": 0.0, "seconds": plan["title_seconds"], "text": plan["title"]}]
+    at = plan["title_seconds"]
     for scene in plan["scenes"]:
         for shot in scene["shots"]:
             listed.append({**shot, "start": at, "grade": scene["grade"]})
             at += shot["seconds"]
-    return [*listed, {"id": "end", "start": at, "seconds": END_SECONDS, "text": "The End"}]
+    return [*listed, {"id": "end", "start": at, "seconds": plan["end_seconds"], "text": "The End"}]
 
 
 def examine(
