@@ -55,6 +55,9 @@ def prepare(job):
     scene.render.image_settings.color_depth = "8"
     scene.render.image_settings.compression = 15
     scene.render.use_stamp = False
+    for name in dir(scene.render):  # no dates and times in the files: the same request makes the same bytes
+        if name.startswith("use_stamp_"):
+            setattr(scene.render, name, False)
     scene.render.dither_intensity = 0.5
     scene.view_settings.view_transform = "Standard"
     scene.view_settings.look = "None"
@@ -198,7 +201,7 @@ def title(scene, job):
     # One sun and no bounces leave nothing to chance, so few samples give a clean picture; what fills the shadows is in the
     # materials. The samples are for the edges of the letters.
     scene.cycles.max_bounces = 0
-    scene.cycles.samples = 3 * job["samples"]
+    scene.cycles.samples = (3 * job["samples"] + 1) // 2
     random = np.random.default_rng(job["seed"])
     hue = float(random.choice([0.58, 0.63, 0.70, 0.05, 0.93, 0.47]))
     distance, aspect = 8.0, job["height"] / job["width"]
@@ -338,7 +341,7 @@ def wall(scene, width, height, hue, phase):
     shift.inputs["Location"].default_value = (phase, phase * 0.7, 0)
     noise = nodes.new("ShaderNodeTexNoise")
     noise.inputs["Scale"].default_value = 0.35
-    noise.inputs["Detail"].default_value = 5
+    noise.inputs["Detail"].default_value = 3
     ramp = nodes.new("ShaderNodeValToRGB")
     ramp.color_ramp.elements[0].position, ramp.color_ramp.elements[1].position = 0.35, 0.72
     ramp.color_ramp.elements[0].color = (*rgb(hue, 0.8, 0.02), 1)

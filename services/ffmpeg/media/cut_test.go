@@ -35,9 +35,9 @@ func (b *bench) film() m {
 func TestCut(t *testing.T) {
 	b := newBench(t, 16)
 	request := b.film()
-	l := b.done("cut", request)
+	l := b.Done("cut", request)
 	const frames, seconds = 65, 65.0 / 24
-	out := b.path("videos/f/film.mp4")
+	out := b.Path("videos/f/film.mp4")
 	raw, _ := os.ReadFile(out)
 	sum := sha256.Sum256(raw)
 	for k, want := range (m{"path": "videos/f/film.mp4", "frames": 65.0, "width": 160.0, "height": 90.0, "bytes": float64(len(raw)),
@@ -104,13 +104,13 @@ func TestCut(t *testing.T) {
 	film := b.frameSums(out)
 	var clips []string
 	for _, c := range request["clips"].([]string) {
-		clips = append(clips, b.frameSums(b.path(c))...)
+		clips = append(clips, b.frameSums(b.Path(c))...)
 	}
 	if len(film) != frames || !slices.Equal(film, clips) {
 		t.Errorf("the film's %d frames are not the clips' %d", len(film), len(clips))
 	}
 
-	f, err := os.Open(b.path("videos/f/poster.jpg"))
+	f, err := os.Open(b.Path("videos/f/poster.jpg"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestCut(t *testing.T) {
 	if c, err := jpeg.DecodeConfig(f); err != nil || c.Width != 160 || c.Height != 90 {
 		t.Errorf("poster: %+v %v", c, err)
 	}
-	if names := b.left("videos/f"); len(names) != 3 {
+	if names := b.Left("videos/f"); len(names) != 3 {
 		t.Errorf("left: %v", names)
 	}
 }
@@ -142,9 +142,9 @@ func TestLoudness(t *testing.T) {
 	clip := b.clip("a", 240, 10)
 	for seed, mood := range []string{"calm", "tense", "joyful", "sad", "wonder"} {
 		out := fmt.Sprintf("videos/%s.mp4", mood)
-		b.done("cut", m{"clips": []string{clip}, "output": out, "title": mood, "subtitles": []m{},
+		b.Done("cut", m{"clips": []string{clip}, "output": out, "title": mood, "subtitles": []m{},
 			"soundtrack": m{"seed": seed, "cues": []m{{"start": 0, "seconds": 10, "mood": mood}}}})
-		told := b.tool("ffmpeg", "-hide_banner", "-nostats", "-i", b.path(out), "-af", "ebur128=peak=true:framelog=verbose", "-f", "null", "-")
+		told := b.tool("ffmpeg", "-hide_banner", "-nostats", "-i", b.Path(out), "-af", "ebur128=peak=true:framelog=verbose", "-f", "null", "-")
 		found := measured.FindStringSubmatch(told[strings.LastIndex(told, "Summary:"):])
 		if found == nil {
 			t.Fatal(told)
@@ -163,15 +163,15 @@ func TestCutEncodesWhatCantBeJoined(t *testing.T) {
 	b := newBench(t, 16)
 	own := b.clip("a", 12, 10)
 	b.tool("ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=160x90:r=24:d=1", "-pix_fmt", "yuv420p", "-c:v", "libx264",
-		"-profile:v", "main", "-bf", "0", b.path("videos/other.mp4"))
-	b.tool("ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=160x90:r=24:d=1", "-c:v", "mpeg4", b.path("videos/old.mp4"))
-	l := b.done("cut", m{"clips": []string{own, "videos/other.mp4", "videos/old.mp4", own}, "output": "videos/film.mp4", "title": "x", "subtitles": []m{},
+		"-profile:v", "main", "-bf", "0", b.Path("videos/other.mp4"))
+	b.tool("ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=160x90:r=24:d=1", "-c:v", "mpeg4", b.Path("videos/old.mp4"))
+	l := b.Done("cut", m{"clips": []string{own, "videos/other.mp4", "videos/old.mp4", own}, "output": "videos/film.mp4", "title": "x", "subtitles": []m{},
 		"soundtrack": m{"seed": 1, "cues": []m{{"start": 0, "seconds": 3, "mood": "calm"}}}})
 	if l.Result["frames"] != 72.0 {
 		t.Errorf("%+v", l)
 	}
 	if told := b.tool("ffprobe", "-v", "error", "-count_frames", "-select_streams", "v", "-show_entries", "stream=profile,nb_read_frames", "-of", "csv=p=0",
-		b.path("videos/film.mp4")); strings.TrimSpace(told) != "High,72" {
+		b.Path("videos/film.mp4")); strings.TrimSpace(told) != "High,72" {
 		t.Error(told)
 	}
 }
@@ -179,16 +179,16 @@ func TestCutEncodesWhatCantBeJoined(t *testing.T) {
 func TestCutIsMadeOnceAndAnew(t *testing.T) {
 	b := newBench(t, 16)
 	request := b.film()
-	first := b.done("cut", request)
-	if l := b.done("cut", request); !l.Cached || l.Result["sha256"] != first.Result["sha256"] {
+	first := b.Done("cut", request)
+	if l := b.Done("cut", request); !l.Cached || l.Result["sha256"] != first.Result["sha256"] {
 		t.Errorf("asked again: %+v", l)
 	}
-	os.Remove(b.path("videos/f/poster.jpg"))
-	if l := b.done("cut", request); l.Cached || l.Result["sha256"] != first.Result["sha256"] {
+	os.Remove(b.Path("videos/f/poster.jpg"))
+	if l := b.Done("cut", request); l.Cached || l.Result["sha256"] != first.Result["sha256"] {
 		t.Errorf("without its poster: %+v", l)
 	}
-	os.WriteFile(b.path("videos/f/film.mp4"), []byte("cut short"), 0o660)
-	if l := b.done("cut", request); l.Cached || l.Result["sha256"] != first.Result["sha256"] {
+	os.WriteFile(b.Path("videos/f/film.mp4"), []byte("cut short"), 0o660)
+	if l := b.Done("cut", request); l.Cached || l.Result["sha256"] != first.Result["sha256"] {
 		t.Errorf("damaged: %+v", l)
 	}
 	for field, value := range (m{"title": "other", "language": "eng", "subtitles": []m{}, "soundtrack": m{"seed": 6, "cues": request["soundtrack"].(m)["cues"]}}) {
@@ -197,13 +197,13 @@ func TestCutIsMadeOnceAndAnew(t *testing.T) {
 			changed[k] = v
 		}
 		changed[field] = value
-		if l := b.done("cut", changed); l.Cached || l.Result["sha256"] == first.Result["sha256"] {
+		if l := b.Done("cut", changed); l.Cached || l.Result["sha256"] == first.Result["sha256"] {
 			t.Errorf("another %s, the same film", field)
 		}
 	}
 	b.shoot("c", 24, 160, 90, 99)
-	b.done("encode", m{"frames": "images/c", "output": "videos/c.mp4"})
-	if l := b.done("cut", request); l.Cached || l.Result["sha256"] == first.Result["sha256"] {
+	b.Done("encode", m{"frames": "images/c", "output": "videos/c.mp4"})
+	if l := b.Done("cut", request); l.Cached || l.Result["sha256"] == first.Result["sha256"] {
 		t.Error("another clip, the same film")
 	}
 }
@@ -212,14 +212,14 @@ func TestCutRefuses(t *testing.T) {
 	b := newBench(t, 16)
 	a := b.clip("a", 12, 10)
 	b.shoot("large", 4, 320, 180, 1)
-	b.done("encode", m{"frames": "images/large", "output": "videos/large.mp4"})
+	b.Done("encode", m{"frames": "images/large", "output": "videos/large.mp4"})
 	b.shoot("slow", 4, 160, 90, 1)
-	b.done("encode", m{"frames": "images/slow", "output": "videos/slow.mp4", "fps": 12})
-	os.WriteFile(b.path("videos/text.mp4"), []byte("no film"), 0o660)
-	os.WriteFile(b.path("videos/list.mp4"), []byte("ffconcat version 1.0\nfile /etc/passwd\n"), 0o660)
-	os.WriteFile(b.path("videos/play.mp4"), []byte("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/passwd\n"), 0o660)
-	os.WriteFile(b.path("videos/empty.mp4"), nil, 0o660)
-	os.Symlink("/etc/passwd", b.path("videos/link.mp4"))
+	b.Done("encode", m{"frames": "images/slow", "output": "videos/slow.mp4", "fps": 12})
+	os.WriteFile(b.Path("videos/text.mp4"), []byte("no film"), 0o660)
+	os.WriteFile(b.Path("videos/list.mp4"), []byte("ffconcat version 1.0\nfile /etc/passwd\n"), 0o660)
+	os.WriteFile(b.Path("videos/play.mp4"), []byte("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/passwd\n"), 0o660)
+	os.WriteFile(b.Path("videos/empty.mp4"), nil, 0o660)
+	os.Symlink("/etc/passwd", b.Path("videos/link.mp4"))
 	cue := func(start, seconds float64, mood string) m {
 		return m{"seed": 1, "cues": []m{{"start": start, "seconds": seconds, "mood": mood}}}
 	}
@@ -254,12 +254,12 @@ func TestCutRefuses(t *testing.T) {
 		for k, v := range c.change {
 			request[k] = v
 		}
-		l := b.ask(t.Context(), "cut", request, nil)
+		l := b.Ask(t.Context(), "cut", request, nil)
 		if l.State != "refused" && l.State != "failed" || l.Problem.Status != 422 || l.Problem.Field != c.field {
 			t.Errorf("%s: %+v", name, l)
 		}
 	}
-	if slices.Contains(b.left("videos"), "f.mp4") {
+	if slices.Contains(b.Left("videos"), "f.mp4") {
 		t.Error("a refused film is there")
 	}
 }
@@ -269,23 +269,23 @@ func TestCutKilledHalfWayLeavesTheOldFilm(t *testing.T) {
 	clip := b.clip("a", 200, 10)
 	request := m{"clips": []string{clip}, "output": "videos/f/film.mp4", "poster": "videos/f/p.jpg", "title": "1", "subtitles": []m{},
 		"soundtrack": m{"seed": 1, "cues": []m{{"start": 0, "seconds": 8, "mood": "calm"}}}}
-	first := b.done("cut", request)
+	first := b.Done("cut", request)
 	request["title"] = "2"
 	done := make(chan line)
-	go func() { done <- b.ask(context.Background(), "cut", request, nil) }()
-	kill(t, b.child("clips.ffconcat"))
+	go func() { done <- b.Ask(context.Background(), "cut", request, nil) }()
+	b.Kill(b.Child("clips.ffconcat"))
 	if l := <-done; l.State != "failed" {
 		t.Errorf("%+v", l)
 	}
 	request["title"] = "1"
-	if l := b.done("cut", request); !l.Cached || l.Result["sha256"] != first.Result["sha256"] {
+	if l := b.Done("cut", request); !l.Cached || l.Result["sha256"] != first.Result["sha256"] {
 		t.Errorf("the old film is lost: %+v", l)
 	}
 	request["title"] = "2"
-	if l := b.done("cut", request); l.Cached {
+	if l := b.Done("cut", request); l.Cached {
 		t.Errorf("%+v", l)
 	}
-	if names := b.left("videos/f"); len(names) != 3 {
+	if names := b.Left("videos/f"); len(names) != 3 {
 		t.Errorf("left: %v", names)
 	}
 }
@@ -293,17 +293,17 @@ func TestCutKilledHalfWayLeavesTheOldFilm(t *testing.T) {
 func TestProbe(t *testing.T) {
 	b := newBench(t, 16)
 	clip := b.clip("a", 12, 10)
-	l := b.done("probe", m{"video": clip})
+	l := b.Done("probe", m{"video": clip})
 	format, _ := l.Result["format"].(map[string]any)
 	streams, _ := l.Result["streams"].([]any)
 	if format["duration"] != "0.500000" || format["filename"] != clip || len(streams) != 1 || streams[0].(map[string]any)["codec_name"] != "h264" {
 		t.Errorf("%+v", l)
 	}
-	os.WriteFile(b.path("videos/text.mp4"), []byte("no film"), 0o660)
-	if l := b.ask(t.Context(), "probe", m{"video": "videos/text.mp4"}, nil); l.State != "failed" || l.Problem.Status != 422 {
+	os.WriteFile(b.Path("videos/text.mp4"), []byte("no film"), 0o660)
+	if l := b.Ask(t.Context(), "probe", m{"video": "videos/text.mp4"}, nil); l.State != "failed" || l.Problem.Status != 422 {
 		t.Errorf("%+v", l)
 	}
-	if l := b.ask(t.Context(), "probe", m{"video": "videos/none.mp4"}, nil); l.State != "refused" || l.Problem.Status != 422 {
+	if l := b.Ask(t.Context(), "probe", m{"video": "videos/none.mp4"}, nil); l.State != "refused" || l.Problem.Status != 422 {
 		t.Errorf("%+v", l)
 	}
 }

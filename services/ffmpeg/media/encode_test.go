@@ -7,7 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
+
+	"github.com/ai-film/ai-film/services/internal/jobs/jobstest"
 )
 
 type m = map[string]any
@@ -16,11 +17,11 @@ func TestEncode(t *testing.T) {
 	b := newBench(t, 16)
 	b.shoot("50% ünï 灯/finish", 29, 160, 90, 40)
 	request := m{"frames": "images/50% ünï 灯/finish", "output": "videos/f ' 灯/s.mp4", "fps": 24, "crf": 18}
-	l := b.done("encode", request)
+	l := b.Done("encode", request)
 	if l.Cached || l.Result["path"] != "videos/f ' 灯/s.mp4" || l.Result["frames"] != 29.0 || l.Result["seconds"] != 29.0/24 {
 		t.Errorf("%+v", l)
 	}
-	out := b.path("videos/f ' 灯/s.mp4")
+	out := b.Path("videos/f ' 灯/s.mp4")
 	told := b.tool("ffprobe", "-v", "error", "-count_frames", "-show_entries",
 		"stream=codec_name,profile,pix_fmt,width,height,r_frame_rate,nb_read_frames,color_space,color_range", "-of", "default=nw=1", out)
 	for _, want := range []string{"codec_name=h264", "profile=High", "pix_fmt=yuv420p", "width=160", "height=90", "r_frame_rate=24/1",
@@ -33,31 +34,31 @@ func TestEncode(t *testing.T) {
 		t.Errorf("no faststart: %v", boxes)
 	}
 	// The colours come through: mean of the decoded first frame against the PNG's.
-	psnr := b.tool("ffmpeg", "-hide_banner", "-i", out, "-framerate", "24", "-i", strings.ReplaceAll(b.path("images/50% ünï 灯/finish"), "%", "%%")+"/frame_%05d.png",
+	psnr := b.tool("ffmpeg", "-hide_banner", "-i", out, "-framerate", "24", "-i", strings.ReplaceAll(b.Path("images/50% ünï 灯/finish"), "%", "%%")+"/frame_%05d.png",
 		"-lavfi", "[0]scale=in_color_matrix=bt709,format=gbrp[a];[1]format=gbrp[b];[a][b]psnr", "-f", "null", "-")
 	if i := strings.LastIndex(psnr, "average:"); i < 0 || psnr[i+8:i+9] < "3" && psnr[i+8:i+11] != "inf" {
 		t.Errorf("colours differ: %s", psnr[max(0, len(psnr)-200):])
 	}
 
 	before, _ := os.Stat(out)
-	if l := b.done("encode", request); !l.Cached || l.Result["frames"] != 29.0 {
+	if l := b.Done("encode", request); !l.Cached || l.Result["frames"] != 29.0 {
 		t.Errorf("asked again: %+v", l)
 	}
 	if after, _ := os.Stat(out); !os.SameFile(before, after) || after.ModTime() != before.ModTime() {
 		t.Error("made again though nothing changed")
 	}
 	request["crf"] = 30
-	if l := b.done("encode", request); l.Cached {
+	if l := b.Done("encode", request); l.Cached {
 		t.Error("another crf, the old clip")
 	}
 	os.Remove(out)
-	if l := b.done("encode", request); l.Cached {
+	if l := b.Done("encode", request); l.Cached {
 		t.Error("a deleted clip is said to be there")
 	}
 	if _, err := os.Stat(out); err != nil {
 		t.Error(err)
 	}
-	if names := b.left("videos/f ' 灯"); len(names) != 2 {
+	if names := b.Left("videos/f ' 灯"); len(names) != 2 {
 		t.Errorf("left behind: %v", names)
 	}
 }
@@ -65,10 +66,10 @@ func TestEncode(t *testing.T) {
 func TestEncodeMakesTheSameBytes(t *testing.T) {
 	b := newBench(t, 16)
 	b.shoot("a", 12, 160, 90, 40)
-	b.done("encode", m{"frames": "images/a", "output": "videos/1.mp4"})
-	b.done("encode", m{"frames": "images/a", "output": "videos/2.mp4"})
-	x, _ := os.ReadFile(b.path("videos/1.mp4"))
-	y, _ := os.ReadFile(b.path("videos/2.mp4"))
+	b.Done("encode", m{"frames": "images/a", "output": "videos/1.mp4"})
+	b.Done("encode", m{"frames": "images/a", "output": "videos/2.mp4"})
+	x, _ := os.ReadFile(b.Path("videos/1.mp4"))
+	y, _ := os.ReadFile(b.Path("videos/2.mp4"))
 	if string(x) != string(y) {
 		t.Error("two encodings of the same frames differ")
 	}
@@ -79,15 +80,15 @@ func TestEncodeRefuses(t *testing.T) {
 	b.shoot("good", 3, 160, 90, 40)
 	b.shoot("odd", 2, 161, 91, 40)
 	b.shoot("gap", 3, 160, 90, 40)
-	os.Remove(b.path("images/gap/frame_00002.png"))
+	os.Remove(b.Path("images/gap/frame_00002.png"))
 	b.shoot("text", 2, 160, 90, 40)
-	os.WriteFile(b.path("images/text/frame_00002.png"), []byte("no picture"), 0o660)
+	os.WriteFile(b.Path("images/text/frame_00002.png"), []byte("no picture"), 0o660)
 	b.shoot("mixed", 1, 160, 90, 40)
 	b.shoot("mixed2", 2, 80, 90, 40)
-	os.Rename(b.path("images/mixed2/frame_00002.png"), b.path("images/mixed/frame_00002.png"))
-	os.Mkdir(b.path("images/empty"), 0o770)
-	os.Symlink(t.TempDir(), b.path("images/away"))
-	os.Symlink("/etc/passwd", b.path("videos/link.mp4"))
+	os.Rename(b.Path("images/mixed2/frame_00002.png"), b.Path("images/mixed/frame_00002.png"))
+	os.Mkdir(b.Path("images/empty"), 0o770)
+	os.Symlink(t.TempDir(), b.Path("images/away"))
+	os.Symlink("/etc/passwd", b.Path("videos/link.mp4"))
 	for name, c := range map[string]struct {
 		change m
 		field  string
@@ -117,12 +118,12 @@ func TestEncodeRefuses(t *testing.T) {
 		for k, v := range c.change {
 			request[k] = v
 		}
-		if l := b.ask(t.Context(), "encode", request, nil); l.State != "refused" || l.Problem.Status != 422 || l.Problem.Field != c.field {
+		if l := b.Ask(t.Context(), "encode", request, nil); l.State != "refused" || l.Problem.Status != 422 || l.Problem.Field != c.field {
 			t.Errorf("%s: %+v", name, l)
 		}
 	}
-	if b.left("videos")[0] != "link.mp4" || len(b.left("videos")) != 1 {
-		t.Errorf("left behind: %v", b.left("videos"))
+	if b.Left("videos")[0] != "link.mp4" || len(b.Left("videos")) != 1 {
+		t.Errorf("left behind: %v", b.Left("videos"))
 	}
 }
 
@@ -130,18 +131,18 @@ func TestEncodeRefuses(t *testing.T) {
 func TestDamagedFrameFailsAndLeavesNothing(t *testing.T) {
 	b := newBench(t, 16)
 	b.shoot("a", 12, 160, 90, 40)
-	file := b.path("images/a/frame_00007.png")
+	file := b.Path("images/a/frame_00007.png")
 	raw, _ := os.ReadFile(file)
 	os.WriteFile(file, raw[:len(raw)/2], 0o660)
-	l := b.ask(t.Context(), "encode", m{"frames": "images/a", "output": "videos/x.mp4"}, nil)
+	l := b.Ask(t.Context(), "encode", m{"frames": "images/a", "output": "videos/x.mp4"}, nil)
 	if l.State != "failed" || l.Problem.Detail == "" {
 		t.Errorf("%+v", l)
 	}
-	if names := b.left("videos"); len(names) != 0 {
+	if names := b.Left("videos"); len(names) != 0 {
 		t.Errorf("left behind: %v", names)
 	}
 	os.WriteFile(file, raw, 0o660)
-	if l := b.done("encode", m{"frames": "images/a", "output": "videos/x.mp4"}); l.Result["frames"] != 12.0 {
+	if l := b.Done("encode", m{"frames": "images/a", "output": "videos/x.mp4"}); l.Result["frames"] != 12.0 {
 		t.Errorf("%+v", l)
 	}
 }
@@ -153,10 +154,10 @@ func TestEncodersKilledOrLeftGoAndATryAgainWorks(t *testing.T) {
 	for _, how := range []string{"killed", "left"} {
 		ctx, hangUp := context.WithCancel(t.Context())
 		done := make(chan line)
-		go func() { done <- b.ask(ctx, "encode", request, nil) }()
-		pid := b.child("frame_%05d.png")
+		go func() { done <- b.Ask(ctx, "encode", request, nil) }()
+		pid := b.Child("frame_%05d.png")
 		if how == "killed" {
-			kill(t, pid)
+			b.Kill(pid)
 		} else {
 			hangUp()
 		}
@@ -165,10 +166,10 @@ func TestEncodersKilledOrLeftGoAndATryAgainWorks(t *testing.T) {
 		if how == "killed" && (l.State != "failed" || l.Problem.Status != 500 || !strings.Contains(l.Problem.Detail, "killed")) {
 			t.Errorf("%+v", l)
 		}
-		eventually(t, how+": the encoder is gone", func() bool { return !alive(pid) })
-		eventually(t, how+": nothing is left", func() bool { return len(b.left("videos")) == 0 })
+		b.Eventually(how+": the encoder is gone", func() bool { return !jobstest.Alive(pid) })
+		b.Eventually(how+": nothing is left", func() bool { return len(b.Left("videos")) == 0 })
 	}
-	if l := b.done("encode", request); l.Cached || l.Result["frames"] != 40.0 {
+	if l := b.Done("encode", request); l.Cached || l.Result["frames"] != 40.0 {
 		t.Errorf("%+v", l)
 	}
 }
@@ -181,7 +182,7 @@ func TestConcurrentRequestsForOneClip(t *testing.T) {
 	made := 0
 	for range 5 {
 		wg.Go(func() {
-			l := b.ask(t.Context(), "encode", m{"frames": "images/a", "output": "videos/x.mp4"}, nil)
+			l := b.Ask(t.Context(), "encode", m{"frames": "images/a", "output": "videos/x.mp4"}, nil)
 			mu.Lock()
 			defer mu.Unlock()
 			if l.State != "done" {
@@ -196,7 +197,7 @@ func TestConcurrentRequestsForOneClip(t *testing.T) {
 	if made != 1 {
 		t.Errorf("made %d times", made)
 	}
-	if names := b.left("videos"); len(names) != 2 {
+	if names := b.Left("videos"); len(names) != 2 {
 		t.Errorf("left: %v", names)
 	}
 }
@@ -209,7 +210,7 @@ func TestQueueFull(t *testing.T) {
 	running := make(chan bool, 1)
 	ended := make(chan bool)
 	go func() {
-		b.ask(ctx, "encode", m{"frames": "images/long", "output": "videos/x.mp4"}, func(line) {
+		b.Ask(ctx, "encode", m{"frames": "images/long", "output": "videos/x.mp4"}, func(line) {
 			select {
 			case running <- true:
 			default:
@@ -218,19 +219,9 @@ func TestQueueFull(t *testing.T) {
 		close(ended)
 	}()
 	<-running
-	if l := b.ask(t.Context(), "encode", m{"frames": "images/long", "output": "videos/y.mp4"}, nil); l.Problem.Status != 429 {
+	if l := b.Ask(t.Context(), "encode", m{"frames": "images/long", "output": "videos/y.mp4"}, nil); l.Problem.Status != 429 {
 		t.Errorf("%+v", l)
 	}
 	hangUp()
 	<-ended
-}
-
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if is() {
-			return
-		}
-	}
-	t.Fatal("not in 20 s: " + what)
 }

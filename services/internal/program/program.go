@@ -15,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/ai-film/ai-film/services/internal/serving"
 )
 
 // Program is one run of a program.
@@ -84,7 +86,11 @@ func (p *Program) run(ctx context.Context) (stdout []byte, stderr string, err er
 	} else if err := cmd.Start(); err != nil {
 		return nil, "", fmt.Errorf("%s: %w", p.Path, err)
 	}
+	start := time.Now()
 	err = cmd.Wait()
+	used := cmd.ProcessState
+	serving.Log(ctx).Debug("program ended", "program", p.Path, "seconds", time.Since(start).Seconds(),
+		"cpu_seconds", (used.UserTime() + used.SystemTime()).Seconds())
 	if ctx.Err() != nil {
 		return nil, "", context.Cause(ctx)
 	}

@@ -1,0 +1,406 @@
+package render
+
+import (
+	"bytes"
+	"context"
+	"image"
+	"image/color"
+	"image/png"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/ai-film/ai-film/services/internal/jobs"
+	"github.com/ai-film/ai-film/services/internal/jobs/jobstest"
+	"github.com/ai-film/ai-film/services/internal/serving"
+	"github.com/ai-film/ai-film/services/internal/volume"
+)
+
+type m = map[string]any
+
+// bench is the whole service with the real Blender, at one sample a pixel.
+type bench struct{ *jobstest.Bench }
+
+func newBench(t *testing.T, limit int) *bench {
+	t.Helper()
+	fonts, err := FindFonts("/usr/share/fonts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &bench{jobstest.New(t, "blender", limit, []string{"blender"}, func(s *serving.Service, q *jobs.Queue, v *volume.Volume) {
+		(&Studio{Blender: "blender", Samples: 1, Threads: 2, Fonts: fonts, Volume: v}).Serve(s, q)
+	})}
+}
+
+// still draws a still of a bright sky over a speckled ground; nothing in it is darker than 60.
+func (b *bench) still(name string, width, height int) string {
+	b.Helper()
+	rng := rand.New(rand.NewPCG(3, 3))
+	coarse := make([]uint8, 4096)
+	for i := range coarse {
+		coarse[i] = uint8(rng.IntN(140))
+	}
+	img := image.NewNRGBA(image.Rect(0, 0, width, height))
+	for y := range height {
+		for x := range width {
+			n := coarse[(x/4*31+y/4*57+x/4*(y/4))%4096]
+			img.SetNRGBA(x, y, color.NRGBA{100 + n, 90 + n/2, 70 + n, 255})
+		}
+	}
+	file := b.Path("images/" + name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o770); err != nil {
+		b.Fatal(err)
+	}
+	if err := writePNG(file, img); err != nil {
+		b.Fatal(err)
+	}
+	return "images/" + name
+}
+
+func (b *bench) frame(p string) image.Image {
+	b.Helper()
+	f, err := os.Open(b.Path(p))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	img, err := png.Decode(f)
+	if err != nil {
+		b.Fatalf("%s: %v", p, err)
+	}
+	return img
+}
+
+func luma(img image.Image, x, y int) float64 {
+	return float64(color.GrayModel.Convert(img.At(x, y)).(color.Gray).Y)
+}
+
+// shift is by how many pixels a strip of rows moved sideways from one frame to the other: the best match within ±30.
+func shift(from, to image.Image, y0, y1 int) int {
+	width := from.Bounds().Dx()
+	best, least := 0, math.Inf(1)
+	for d := -30; d <= 30; d++ {
+		var sum float64
+		for y := y0; y < y1; y++ {
+			for x := 40; x < width-40; x++ {
+				e := luma(to, x+d, y) - luma(from, x, y)
+				sum += e * e
+			}
+		}
+		if sum < least {
+			best, least = d, sum
+		}
+	}
+	return best
+}
+
+func TestMoveHasParallax(t *testing.T) {
+	b := newBench(t, 16)
+	still := b.still("f 灯/still.png", 320, 180)
+	request := m{"still": still, "output": "images/f 灯/move", "width": 320, "height": 180, "fps": 12, "frames": 24, "move": "truck-left", "strength": 1.0}
+	var progress []float64
+	l := b.Ask(t.Context(), "move", request, func(l jobstest.Line) { progress = append(progress, l.Progress) })
+	if l.State != "done" || l.Cached || l.Result["frames"] != 24.0 || l.Result["fps"] != 12.0 || l.Result["path"] != "images/f 灯/move" || l.Result["depth"] != "images/f 灯/move.depth.png" {
+		t.Fatalf("%+v", l)
+	}
+	if len(progress) < 3 {
+		t.Errorf("progress: %v", progress)
+	}
+	if names := b.Left("images/f 灯/move"); len(names) != 24 || names[0] != "frame_00001.png" || names[23] != "frame_00024.png" {
+		t.Errorf("frames: %v", names)
+	}
+	first, last := b.frame("images/f 灯/move/frame_00001.png"), b.frame("images/f 灯/move/frame_00024.png")
+	if first.Bounds() != image.Rect(0, 0, 320, 180) {
+		t.Errorf("size %v", first.Bounds())
+	}
+	far, near := shift(first, last, 15, 45), shift(first, last, 150, 170)
+	t.Logf("over 2 s the sky moves %d px, the ground in front %d px", far, near)
+	if near-far < 8 { // the camera goes left, so near things go right
+		t.Error("no parallax")
+	}
+	depth := b.frame("images/f 灯/move.depth.png").(*image.Gray16)
+	if sky, ground := depth.Gray16At(160, 5).Y, depth.Gray16At(160, 175).Y; sky > 5000 || ground < 55000 {
+		t.Errorf("depth: sky %d, ground %d", sky, ground)
+	}
+
+	before, _ := os.Stat(b.Path("images/f 灯/move/frame_00001.png"))
+	if l := b.Done("move", request); !l.Cached || l.Result["frames"] != 24.0 {
+		t.Errorf("asked again: %+v", l)
+	}
+	if after, _ := os.Stat(b.Path("images/f 灯/move/frame_00001.png")); !os.SameFile(before, after) {
+		t.Error("rendered again though nothing changed")
+	}
+	// A lost frame, another move and another still each make it anew; the same request, the same pixels.
+	want, _ := os.ReadFile(b.Path("images/f 灯/move/frame_00003.png"))
+	os.Remove(b.Path("images/f 灯/move/frame_00003.png"))
+	request["strength"] = 1
+	if l := b.Done("move", request); l.Cached {
+		t.Error("a lost frame is not missed")
+	}
+	if got, _ := os.ReadFile(b.Path("images/f 灯/move/frame_00003.png")); !bytes.Equal(got, want) {
+		t.Error("the same request, another picture")
+	}
+	request["frames"] = 3
+	if l := b.Done("move", request); l.Cached || len(b.Left("images/f 灯/move")) != 3 {
+		t.Errorf("%+v %v", l, b.Left("images/f 灯/move"))
+	}
+	if names := b.Left("images/f 灯"); len(names) != 4 { // still, move, its depth, its sidecar
+		t.Errorf("left: %v", names)
+	}
+}
+
+func TestNoMoveShowsABlackBorder(t *testing.T) {
+	b := newBench(t, 16)
+	still := b.still("still.png", 256, 144)
+	for _, move := range moves {
+		b.Done("move", m{"still": still, "output": "images/" + move, "width": 192, "height": 108, "fps": 1, "frames": 6, "move": move, "strength": 2})
+		var before image.Image
+		for _, name := range b.Left("images/" + move) {
+			img := b.frame("images/" + move + "/" + name)
+			for y := range 108 {
+				for x := range 192 {
+					if luma(img, x, y) < 50 {
+						t.Fatalf("%s/%s: black at %d, %d", move, name, x, y)
+					}
+				}
+			}
+			if before != nil {
+				var change float64
+				for x := range 192 {
+					change += math.Abs(luma(img, x, 90) - luma(before, x, 90))
+				}
+				if change/192 < 1 {
+					t.Errorf("%s/%s: nothing moves", move, name)
+				}
+			}
+			before = img
+		}
+	}
+}
+
+func TestStillsOfOtherShapesAreCutToTheFilms(t *testing.T) {
+	b := newBench(t, 16)
+	for name, size := range map[string]image.Point{"square.png": {200, 200}, "wide.png": {400, 100}, "upright.png": {90, 160}} {
+		l := b.Done("move", m{"still": b.still(name, size.X, size.Y), "output": "images/" + name + ".move", "width": 128, "height": 72, "fps": 12, "frames": 1, "move": "dolly-in"})
+		if got := b.frame(l.Result["path"].(string) + "/frame_00001.png").Bounds(); got != image.Rect(0, 0, 128, 72) {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestTitle(t *testing.T) {
+	b := newBench(t, 16)
+	request := func(text, subtitle, out string) m {
+		return m{"text": text, "subtitle": subtitle, "output": "images/" + out, "width": 320, "height": 180, "fps": 12, "frames": 2, "seed": 1}
+	}
+	for out, c := range map[string][2]string{
+		"short":    {"Mara", ""},
+		"unicode":  {"灯台守 Ночь Ünï", "ελληνικά עברית"},
+		"long":     {strings.Repeat("A very long title ", 11), "and a subtitle that has much to say as well, more than fits into one line of the picture"},
+		"unbroken": {strings.Repeat("Donaudampfschifffahrt", 5), ""},
+		"hostile":  {`"); import os; os.abort() #`, "%s {0} \\n <b>"},
+	} {
+		l := b.Done("title", request(c[0], c[1], out))
+		if l.Result["depth"] != nil || l.Result["frames"] != 2.0 {
+			t.Errorf("%s: %+v", out, l)
+		}
+		first, second := b.frame("images/"+out+"/frame_00001.png"), b.frame("images/"+out+"/frame_00002.png")
+		bright, differ := 0, 0
+		for y := range 180 {
+			for x := range 320 {
+				v := luma(first, x, y)
+				if v > 150 {
+					bright++
+					if x < 6 || x >= 314 || y < 6 || y >= 174 {
+						t.Fatalf("%s: letters reach the border at %d, %d", out, x, y)
+					}
+				}
+				if math.Abs(v-luma(second, x, y)) > 20 {
+					differ++
+				}
+			}
+		}
+		if bright < 250 {
+			t.Errorf("%s: only %d pixels of letters", out, bright)
+		}
+		if differ < 50 {
+			t.Errorf("%s: the camera stands still", out)
+		}
+	}
+	if l := b.Done("title", request("Mara", "", "short")); !l.Cached {
+		t.Error("rendered again though nothing changed")
+	}
+	// Letters that no font has are left out, so the picture is the same as without them.
+	b.Done("title", request("Mara\U000E1234", "", "left"))
+	x, _ := os.ReadFile(b.Path("images/short/frame_00001.png"))
+	y, _ := os.ReadFile(b.Path("images/left/frame_00001.png"))
+	if !bytes.Equal(x, y) {
+		t.Error("a letter without a font is seen")
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	b := newBench(t, 16)
+	still := b.still("still.png", 128, 72)
+	os.WriteFile(b.Path("images/text.png"), []byte("no picture"), 0o660)
+	raw, _ := os.ReadFile(b.Path(still))
+	os.WriteFile(b.Path("images/half.png"), raw[:len(raw)/2], 0o660)
+	os.WriteFile(b.Path("images/empty.png"), nil, 0o660)
+	b.still("small.png", 16, 16)
+	// A PNG of a few bytes that says it is 100 000 pixels wide.
+	bomb := append([]byte{}, raw...)
+	copy(bomb[16:24], []byte{0, 1, 0x86, 0xa0, 0, 1, 0x86, 0xa0})
+	os.WriteFile(b.Path("images/bomb.png"), bomb, 0o660)
+	os.Symlink("/etc/passwd", b.Path("images/link.png"))
+	os.Symlink(t.TempDir(), b.Path("images/away"))
+	os.WriteFile(b.Path("images/file"), nil, 0o660)
+	for name, c := range map[string]struct {
+		change m
+		field  string
+	}{
+		"not there":        {m{"still": "images/none.png"}, "still"},
+		"not an image":     {m{"still": "images/text.png"}, "still"},
+		"half an image":    {m{"still": "images/half.png"}, "still"},
+		"empty":            {m{"still": "images/empty.png"}, "still"},
+		"too small":        {m{"still": "images/small.png"}, "still"},
+		"a bomb":           {m{"still": "images/bomb.png"}, "still"},
+		"a link":           {m{"still": "images/link.png"}, "still"},
+		"a directory":      {m{"still": "images"}, "still"},
+		"another volume":   {m{"still": "videos/still.png"}, "still"},
+		"traversal":        {m{"still": "images/../../etc/passwd"}, "still"},
+		"output away":      {m{"output": "images/away/move"}, "output"},
+		"output a file":    {m{"output": "images/file"}, "output"},
+		"output absolute":  {m{"output": "/tmp/move"}, "output"},
+		"no such move":     {m{"move": "zoom"}, "move"},
+		"a script":         {m{"script": "import os"}, "script"},
+		"width huge":       {m{"width": 100000}, "width"},
+		"width odd":        {m{"width": 101}, "width"},
+		"width missing":    {m{"width": 0}, "width"},
+		"height huge":      {m{"height": 1 << 40}, "height"},
+		"frames none":      {m{"frames": 0}, "frames"},
+		"frames negative":  {m{"frames": -1}, "frames"},
+		"frames huge":      {m{"frames": 1000000}, "frames"},
+		"fps text":         {m{"fps": "12"}, "fps"},
+		"strength extreme": {m{"strength": 1e9}, "strength"},
+		"strength minus":   {m{"strength": -1}, "strength"},
+	} {
+		request := m{"still": still, "output": "images/out", "width": 128, "height": 72, "fps": 12, "frames": 2, "move": "dolly-in"}
+		for k, v := range c.change {
+			request[k] = v
+		}
+		if l := b.Ask(t.Context(), "move", request, nil); l.State != "refused" || l.Problem.Status != 422 || !strings.HasSuffix(l.Problem.Field, c.field) {
+			t.Errorf("%s: %+v", name, l)
+		}
+	}
+	for name, change := range map[string]m{
+		"no text": {"text": ""}, "white space": {"text": " \n\t"}, "too long": {"text": strings.Repeat("x", 201)}, "a number": {"text": 1},
+		"seed minus": {"seed": -1}, "unknown": {"font": "/etc/passwd"}, "no glyph": {"text": "\U000E1234"},
+	} {
+		request := m{"text": "x", "subtitle": "", "output": "images/out", "width": 128, "height": 72, "fps": 12, "frames": 2, "seed": 1}
+		for k, v := range change {
+			request[k] = v
+		}
+		if l := b.Ask(t.Context(), "title", request, nil); l.State != "refused" || l.Problem.Status != 422 {
+			t.Errorf("%s: %+v", name, l)
+		}
+	}
+	if b.Left("images/out") != nil {
+		t.Error("a refused output is there")
+	}
+}
+
+func TestBlenderKilledOrLeftGoesAndATryAgainWorks(t *testing.T) {
+	b := newBench(t, 0)
+	still := b.still("f/still.png", 256, 144)
+	request := m{"still": still, "output": "images/f/move", "width": 256, "height": 144, "fps": 12, "frames": 400, "move": "orbit-left"}
+	for _, how := range []string{"killed", "left"} {
+		ctx, hangUp := context.WithCancel(t.Context())
+		rendering, done := make(chan bool, 1000), make(chan jobstest.Line)
+		go func() {
+			done <- b.Ask(ctx, "move", request, func(l jobstest.Line) {
+				if l.Progress > 0 {
+					rendering <- true
+				}
+			})
+		}()
+		pid := b.Child("film.py")
+		<-rendering
+		if l := b.Ask(t.Context(), "move", request, nil); l.Problem.Status != 429 {
+			t.Errorf("the queue has no place, yet: %+v", l)
+		}
+		if how == "killed" {
+			b.Kill(pid)
+		} else {
+			hangUp()
+		}
+		l := <-done
+		hangUp()
+		if how == "killed" && (l.State != "failed" || l.Problem.Status != 500 || !strings.Contains(l.Problem.Detail, "killed")) {
+			t.Errorf("%+v", l)
+		}
+		b.Eventually(how+": Blender is gone", func() bool { return !jobstest.Alive(pid) })
+		b.Eventually(how+": nothing is half made", func() bool {
+			for _, name := range b.Left("images/f") {
+				if name != "still.png" && name != "move.depth.png" {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	request["frames"] = 2
+	var l jobstest.Line
+	b.Eventually("the worker is free", func() bool {
+		l = b.Ask(t.Context(), "move", request, nil)
+		return l.State != "refused"
+	})
+	if l.State != "done" || l.Cached || len(b.Left("images/f/move")) != 2 {
+		t.Errorf("%+v", l)
+	}
+}
+
+func TestConcurrentRequestsForOneMove(t *testing.T) {
+	b := newBench(t, 16)
+	still := b.still("still.png", 128, 72)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	made := 0
+	for range 4 {
+		wg.Go(func() {
+			l := b.Ask(t.Context(), "move", m{"still": still, "output": "images/move", "width": 128, "height": 72, "fps": 12, "frames": 2, "move": "crane-up"}, nil)
+			mu.Lock()
+			defer mu.Unlock()
+			if l.State != "done" {
+				t.Errorf("%+v", l)
+			}
+			if !l.Cached {
+				made++
+			}
+		})
+	}
+	wg.Wait()
+	if made != 1 {
+		t.Errorf("rendered %d times", made)
+	}
+}
+
+func TestFonts(t *testing.T) {
+	if _, err := FindFonts(t.TempDir()); err == nil || !strings.Contains(err.Error(), "FONT_DIR") {
+		t.Errorf("no fonts: %v", err)
+	}
+	fonts, err := FindFonts("/usr/share/fonts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := fonts.For("Ночь ab 灯")
+	if len(c.Files) < 2 || len(c.Missing) != 0 || c.Slots["灯"] == 0 || c.Slots["a"] != 0 {
+		t.Errorf("%+v", c)
+	}
+	if c := fonts.For("a\U000E1234"); len(c.Missing) != 1 || len(c.Files) == 0 {
+		t.Errorf("%+v", c)
+	}
+}
