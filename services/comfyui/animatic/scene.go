@@ -50,6 +50,7 @@ var (
 
 // read understands a prompt as far as its lexicon goes. It never fails: words it doesn't know are part of the seed.
 func read(positive, negative string) scene {
+	positive, negative = start(positive), start(negative)
 	s := scene{text: positive, size: "wide", time: "", mood: "calm"}
 	outside := inside.ReplaceAllString(positive, " ")
 	tokens := tokenize(outside)
@@ -99,6 +100,12 @@ func read(positive, negative string) scene {
 	s.refuse(tokenize(negative))
 	s.described = s.place != "" || s.time != "" || len(s.props) > 0 || len(s.cast) > 0
 	return s
+}
+
+// start is as much of a text as a painter reads; the rest is part of the seed only.
+func start(text string) string {
+	const enough = 32 << 10
+	return strings.ToValidUTF8(text[:min(len(text), enough)], "")
 }
 
 // people finds the characters: a name with its description in parentheses, and names alone where a part of the prompt

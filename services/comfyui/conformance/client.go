@@ -176,7 +176,8 @@ func (m Message) Text(field string) string {
 	return s
 }
 
-// Listen opens the WebSocket; the channel is closed with it. Binary messages (preview images) are left out.
+// Listen opens the WebSocket and waits for the server's greeting, the first message in the channel: what is sent before
+// it knows the session is lost. The channel is closed with the socket. Binary messages (preview images) are left out.
 func (c *Client) Listen(ctx context.Context, client string) (<-chan Message, error) {
 	address := "ws" + strings.TrimPrefix(strings.TrimSuffix(c.Base, "/"), "http") + c.Prefix + "/ws?clientId=" + url.QueryEscape(client)
 	ws, _, err := websocket.Dial(ctx, address, &websocket.DialOptions{HTTPHeader: c.Header})
@@ -185,6 +186,15 @@ func (c *Client) Listen(ctx context.Context, client string) (<-chan Message, err
 	}
 	ws.SetReadLimit(64 << 20)
 	out := make(chan Message, 4096)
+	_, hello, err := ws.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var m Message
+	if err := json.Unmarshal(hello, &m); err != nil {
+		return nil, fmt.Errorf("greeting %.200q: %w", hello, err)
+	}
+	out <- m
 	go func() {
 		defer close(out)
 		defer ws.CloseNow()

@@ -97,7 +97,7 @@ func (s *suite) graph(t *testing.T, change func(*graph.Params)) json.RawMessage 
 
 // long is a graph that keeps a server busy until it is interrupted.
 func (s *suite) long(t *testing.T) json.RawMessage {
-	return edit(t, s.graph(t, func(p *graph.Params) { p.Steps, p.Width, p.Height = 10000, 1024, 1024 }), "4", "batch_size", 8)
+	return edit(t, s.graph(t, func(p *graph.Params) { p.Steps, p.Width, p.Height = 10000, 64, 64 }), "4", "batch_size", 256)
 }
 
 // edit changes one input of a node; nil deletes it.

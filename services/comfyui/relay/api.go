@@ -107,7 +107,11 @@ func (r *Relay) post(w http.ResponseWriter, q *http.Request) {
 	}
 	t.Extra, _ = json.Marshal(in.Extra)
 
-	if known := r.find(q.Context(), t.ID); known != nil {
+	known, err := r.enter(q.Context(), t, in.Number, in.Front)
+	if err != nil {
+		return // the client is gone
+	}
+	if known != nil {
 		if !bytes.Equal(known.Graph, t.Graph) {
 			wire.Refuse(w, 400, "prompt_id_in_use", "prompt_id belongs to another prompt", "use a new UUID for another graph")
 			return
@@ -115,18 +119,6 @@ func (r *Relay) post(w http.ResponseWriter, q *http.Request) {
 		wire.Answer(w, 200, map[string]any{"prompt_id": known.ID, "number": known.Number, "node_errors": map[string]any{}})
 		return
 	}
-	r.mu.Lock()
-	if in.Number != nil {
-		t.Number, _ = in.Number.Float64()
-	} else {
-		t.Number = r.number
-		if in.Front {
-			t.Number = -t.Number
-		}
-		r.number++
-	}
-	r.takes[t.ID] = t
-	r.mu.Unlock()
 	giveUp := func() {
 		r.mu.Lock()
 		t.moving = false
@@ -158,6 +150,37 @@ func (r *Relay) post(w http.ResponseWriter, q *http.Request) {
 	r.announce()
 	r.save(q.Context())
 	wire.Answer(w, 200, map[string]any{"prompt_id": t.ID, "number": t.Number, "node_errors": answer["node_errors"]})
+}
+
+// enter gives a new take its number and a place among the others, or returns the one that has its id already, once that
+// was accepted by a server.
+func (r *Relay) enter(ctx context.Context, t *take, number *json.Number, front bool) (known *take, err error) {
+	for {
+		if known = r.find(ctx, t.ID); known != nil && !known.moving {
+			return known, nil
+		}
+		r.mu.Lock()
+		if r.takes[t.ID] == nil && known == nil {
+			if number != nil {
+				t.Number, _ = number.Float64()
+			} else {
+				t.Number = r.number
+				if front {
+					t.Number = -t.Number
+				}
+				r.number++
+			}
+			r.takes[t.ID] = t
+			r.mu.Unlock()
+			return nil, nil
+		}
+		r.mu.Unlock()
+		select { // somebody else is just submitting it
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // find returns a take from memory or, if another relay had it, from the database. It is a copy.

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -71,6 +72,8 @@ func New(o Options) (*Relay, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 32
+	// A deleted pod's address answers nothing at all: find out in seconds.
+	transport.DialContext = (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}).DialContext
 	r := &Relay{
 		options: o, sources: sources, sid: "ai-film-relay-" + uuid.NewString(), client: &http.Client{Transport: transport},
 		takes: map[string]*take{}, remote: map[string]string{}, public: map[ref]string{}, backends: map[string]*backend{},
@@ -183,6 +186,9 @@ func (r *Relay) look(ctx context.Context, b *backend) {
 			t.running = running
 			if !has && t.placedAt.Before(asked) {
 				absent = append(absent, t)
+			}
+			if has && !running && t.deleted { // it was on its way there when it was taken out of the queue
+				strays = append(strays, t.Remote)
 			}
 		case has && t.Backend != b.url && t.State != waiting:
 			strays = append(strays, t.Remote) // came back with what is already done elsewhere

@@ -138,8 +138,8 @@ func take(t *testing.T, seed uint64, change ...func(*graph.Params)) json.RawMess
 
 // long is a graph that runs for many seconds.
 func long(t *testing.T, seed uint64) json.RawMessage {
-	g := take(t, seed, func(p *graph.Params) { p.Steps, p.Width, p.Height = 10000, 1024, 1024 })
-	return bytes.Replace(g, []byte(`"batch_size":1`), []byte(`"batch_size":8`), 1)
+	g := take(t, seed, func(p *graph.Params) { p.Steps, p.Width, p.Height = 10000, 64, 64 })
+	return bytes.Replace(g, []byte(`"batch_size":1`), []byte(`"batch_size":256`), 1) // many quick steps
 }
 
 func submit(t *testing.T, c *conformance.Client, g json.RawMessage, client string) string {
@@ -401,6 +401,34 @@ func TestSpreadsAndNamesApart(t *testing.T) {
 		if len(all) < many/4 {
 			t.Errorf("%s executed %d of %d", p.url(), len(all), many)
 		}
+	}
+}
+
+// A caller that lost the answer asks again with the same id, perhaps while the first request is still under way.
+func TestSameIdManyTimes(t *testing.T) {
+	a := newPod(t)
+	f := newFront(t, relay.Options{Backends: a.url()})
+	f.ready(t, 1)
+	good, bad := uuid.NewString(), uuid.NewString()
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			id, g, want := good, take(t, 1), 200
+			if i%2 == 1 {
+				id, g, want = bad, take(t, 1, func(p *graph.Params) { p.Steps = 0 }), 400
+			}
+			status, text, err := f.Do(t.Context(), "POST", "/prompt", map[string]any{"prompt": g, "prompt_id": id})
+			if err != nil || status != want {
+				t.Errorf("status %d, want %d: %s %v", status, want, text, err)
+			}
+		})
+	}
+	wg.Wait()
+	view(t, f.Client, wait(t, f.Client, good))
+	var all map[string]json.RawMessage
+	must(t, (&conformance.Client{Base: a.url()}).JSON(t.Context(), "GET", "/history", nil, &all))
+	if len(all) != 1 {
+		t.Errorf("executed %d times", len(all))
 	}
 }
 
