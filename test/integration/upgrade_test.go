@@ -62,10 +62,10 @@ func TestUpgradeKeepsAllThatMatters(t *testing.T) {
 		require.NoError(t, err, out)
 	}
 	t.Cleanup(func() {
-		// t.Context is over by now; the release goes back to the values it had.
-		_, err := helm.RunHelmCommandAndGetOutputContextE(t, context.Background(), helmIn(namespace), "upgrade",
-			release, chart, "--values", given(t), "--set", "application.flask.env.LOG_LEVEL=null,data.ffmpeg.env.LOG_LEVEL=null", "--wait", "--timeout", "8m")
-		assert.NoError(t, err)
+		// The release goes back to the values it had. t.Context is over by now.
+		out, err := helm.RunHelmCommandAndGetOutputContextE(t, context.Background(), helmIn(namespace), "upgrade",
+			release, chart, "--values", values, "--wait", "--timeout", "8m")
+		assert.NoError(t, err, out)
 	})
 
 	var asked, failed atomic.Int64
@@ -87,6 +87,9 @@ func TestUpgradeKeepsAllThatMatters(t *testing.T) {
 		}
 	}()
 	upgrade("--set", "application.flask.env.LOG_LEVEL=debug", "--set", "data.ffmpeg.env.LOG_LEVEL=debug")
+	for leaving(t, flask) { // the old pod is asked until it is gone
+		time.Sleep(time.Second)
+	}
 	close(stop)
 	<-done
 	assert.Zero(t, failed.Load(), "of %d requests during the upgrade", asked.Load())
@@ -97,6 +100,13 @@ func TestUpgradeKeepsAllThatMatters(t *testing.T) {
 	var after []byte
 	call(t, "GET", "/api/films?limit=5", nil, &after)
 	assert.JSONEq(t, string(list), string(after), "no film is lost")
+}
+
+// leaving says whether a pod is still there.
+func leaving(t *testing.T, pod string) bool {
+	t.Helper()
+	_, err := k8s.GetPodContextE(t, t.Context(), cluster(), pod)
+	return err == nil
 }
 
 // A claim cannot change its home; the upgrade is refused before it begins, with the remedy.
