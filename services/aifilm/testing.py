@@ -71,7 +71,7 @@ class Process:
         return (self.home / "log").read_text(errors="replace")
 
     def wait_for(self, ready, seconds: float = 30.0) -> None:
-        """Return when ``ready()`` is true; RuntimeError with the log when the server ends or takes longer."""
+        """Return when ``ready()`` is true; if the server ends or takes longer, close it and raise RuntimeError with its log."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if self.process.poll() is not None:
@@ -79,7 +79,9 @@ class Process:
             if ready():
                 return
             time.sleep(0.05)
-        raise RuntimeError(f"{self.process.args[0]} did not become ready:\n{self.log()[-4000:]}")
+        said = self.log()[-4000:]
+        self.close()
+        raise RuntimeError(f"{self.process.args[0]} did not become ready:\n{said}")
 
     def accepts(self) -> bool:
         """Whether something listens on the port."""

@@ -16,8 +16,8 @@ from planning.script import Direction, Draft, SceneText, Script
 from planning.setting import grade_for, mood_of, place, time_of
 
 _BREAK = re.compile(
-    r"(?m)^ ?(?:(?:[*\-_~#] ?){3,}|#{2,6} \S.*|(?:scene|act|chapter|part) (?:\d+|[ivxl]+|one|two|three|four|five)\b.*|"
-    r"(?:INT|EXT|INT\.?/EXT)[. ].*)$",
+    r"(?m)^ ?(?:(?:[*\-_~#] ?){3,}|#{2,6} \S.*|(?:scene|act|chapter|part) (?:\d+|[ivxl]+|one|two|three|four|five)\b.{0,50}|"
+    r"(?:INT|EXT|INT\.?/EXT)[. ].{0,80})$",
     re.I,
 )
 _SLUG = re.compile(r"^\s*(INT\.?/EXT|INT|EXT)[. ]+(.*)$", re.I)

@@ -170,6 +170,7 @@ def test_scenes_follow_headings_breaks_place_and_time():
         "INT. OFFICE - DUSK",
     ]
     assert len(split("One thing happens.\n\n***\n\nAnother thing happens.")[1]) == 2
+    assert len(split("Part two of the plan was simple, and nobody in the house had any doubt about it. Ida ran.")[1][0].text) > 60
     assert len(split("# T\n\n## One\nIt rains.\n\n## Two\nIt snows.")[1]) == 2
     assert [
         s.text
