@@ -55,9 +55,6 @@ def prepare(job):
     scene.render.image_settings.color_depth = "8"
     scene.render.image_settings.compression = 15
     scene.render.use_stamp = False
-    for name in dir(scene.render):  # no dates and times in the files: the same request makes the same bytes
-        if name.startswith("use_stamp_"):
-            setattr(scene.render, name, False)
     scene.render.dither_intensity = 0.5
     scene.view_settings.view_transform = "Standard"
     scene.view_settings.look = "None"

@@ -145,9 +145,9 @@ func (s *Studio) render(ctx context.Context, p Picture, parameters map[string]an
 		return err
 	}
 	for n := range p.Frames {
-		info, err := os.Stat(filepath.Join(draft.OS(), fmt.Sprintf("frame_%05d.png", n+1)))
-		if err != nil || info.Size() == 0 { // Blender goes on after a frame it could not write, for instance on a full disk
-			return serving.NewProblem(500, "blender failed", fmt.Sprintf("frame %d was not written. %s", n+1, last), "see that the volume has room, then ask again")
+		if err := pixelsOnly(filepath.Join(draft.OS(), fmt.Sprintf("frame_%05d.png", n+1))); err != nil {
+			// Blender goes on after a frame it could not write, for instance on a full disk.
+			return serving.NewProblem(500, "blender failed", strings.TrimSpace(fmt.Sprintf("frame %d: %v. %s", n+1, err, last)), "see that the volume has room, then ask again")
 		}
 	}
 	return draft.Publish()
@@ -224,14 +224,4 @@ func (s *Studio) readStill(p volume.Path, width, height int) (*image.NRGBA, erro
 	draw.Draw(cut, cut.Rect, image.Black, image.Point{}, draw.Src)
 	draw.Draw(cut, cut.Rect, img, img.Bounds().Min.Add(image.Pt((c.Width-w)/2, (c.Height-h)/2)), draw.Over)
 	return cut, nil
-}
-
-func writePNG(file string, img image.Image) error {
-	f, err := os.Create(file)
-	if err != nil {
-		return err
-	}
-	w := bufio.NewWriter(f)
-	encoder := png.Encoder{CompressionLevel: png.BestSpeed}
-	return errors.Join(encoder.Encode(w, img), w.Flush(), f.Close())
 }
