@@ -16,9 +16,10 @@ What is measured, and where the limits come from:
     pictures, so ours is on the 8 × 8 averages, in which film grain all but vanishes: 99.5 % of them differ by less than 2.5
     levels.
 ``parallax``
-    What is left of the optical flow over half a second, in pixels, after the best similarity transform (zoom, pan, roll;
-    RANSAC) is taken away: the 90th percentile over textured points that both directions of the flow agree on, the median of
-    three places in the shot. A flat picture that is zoomed or panned leaves less than half a pixel.
+    What is left of the optical flow over a second (over half of a shorter shot), in pixels, after the best similarity
+    transform (zoom, pan, roll; RANSAC) is taken away: the 90th percentile over textured points that both directions of the
+    flow agree on, the median of three places in the shot. A flat picture that is zoomed or panned leaves a quarter of a
+    pixel, a nearly black one more than half.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "protocol_whitelist;file"
 BLACK_LEVEL, BLACK_SHARE, BLACK_SECONDS = 0.06 * 255, 0.995, 0.5
 STILL_LEVELS, STILL_SHARE, FROZEN_SECONDS = 2.5, 0.995, 1.0
 REDUCTION = 8
-PARALLAX_SECONDS, PARALLAX_PLACES, PARALLAX_STEP = 0.5, 3, 6
+PARALLAX_SECONDS, PARALLAX_PLACES, PARALLAX_STEP = 1.0, 3, 6
 MAX_PIXELS = 4096 * 4096
 
 
@@ -67,7 +68,7 @@ class Measure:
         self.black = 0
         self.still = self.longest_still = 0
         self.previous = self.anchor = None
-        baseline = min(round(PARALLAX_SECONDS * fps), self.end - self.first - 1)
+        baseline = min(round(PARALLAX_SECONDS * fps), (self.end - self.first) // 2)
         last = self.end - self.first - 1 - baseline
         # Frames between which the flow is measured: number of the first → of the second, counted from the shot's start.
         self.pairs = {round(last * n / (PARALLAX_PLACES - 1)): baseline for n in range(PARALLAX_PLACES)} if baseline > 0 else {}
@@ -114,13 +115,14 @@ class Measure:
 def parallax(first: np.ndarray, second: np.ndarray) -> float:
     """What no zoom, pan or roll explains of the movement between two luma pictures: pixels, 90th percentile."""
     estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    # Grain is no movement.
+    first, second = (cv2.GaussianBlur(luma, (0, 0), 1.5) for luma in (first, second))
     there, back = estimator.calc(first, second, None), estimator.calc(second, first, None)
     height, width = first.shape
     pixels = grid(height, width)
     landed = pixels + there
     # Flow is only known where there is something to follow; elsewhere it is made up from the surroundings.
-    smooth = cv2.GaussianBlur(first, (0, 0), 1.5)
-    slope = cv2.magnitude(cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=0.125), cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=0.125))
+    slope = cv2.magnitude(cv2.Sobel(first, cv2.CV_32F, 1, 0, scale=0.125), cv2.Sobel(first, cv2.CV_32F, 0, 1, scale=0.125))
     inside = (landed >= 0).all(axis=2) & (landed[..., 0] <= width - 1) & (landed[..., 1] <= height - 1)
     usable = (cv2.dilate(slope, np.ones((5, 5))) > 1.5) & inside & ~hidden(there, back, pixels)
     usable = usable[::PARALLAX_STEP, ::PARALLAX_STEP]
