@@ -136,6 +136,12 @@ func take(t *testing.T, seed uint64, change ...func(*graph.Params)) json.RawMess
 	return g
 }
 
+// seconds is a graph that runs for a second or some.
+func seconds(t *testing.T, seed uint64) json.RawMessage {
+	g := take(t, seed, func(p *graph.Params) { p.Steps, p.Width, p.Height = 6000, 64, 64 })
+	return bytes.Replace(g, []byte(`"batch_size":1`), []byte(`"batch_size":48`), 1)
+}
+
 // long is a graph that runs for many seconds.
 func long(t *testing.T, seed uint64) json.RawMessage {
 	g := take(t, seed, func(p *graph.Params) { p.Steps, p.Width, p.Height = 10000, 64, 64 })
@@ -227,7 +233,7 @@ func TestPodForgetsEverything(t *testing.T) {
 	f.ready(t, 1)
 	finished := wait(t, f.Client, submit(t, f.Client, take(t, 1), ""))
 	image := view(t, f.Client, finished)
-	running, waiting := submit(t, f.Client, take(t, 2, func(p *graph.Params) { p.Steps, p.Width, p.Height = 3000, 1024, 1024 }), ""), submit(t, f.Client, take(t, 3), "")
+	running, waiting := submit(t, f.Client, seconds(t, 2), ""), submit(t, f.Client, take(t, 3), "")
 	until(t, "it runs", func() bool { return queueLength(t, a.url()) == 2 })
 	a.kill()
 	time.Sleep(300 * time.Millisecond)
@@ -295,7 +301,7 @@ func TestRestartKeepsPrompts(t *testing.T) {
 		must(t, err)
 		return status, string(text)
 	}
-	slow := take(t, 5, func(p *graph.Params) { p.Steps, p.Width, p.Height = 6000, 1024, 1024 })
+	slow := seconds(t, 5)
 	if status, text := post(f, own, slow); status != 200 || !strings.Contains(text, own) {
 		t.Fatalf("own id: %d %s", status, text)
 	}
