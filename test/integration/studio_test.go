@@ -116,12 +116,12 @@ func workloads(v values) map[string]int {
 	return all
 }
 
-// pods are the pods of the release by workload: the name of the only container is the workload's.
+// pods are the pods of the release by workload, those of runs left out: the name of the only container is the workload's.
 func pods(t *testing.T) map[string][]corev1.Pod {
 	t.Helper()
 	all := map[string][]corev1.Pod{}
 	for _, pod := range k8s.ListPodsContext(t, t.Context(), cluster(), metav1.ListOptions{
-		LabelSelector: "app.kubernetes.io/part-of=ai-film,app.kubernetes.io/instance=" + release,
+		LabelSelector: "app.kubernetes.io/part-of=ai-film,app.kubernetes.io/component!=run,app.kubernetes.io/instance=" + release,
 	}) {
 		if pod.DeletionTimestamp == nil {
 			name := pod.Spec.Containers[0].Name
