@@ -2,6 +2,10 @@
 set -eu
 umask 077
 
+# A pod deleted by force may run on beside the next one. The lock passes on to the server and ends with its last process.
+exec 9> "$PGDATA.lock"
+flock -n 9 || { echo "another server holds the volume; waiting for its end"; flock 9; }
+
 # The cluster is made aside and renamed when complete: a pod killed half-way leaves nothing that looks like a database.
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
   rm -rf "$PGDATA.new"
@@ -14,7 +18,7 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
   sync
 fi
 
-# A pod killed outright leaves a pid file naming process 1, which is now us.
+# A pod killed outright leaves a pid file naming process 1, which is now us. With the lock held no server is behind it.
 rm -f "$PGDATA/postmaster.pid"
 
 # Roles, passwords and databases are brought up to the Secret at every start, by a server that only this pod can reach.
