@@ -1,0 +1,147 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// Report is out/bench/render.json. Ratios are of medians, and say how many
+// times faster charttest is; floor_ratio is the other way round, charttest's
+// time over that of Helm's bare engine.
+type Report struct {
+	RenderVsHelmTemplate   float64  `json:"render_vs_helm_template"`
+	RenderVsHelmUnittest   float64  `json:"render_vs_helm_unittest"`
+	SuiteVsTerratest       float64  `json:"suite_vs_terratest"`
+	SuiteVsTerratestShared float64  `json:"suite_vs_terratest_shared"`
+	SuiteVsHelmUnittest    float64  `json:"suite_vs_helm_unittest"`
+	FloorRatio             float64  `json:"floor_ratio"`
+	VerifyInRenders        *float64 `json:"verify_in_renders"` // null while there is no verify to measure
+
+	CPUs     int         `json:"cpus"`
+	Go       string      `json:"go"`
+	Memory   *Memory     `json:"memory"`
+	Measures []Contender `json:"measures"`
+}
+
+// Contender is one line of the table.
+type Contender struct {
+	Name     string    `json:"name"`
+	What     string    `json:"what"`
+	MedianMS float64   `json:"median_ms"` // of one task
+	RoundsMS []float64 `json:"rounds_ms"`
+}
+
+func newReport(measures []measure, results map[string][]time.Duration) *Report {
+	r := &Report{CPUs: runtime.NumCPU(), Go: runtime.Version()}
+	median := make(map[string]float64)
+	for _, m := range measures {
+		c := Contender{Name: m.name, What: m.what}
+		for _, d := range results[m.name] {
+			c.RoundsMS = append(c.RoundsMS, float64(d.Microseconds())/1000/float64(m.per))
+		}
+		sorted := slices.Sorted(slices.Values(c.RoundsMS))
+		if len(sorted) > 0 {
+			c.MedianMS = sorted[len(sorted)/2]
+		}
+		median[m.name] = c.MedianMS
+		r.Measures = append(r.Measures, c)
+	}
+	r.RenderVsHelmTemplate = median["helm template"] / median["charttest"]
+	r.RenderVsHelmUnittest = median["helm-unittest"] / median["charttest"]
+	r.FloorRatio = median["charttest"] / median["helm engine"]
+	r.SuiteVsTerratest = median["suite terratest"] / median["suite charttest"]
+	r.SuiteVsTerratestShared = median["suite terratest, shared"] / median["suite charttest"]
+	r.SuiteVsHelmUnittest = median["suite helm-unittest"] / median["suite charttest"]
+	return r
+}
+
+func (r *Report) write(dir string) error {
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "render.json"), append(data, '\n'), 0o644); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "render.svg"), []byte(r.plot()), 0o644); err != nil {
+		return err
+	}
+	var table strings.Builder
+	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	for _, c := range r.Measures {
+		fmt.Fprintf(w, "%s\t%9.2f ms\t%s\n", c.Name, c.MedianMS, c.What)
+	}
+	fmt.Fprintln(w)
+	for _, ratio := range []struct {
+		name string
+		is   float64
+		want string
+	}{
+		{"render vs helm template", r.RenderVsHelmTemplate, "≥ 8"},
+		{"render vs helm-unittest", r.RenderVsHelmUnittest, "≥ 2"},
+		{"suite vs terratest", r.SuiteVsTerratest, "≥ 40"},
+		{"suite vs terratest, shared renders", r.SuiteVsTerratestShared, ""},
+		{"suite vs helm-unittest", r.SuiteVsHelmUnittest, "≥ 8"},
+		{"floor: charttest vs Helm's bare engine", r.FloorRatio, "≤ 1.5"},
+	} {
+		fmt.Fprintf(w, "%s\t%9.2f ×\t%s\n", ratio.name, ratio.is, ratio.want)
+	}
+	if r.Memory != nil {
+		fmt.Fprintf(w, "heap after %d and %d renders\t%.1f and %.1f MB\t\n", r.Memory.Renders/10, r.Memory.Renders,
+			float64(r.Memory.HeapAtTenth)/1e6, float64(r.Memory.HeapAtEnd)/1e6)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	fmt.Print(table.String())
+	return os.WriteFile(filepath.Join(dir, "render.txt"), []byte(table.String()), 0o644)
+}
+
+// plot draws the medians as bars on a logarithmic scale, and every round as a
+// dot.
+func (r *Report) plot() string {
+	const left, width, row = 190, 520, 26
+	low, high := 1.0, 10.0
+	for _, c := range r.Measures {
+		for _, ms := range c.RoundsMS {
+			for ms < low {
+				low /= 10
+			}
+			for ms > high {
+				high *= 10
+			}
+		}
+	}
+	x := func(ms float64) float64 { return left + width*math.Log(ms/low)/math.Log(high/low) }
+	var b strings.Builder
+	height := row*len(r.Measures) + 50
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="12">`+"\n", left+width+90, height)
+	b.WriteString(`<rect width="100%" height="100%" fill="white"/>` + "\n")
+	for ms := low; ms <= high*1.01; ms *= 10 {
+		fmt.Fprintf(&b, `<line x1="%.1f" y1="10" x2="%.1f" y2="%d" stroke="#ddd"/><text x="%.1f" y="%d" text-anchor="middle" fill="#666">%g ms</text>`+"\n",
+			x(ms), x(ms), height-30, x(ms), height-12, ms)
+	}
+	for i, c := range r.Measures {
+		y := 14 + i*row
+		color := "#b8c4d6"
+		if strings.Contains(c.Name, "charttest") {
+			color = "#d1495b"
+		}
+		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end">%s</text><rect x="%d" y="%d" width="%.1f" height="16" fill="%s"/>`+"\n",
+			left-8, y+13, c.Name, left, y, x(c.MedianMS)-left, color)
+		for _, ms := range c.RoundsMS {
+			fmt.Fprintf(&b, `<circle cx="%.1f" cy="%d" r="2" fill="#333"/>`, x(ms), y+8)
+		}
+		fmt.Fprintf(&b, `<text x="%.1f" y="%d">%.1f ms</text>`+"\n", x(c.MedianMS)+14, y+13, c.MedianMS)
+	}
+	b.WriteString("</svg>\n")
+	return b.String()
+}
