@@ -2,12 +2,14 @@ package main
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/gruntwork-io/terratest/modules/helm"
 	"github.com/gruntwork-io/terratest/modules/logger"
 	"github.com/stretchr/testify/assert"
+	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
 
 	"github.com/ai-film/ai-film/charttest"
@@ -58,7 +60,7 @@ func (b *bench) suites() []measure {
 		{"suite terratest", "a render of the template for every assertion", 1, timed(1, func() error { return b.terratest(false) })},
 		{"suite terratest, shared", "a render of the whole chart for every set of values", 1, timed(1, func() error { return b.terratest(true) })},
 		{"suite helm-unittest", "a test of ten assertions for every set of values", 1, timed(1, func() error { return command(b.unittest, b.unitSuite) })},
-		{"suite charttest", "a render asked for by every assertion", 1, timed(1, b.charttestSuite)},
+		{"suite charttest", "a render asked for by every assertion, a parallel subtest for every set of values", 1, timed(1, b.charttestSuite)},
 	}
 }
 
@@ -125,22 +127,28 @@ func deployment(text, name string) string {
 }
 
 func (b *bench) charttestSuite() error {
-	t := new(failures)
 	chart, err := charttest.Load(b.chart) // a suite loads its chart once
 	if err != nil {
 		return err
 	}
+	// A subtest for every set of values, in parallel, as chart.Matrix has it.
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
 	for n := range valueSets {
-		for _, a := range assertions() {
-			r, err := chart.Render(chart.Profile("gke-autoscaling"), charttest.KubeVersion(kubeVersion),
-				charttest.Release("reel", ""), charttest.Set(sets(n)...))
-			if err != nil {
-				return err
+		group.Go(func() error {
+			t := new(failures)
+			for _, a := range assertions() {
+				r, err := chart.Render(chart.Profile("gke-autoscaling"), charttest.KubeVersion(kubeVersion),
+					charttest.Release("reel", ""), charttest.Set(sets(n)...))
+				if err != nil {
+					return err
+				}
+				a.holds(t, charttest.Get[*appsv1.Deployment](r, a.workload), n)
 			}
-			a.holds(t, charttest.Get[*appsv1.Deployment](r, a.workload), n)
-		}
+			return t.err()
+		})
 	}
-	return t.err()
+	return group.Wait()
 }
 
 // assertionSuite is the same suite for helm-unittest.
