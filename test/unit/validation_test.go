@@ -39,6 +39,12 @@ func passwords(change map[string]string) *corev1.Secret {
 	return secret
 }
 
+// of makes an object that Helm installed for a release.
+func of(release string, object metav1.Object) runtime.Object {
+	object.SetAnnotations(map[string]string{"meta.helm.sh/release-name": release})
+	return object.(runtime.Object)
+}
+
 // Each rule of templates/validation.yaml: what it refuses, what it says, and that its remedy is one.
 func TestValidation(t *testing.T) {
 	for name, rule := range map[string]struct {
@@ -136,6 +142,16 @@ func TestValidation(t *testing.T) {
 			set: []string{"global.existingSecret=mine"}, lookup: []runtime.Object{passwords(map[string]string{"studio-password": "a/b@c"})},
 			says: []string{"studio-password in the Secret mine", "letters, digits"},
 		},
+		"Secret of another release": {
+			lookup: []runtime.Object{of("first", &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "ai-film", Namespace: "ai-film"}})},
+			says:   []string{"the Secret ai-film belongs to the release first", "global.releasePrefix=true"},
+			mended: []string{"global.existingSecret=ai-film"},
+		},
+		"claim of another release": {
+			lookup: []runtime.Object{of("first", claim("videos-pvc", "nfs", corev1.ReadWriteMany))},
+			says:   []string{"the claim videos-pvc belongs to the release first", "storage.videos.create=false"},
+			mended: []string{"storage.videos.create=false"},
+		},
 		"claim with another access mode": {
 			lookup: []runtime.Object{claim("images-pvc", "nfs", corev1.ReadWriteOnce)},
 			says:   []string{"storage.images.accessMode is ReadWriteMany", "images-pvc in the cluster is ReadWriteOnce", "back up", "restore"},
@@ -174,7 +190,7 @@ func TestValidation(t *testing.T) {
 func TestValidationLetsThrough(t *testing.T) {
 	_, err := studio(t).Render(installed, charttest.Upgrade(), charttest.Set("global.existingSecret=mine"), charttest.Lookup(
 		passwords(map[string]string{"secret-key": "any + thing / at = all"}),
-		claim("images-pvc", "nfs", corev1.ReadWriteMany), claim("postgres-pvc", "slow", corev1.ReadWriteOnce),
+		of("ai-film", claim("images-pvc", "nfs", corev1.ReadWriteMany)), claim("postgres-pvc", "slow", corev1.ReadWriteOnce),
 	))
 	assert.NoError(t, err)
 }
