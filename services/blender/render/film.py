@@ -79,7 +79,9 @@ def move(scene, job):
     scene.cycles.filter_width = 1.2
     aspect = job["height"] / job["width"]
     for number, layer in enumerate(job["layers"]):
-        plate(scene, f"layer {number}", layer, aspect)
+        # Each layer a hair nearer than the one behind: where both are at the same depth, a ray that passes the clear part of
+        # the one would also miss the other, which lies in the same place, and see the backdrop.
+        plate(scene, f"layer {number}", layer, aspect, 1 - 0.002 * number)
     backdrop(scene, job["layers"][0], aspect)
     camera = scene.camera
     camera.data.angle = 2 * math.atan(CROP * math.tan(FIELD / 2))
@@ -112,8 +114,8 @@ def move(scene, job):
     return pose
 
 
-def plate(scene, name, layer, aspect):
-    """A grid with the layer's picture on it, each point at its distance. Beyond the edges it goes on mirrored."""
+def plate(scene, name, layer, aspect, closer=1.0):
+    """A grid with the layer's picture on it, each point at its distance times ``closer``. Beyond the edges it goes on mirrored."""
     columns = round(GRID * (1 + 2 * OVERSCAN))
     rows = round(columns * aspect)
     u = np.linspace(-OVERSCAN, 1 + OVERSCAN, columns + 1)
@@ -121,7 +123,7 @@ def plate(scene, name, layer, aspect):
     u, v = np.meshgrid(u, v)                     # v from the bottom up, as Blender's images
     folded_u, folded_v = 1 - np.abs(1 - np.abs(u)), 1 - np.abs(1 - np.abs(v))
     near = sample(layer["depth"], folded_u, folded_v)
-    distance = 1 / (1 / FAR + (1 - 1 / FAR) * near)  # nearness is linear in inverse distance
+    distance = closer / (1 / FAR + (1 - 1 / FAR) * near)  # nearness is linear in inverse distance
     half = math.tan(FIELD / 2)
     x = (2 * u - 1) * half * distance
     y = (2 * v - 1) * half * aspect * distance
@@ -129,6 +131,8 @@ def plate(scene, name, layer, aspect):
 
     corner = np.arange((rows + 1) * (columns + 1)).reshape(rows + 1, columns + 1)
     faces = np.stack([corner[:-1, :-1], corner[:-1, 1:], corner[1:, 1:], corner[1:, :-1]], axis=-1).reshape(-1, 4)
+    if layer["cutout"]:  # rays shall not have to look through what isn't there
+        faces = faces[seen(layer["image"], folded_u, folded_v)]
     mesh = bpy.data.meshes.new(name)
     mesh.from_pydata(points.tolist(), [], faces.tolist())
     layer_uv = np.stack([folded_u, folded_v], axis=-1).reshape(-1, 2)[faces.reshape(-1)]
@@ -176,19 +180,39 @@ def glowing(name, picture, cutout):
 
 def sample(path, u, v):
     """The values of a grey picture at places of it (0 to 1, from bottom left), between its pixels linearly."""
-    image = bpy.data.images.load(path)
-    image.colorspace_settings.name = "Non-Color"
-    width, height = image.size
-    pixels = np.empty(width * height * image.channels, np.float32)
-    image.pixels.foreach_get(pixels)
-    grey = pixels.reshape(height, width, image.channels)[..., 0]
+    grey = channel(path, 0)
+    height, width = grey.shape
     x, y = np.clip(u * width - 0.5, 0, width - 1), np.clip(v * height - 0.5, 0, height - 1)
     x0, y0 = np.minimum(x.astype(int), width - 2), np.minimum(y.astype(int), height - 2)
     fx, fy = x - x0, y - y0
     low = grey[y0, x0] * (1 - fx) + grey[y0, x0 + 1] * fx
     high = grey[y0 + 1, x0] * (1 - fx) + grey[y0 + 1, x0 + 1] * fx
-    bpy.data.images.remove(image)
     return low * (1 - fy) + high * fy
+
+
+def seen(path, u, v):
+    """Which faces of a grid, in order, have any of a cut-out picture on them: its alpha summed over a face, and a little more."""
+    alpha = channel(path, 3)
+    height, width = alpha.shape
+    total = np.zeros((height + 1, width + 1))
+    total[1:, 1:] = alpha.cumsum(0).cumsum(1)
+    corners = [np.stack([c[:-1, :-1], c[:-1, 1:], c[1:, 1:], c[1:, :-1]]) for c in (u * width, v * height)]
+    x0, y0 = (np.clip(np.floor(c.min(0)) - 2, 0, n).astype(int) for c, n in zip(corners, (width, height)))
+    x1, y1 = (np.clip(np.ceil(c.max(0)) + 2, 0, n).astype(int) for c, n in zip(corners, (width, height)))
+    return (total[y1, x1] - total[y0, x1] - total[y1, x0] + total[y0, x0]).reshape(-1) > 1e-3
+
+
+def channel(path, number):
+    """One channel of a picture as it is in the file, (height, width) from the bottom row up, 0 to 1."""
+    image = bpy.data.images.load(path)
+    image.colorspace_settings.name = "Non-Color"
+    image.alpha_mode = "CHANNEL_PACKED"
+    width, height = image.size
+    pixels = np.empty(width * height * image.channels, np.float32)
+    image.pixels.foreach_get(pixels)
+    values = pixels.reshape(height, width, image.channels)[..., number].copy()
+    bpy.data.images.remove(image)
+    return values
 
 
 # --- a title -----------------------------------------------------------------------------------------------------------
@@ -237,7 +261,7 @@ def words(scene, text, fonts, material, width, height, size, extrude, bevel):
     """
     curve = bpy.data.curves.new("words", "FONT")
     loaded = [bpy.data.fonts.load(path, check_existing=True) for path in fonts["files"]]
-    for slot, font in zip(("font", "font_bold", "font_italic", "font_bold_italic"), loaded):
+    for slot, font in zip(("font", "font_bold", "font_italic", "font_bold_italic"), loaded, strict=False):
         setattr(curve, slot, font)
     slots = fonts["slots"]
     curve.align_x = "CENTER"
