@@ -24,6 +24,8 @@ type backend struct {
 	kick   chan struct{} // ask it about its queue now
 
 	ready     bool
+	listening bool      // it has greeted our WebSocket: what it says from now on is heard
+	appeared  time.Time // when it was first asked
 	queue     int       // prompts it has, ours or not
 	since     time.Time // of the first failure in a row; zero while it answers
 	refused   bool      // nothing listens there: the process is gone, not merely slow
@@ -110,8 +112,9 @@ func (b *backend) history(ctx context.Context, id string) (*historyEntry, error)
 	return found[id], nil
 }
 
-// listen keeps a WebSocket to the server under our session id and hands every message to heard.
-func (b *backend) listen(ctx context.Context, sid string, heard func(websocket.MessageType, []byte)) {
+// listen keeps a WebSocket to the server under our session id and hands every message to heard; the
+// first one is its greeting. lost is called when the connection ends.
+func (b *backend) listen(ctx context.Context, sid string, heard func(websocket.MessageType, []byte), lost func()) {
 	address := "ws" + strings.TrimPrefix(b.url, "http") + "/ws?clientId=" + url.QueryEscape(sid)
 	for ctx.Err() == nil {
 		dial, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -127,6 +130,7 @@ func (b *backend) listen(ctx context.Context, sid string, heard func(websocket.M
 				heard(kind, data)
 			}
 			c.CloseNow()
+			lost()
 			b.poke()
 		}
 		select {

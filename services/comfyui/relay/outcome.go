@@ -138,6 +138,9 @@ func (r *Relay) heard(ctx context.Context, b *backend, kind websocket.MessageTyp
 		return
 	}
 	if m.Type == "status" {
+		r.mu.Lock()
+		b.listening = true
+		r.mu.Unlock()
 		b.poke()
 		return
 	}
@@ -187,10 +190,17 @@ func (r *Relay) heard(ctx context.Context, b *backend, kind websocket.MessageTyp
 	if terminal {
 		// A client that hears the end asks for history next: have it before passing the end on.
 		ask, cancel := context.WithTimeout(ctx, 10*time.Second)
-		if entry, err := b.history(ask, own); err == nil && entry != nil {
-			r.finish(ctx, b, t, entry)
-		}
+		entry, err := b.history(ask, own)
 		cancel()
+		if err != nil || entry == nil { // the server died with its last word: it isn't the end
+			r.mu.Lock()
+			t.told = false
+			r.mu.Unlock()
+			r.tell(t) // if a look has finished it meanwhile
+			b.poke()
+			return
+		}
+		r.finish(ctx, b, t, entry)
 	}
 	if client != "" {
 		r.sockets.Send(m.Type, m.Data, client)

@@ -1,0 +1,208 @@
+package relay
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// place sends waiting takes to servers, first come first.
+func (r *Relay) place(ctx context.Context) {
+	r.mu.Lock()
+	var due []*take
+	for _, t := range r.takes {
+		if t.State == waiting && !t.moving {
+			t.moving = true
+			due = append(due, t)
+		}
+	}
+	r.mu.Unlock()
+	slices.SortFunc(due, func(a, b *take) int { return cmp.Compare(a.Number, b.Number) })
+	for _, t := range due {
+		_, err := r.send(ctx, t)
+		r.mu.Lock()
+		t.moving = false
+		refused, isRefused := errors.AsType[*httpError](err)
+		if isRefused && refused.status == http.StatusBadRequest {
+			t.Record = failure(t, "PromptRefused", fmt.Sprintf("%s: the server that took over this prompt refuses it: %s", t.lastError, refused.body))
+			r.complete(t)
+		}
+		r.mu.Unlock()
+		if isRefused && refused.status == http.StatusBadRequest {
+			r.tell(t)
+			r.announce()
+		}
+	}
+}
+
+// choose is the ready server with the fewest prompts, not among those tried.
+func (r *Relay) choose(tried []*backend) *backend {
+	var best *backend
+	load := map[string]int{}
+	for _, t := range r.takes {
+		if t.State == placed || t.moving {
+			load[t.Backend]++
+		}
+	}
+	for _, u := range sortedKeys(r.backends) {
+		b := r.backends[u]
+		if !b.ready || b.gone || slices.Contains(tried, b) {
+			continue
+		}
+		if best == nil || max(b.queue, load[b.url]) < max(best.queue, load[best.url]) {
+			best = b
+		}
+	}
+	return best
+}
+
+// errNoBackend says that no server is ready; its text names what is missing.
+type errNoBackend string
+
+func (e errNoBackend) Error() string { return string(e) }
+
+// send places a take, which the caller has marked as moving, on the best server, trying others if that one fails. It
+// returns the server's answer; an *httpError with status 400 is its refusal of the graph.
+func (r *Relay) send(ctx context.Context, t *take) (map[string]json.RawMessage, error) {
+	var tried []*backend
+	for {
+		r.mu.Lock()
+		b := r.choose(tried)
+		if b == nil {
+			err := errNoBackend(r.absent())
+			r.mu.Unlock()
+			return nil, err
+		}
+		tried = append(tried, b)
+		t.Backend, t.Remote, t.placedAt = b.url, t.ID, time.Now()
+		r.remote[b.url+" "+t.ID] = t.ID // its first messages may come before its answer
+		r.mu.Unlock()
+
+		answer, err := r.submit(ctx, b, t)
+		r.mu.Lock()
+		if err == nil {
+			var id string
+			json.Unmarshal(answer["prompt_id"], &id)
+			if id != t.ID { // an older ComfyUI chooses the id itself
+				delete(r.remote, b.url+" "+t.ID)
+				r.remote[b.url+" "+id] = t.ID
+			}
+			t.Remote, t.placedAt, t.unsaved = id, time.Now(), true
+			t.Attempt++
+			if t.State != done {
+				t.State = placed
+			}
+			b.queue++
+			r.mu.Unlock()
+			b.poke()
+			return answer, nil
+		}
+		delete(r.remote, b.url+" "+t.ID)
+		refused, isRefused := errors.AsType[*httpError](err)
+		if isRefused && refused.status < 500 && refused.status != http.StatusTooManyRequests {
+			r.mu.Unlock()
+			return nil, err
+		}
+		b.lastError = err.Error()
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			b.ready = false
+		}
+		r.mu.Unlock()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		slog.Warn("server did not take a prompt", "backend", b.url, "prompt_id", t.ID, "error", err.Error())
+		b.poke()
+	}
+}
+
+// submit posts a take to one server, after the uploads its graph needs.
+func (r *Relay) submit(ctx context.Context, b *backend, t *take) (map[string]json.RawMessage, error) {
+	if err := r.deliver(ctx, b, t.Graph); err != nil {
+		return nil, err
+	}
+	var extra map[string]json.RawMessage
+	json.Unmarshal(t.Extra, &extra)
+	delete(extra, "client_id")
+	body := map[string]any{"prompt": t.Graph, "prompt_id": t.ID, "client_id": r.sid, "number": t.Number, "extra_data": extra}
+	if t.Partial != nil {
+		body["partial_execution_targets"] = t.Partial
+	}
+	ask, cancel := context.WithTimeout(ctx, 60*time.Second)
+	defer cancel()
+	var answer map[string]json.RawMessage
+	return answer, b.call(ask, "POST", "/prompt", body, &answer)
+}
+
+// rebalance moves a waiting prompt from the longest queue to a server that has nothing to do, such as one that was just
+// added.
+func (r *Relay) rebalance(ctx context.Context) {
+	r.mu.Lock()
+	var idle *backend
+	load := map[string][]*take{}
+	for _, t := range r.takes {
+		if t.State == placed && !t.moving && !t.running && !t.deleted && !t.hidden && time.Since(t.placedAt) > 2*r.options.Poll {
+			load[t.Backend] = append(load[t.Backend], t)
+		}
+	}
+	var busiest *backend
+	for _, u := range sortedKeys(r.backends) {
+		b := r.backends[u]
+		if !b.ready {
+			continue
+		}
+		if b.queue == 0 && idle == nil {
+			idle = b
+		}
+		if b.queue > 1 && len(load[u]) > 0 && (busiest == nil || b.queue > busiest.queue) {
+			busiest = b
+		}
+	}
+	if idle == nil || busiest == nil {
+		r.mu.Unlock()
+		return
+	}
+	t := slices.MaxFunc(load[busiest.url], func(a, b *take) int { return cmp.Compare(a.Number, b.Number) })
+	t.moving = true
+	r.mu.Unlock()
+	moved := r.takeBack(ctx, busiest, t)
+	r.mu.Lock()
+	t.moving = false
+	if moved {
+		delete(r.remote, busiest.url+" "+t.Remote)
+		t.State, t.Attempt = waiting, t.Attempt-1 // nothing was lost
+		busiest.queue--
+	}
+	r.mu.Unlock()
+	if moved {
+		slog.Info("prompt moved to an idle server", "prompt_id", t.ID, "from", busiest.url, "to", idle.url)
+		r.place(ctx)
+	}
+}
+
+// takeBack removes a prompt from a server's queue and makes sure that it neither runs nor ran there.
+func (r *Relay) takeBack(ctx context.Context, b *backend, t *take) bool {
+	ask, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if b.call(ask, "POST", "/queue", map[string]any{"delete": []string{t.Remote}}, nil) != nil {
+		return false
+	}
+	var queue remoteQueue
+	if b.call(ask, "GET", "/queue", nil, &queue) != nil {
+		return false
+	}
+	for _, x := range slices.Concat(queue.Running, queue.Pending) {
+		if tupleID(x) == t.Remote {
+			return false
+		}
+	}
+	entry, err := b.history(ask, t.Remote)
+	return err == nil && entry == nil
+}
