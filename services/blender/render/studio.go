@@ -127,7 +127,8 @@ func (s *Studio) render(ctx context.Context, p Picture, parameters map[string]an
 		Path: s.Blender,
 		Args: []string{"-b", "--factory-startup", "--disable-autoexec", "-noaudio", "-t", strconv.Itoa(s.Threads),
 			"--python-exit-code", "3", "--python", film, "--", job},
-		Env: []string{"HOME=" + scratch, "TMPDIR=" + scratch, "XDG_CACHE_HOME=" + scratch, "PYTHONDONTWRITEBYTECODE=1", "OMP_NUM_THREADS=1"},
+		// Blender takes the standard library of whichever python3 is first on the PATH, and that may lack NumPy.
+		Env: []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + scratch, "TMPDIR=" + scratch, "XDG_CACHE_HOME=" + scratch, "PYTHONDONTWRITEBYTECODE=1", "OMP_NUM_THREADS=1"},
 		Line: func(line string) {
 			if n, ok := strings.CutPrefix(line, "film: frame "); ok {
 				if done, err := strconv.Atoi(n); err == nil {
