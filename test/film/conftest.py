@@ -13,7 +13,7 @@ from host_studio import HostStudio  # noqa: E402
 from aifilm.testing import Postgres, Redis  # noqa: E402
 
 BRIEF = ROOT / "examples" / "tiny.md"
-SETTINGS = {"width": 320, "height": 176, "seconds": 10, "seed": 1}
+SETTINGS = {"width": 320, "height": 176, "seconds": 9, "seed": 1}
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from filmcheck.__main__ import examine, shots_of
 
 from conftest import BRIEF
+from filmcheck.__main__ import examine, shots_of
 from studio import jobs_client, screenplay
 
 

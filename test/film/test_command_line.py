@@ -4,6 +4,7 @@ import json
 import subprocess
 
 import pytest
+
 from filmcheck.__main__ import main
 
 PLAN = {"title": "T", "width": 64, "height": 64, "fps": 24, "seconds": 7.0, "title_seconds": 3.0, "end_seconds": 2.0,

@@ -114,11 +114,11 @@ class HostStudio:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
-    def make(self, brief: str, settings: dict, seconds: float = 900.0) -> dict:
+    def make(self, brief: str, settings: dict, seconds: float = 1800.0) -> dict:
         """Submit a film, wait until it is over, and return it as the API tells it."""
         return self.follow(self.api("POST", "/api/films", {"brief": brief, "settings": settings})["id"], seconds)
 
-    def follow(self, film_id: str, seconds: float = 900.0) -> dict:
+    def follow(self, film_id: str, seconds: float = 1800.0) -> dict:
         """Wait until a film is over and return it. Raises TimeoutError."""
         end = time.monotonic() + seconds
         while (film := self.api("GET", f"/api/films/{film_id}"))["state"] not in ("done", "failed", "cancelled"):

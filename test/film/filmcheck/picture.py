@@ -14,10 +14,12 @@ from filmcheck.finding import Report
 
 # Limits: measured on real films and on their bypassed counterparts (test_bypass.py), set between the two.
 BLACK_LUMA = 20.0  # mean of 0…255
-STILL_LEVELS = 1.0  # greatest change of an 8×8 block's mean over a second
-PARALLAX_PIXELS = 0.5  # at 0.5 s distance
+STILL_LEVELS = 6.0  # greatest change of an 8×8 block's mean over a second
+PARALLAX_PIXELS = 1.0  # between frames that are PARALLAX_SECONDS apart
+PARALLAX_SECONDS = 1.0
+CONTRAST = 8  # levels around a point that may be followed; grain has fewer
 DETAIL = 4.0  # mean gradient of luma, levels a pixel
-LIKENESS = 0.45  # correlation with the still
+LIKENESS = 0.8  # correlation with the still
 EVENNESS = 0.3  # movement of the steps between rendered frames, as a share of the others
 GLYPH_SHARE = 0.4  # of a title's letters that must be seen as separate strokes
 
@@ -69,9 +71,9 @@ def _shot(report: Report, plan: dict, shot: dict, taken: list[np.ndarray], still
         return
     detail = gradient(luma[middle])
     report.check(f"{name}.detail", detail > DETAIL, f"mean gradient {detail:.1f}")
-    depth = float(
-        np.median([parallax(luma[at], luma[at + fps // 2]) for at in (0, middle - fps // 4, len(luma) - fps // 2 - 1)])
-    )
+    apart = min(round(PARALLAX_SECONDS * fps), len(luma) - 1)
+    places = (0, (len(luma) - apart) // 2, len(luma) - apart - 1)
+    depth = float(np.median([parallax(luma[at], luma[at + apart]) for at in places]))
     report.check(f"{name}.parallax", depth > PARALLAX_PIXELS, f"{depth:.2f} px beyond zoom, pan and roll")
     if still is not None:
         shown = max(likeness(taken[at], still) for at in (0, middle, -1))
@@ -113,19 +115,20 @@ def glyphs(luma: np.ndarray) -> int:
 def parallax(first: np.ndarray, second: np.ndarray) -> float:
     """What no zoom, pan or roll explains of the optical flow between two pictures: pixels, 90th percentile.
 
-    Only corners are followed (Lucas–Kanade, there and back again), so flat ground invents no movement.
+    Dense inverse search, on points with contrast around them, and only where there and back again ends where it began.
     """
-    corners = cv2.goodFeaturesToTrack(first, 600, 0.01, 5)
-    if corners is None or len(corners) < 30:
+    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    there, back = flow.calc(first, second, None), flow.calc(second, first, None)
+    height, width = first.shape
+    pixels = np.stack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)), axis=-1)
+    landed = pixels + there
+    returned = there + cv2.remap(back, landed, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(1e3, 1e3))
+    contrast = cv2.morphologyEx(cv2.GaussianBlur(first, (0, 0), 1.5), cv2.MORPH_GRADIENT, np.ones((7, 7), np.uint8))
+    usable = (contrast > CONTRAST) & (np.linalg.norm(returned, axis=-1) < 0.7)
+    start, goal = pixels[::4, ::4][usable[::4, ::4]], landed[::4, ::4][usable[::4, ::4]]
+    if len(start) < 50:
         return 0.0
-    window = {"winSize": (15, 15), "maxLevel": 3}
-    moved, found, _ = cv2.calcOpticalFlowPyrLK(first, second, corners, None, **window)
-    back, found_back, _ = cv2.calcOpticalFlowPyrLK(second, first, moved, None, **window)
-    kept = (found & found_back).ravel().astype(bool) & (np.linalg.norm((back - corners).reshape(-1, 2), axis=1) < 0.5)
-    start, goal = corners.reshape(-1, 2)[kept], moved.reshape(-1, 2)[kept]
-    if len(start) < 30:
-        return 0.0
-    cv2.setRNGSeed(1)
+    cv2.setRNGSeed(1)  # RANSAC draws; the same film must measure the same
     model, _ = cv2.estimateAffinePartial2D(start, goal, method=cv2.RANSAC, ransacReprojThreshold=1.0)
     if model is None:
         return 0.0
