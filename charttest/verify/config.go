@@ -37,6 +37,9 @@ type Config struct {
 	Profiles map[string]Profile `json:"profiles,omitempty"`
 	// Suppress lists findings that are known and accepted.
 	Suppress []Suppression `json:"suppress,omitempty"`
+	// Values asks for findings about values: dead ones, undeclared ones, and
+	// those whose wrong types the schema lets pass.
+	Values bool `json:"values,omitempty"`
 	// Coverage is the share of template branches, in percent, that the profiles
 	// must execute; 0 asks for none.
 	Coverage float64 `json:"coverage,omitempty"`

@@ -40,9 +40,9 @@ func Table(w io.Writer, r *Result) error {
 	if n := len(r.Accepted); n > 0 {
 		verdict += fmt.Sprintf(" (%d accepted)", n)
 	}
-	fmt.Fprintf(&b, "%s: %s in %d objects of %d renders (%s × Kubernetes %s), %s\n",
+	fmt.Fprintf(&b, "%s: %s in %d objects of %d renders (%s × Kubernetes %s), %.0f %% of branches, %s\n",
 		r.Chart, verdict, r.Objects, r.Renders, strings.Join(r.Profiles, ", "), strings.Join(r.Versions, ", "),
-		r.Elapsed.Round(time.Millisecond))
+		r.Branches, r.Elapsed.Round(time.Millisecond))
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -48,6 +48,11 @@ type Result struct {
 	Findings []Finding     `json:"findings"`
 	Accepted []Finding     `json:"accepted,omitempty"` // suppressed, with the reason
 	Elapsed  time.Duration `json:"elapsed_ns"`
+
+	// Branches are the share of template branches that the renders executed,
+	// in percent; Coverage has it file by file.
+	Branches float64             `json:"branch_coverage_percent"`
+	Coverage *charttest.Coverage `json:"-"`
 }
 
 // Rules that are not in package check: what keeps a render from being checked.
@@ -60,6 +65,14 @@ var Rules = []*check.Check{
 		Remedy: "Correct the template at the line named, or give the value that it requires."},
 	{Name: "strict", Why: "The API server refuses or silently drops what isn't in an object's schema: the chart says one thing and the cluster does another.",
 		Remedy: "Correct the field's spelling, place or type."},
+	{Name: "coverage", Why: "A branch of a template that no profile takes is one that nobody has tried.",
+		Remedy: "Add a profile (values/*.yaml, ci/*-values.yaml) that takes it, delete the branch, or lower the threshold."},
+	{Name: "value-dead", Why: "A value that changes nothing misleads whoever sets it.",
+		Remedy: "Use it in a template or remove it from values.yaml."},
+	{Name: "value-undeclared", Why: "A value that templates read but values.yaml doesn't have can't be found by users, and a typing error in it is silent.",
+		Remedy: "Declare it in values.yaml, with a comment."},
+	{Name: "value-hole", Why: "The schema takes a value of the wrong type, and what comes out is broken or ignored.",
+		Remedy: "Give the value its type in values.schema.json."},
 	{Name: "suppression", Why: "A suppression that matches nothing hides the next finding of its kind.",
 		Remedy: "Remove it from the verify configuration."},
 }
@@ -105,6 +118,9 @@ func Run(ctx context.Context, chartPath string, config Config) (*Result, error) 
 		return nil, err
 	}
 	collected := newCollection()
+	if err := result.examine(chart, config, cells, collected); err != nil {
+		return nil, err
+	}
 	for _, c := range cells {
 		result.Renders++
 		result.Objects += c.objects
@@ -124,6 +140,7 @@ type cell struct {
 	version  string
 	cluster  check.Cluster
 	objects  int
+	render   *charttest.Render // nil if it failed
 	findings []Finding
 }
 
@@ -135,7 +152,7 @@ func (c *cell) verify() {
 	if r == nil {
 		return
 	}
-	c.objects = len(r.Objects)
+	c.objects, c.render = len(r.Objects), r
 	for _, f := range check.Run(r, c.cluster) {
 		place := f.Place()
 		c.findings = append(c.findings, Finding{
@@ -218,7 +235,7 @@ func (c *collection) add(f Finding, profile, version string) {
 		c.all = append(c.all, f)
 	}
 	for list, name := range map[*[]string]string{&c.all[i].Profiles: profile, &c.all[i].Versions: version} {
-		if !slices.Contains(*list, name) {
+		if name != "" && !slices.Contains(*list, name) {
 			*list = append(*list, name)
 		}
 	}

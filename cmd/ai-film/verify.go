@@ -39,7 +39,9 @@ func newVerify() *cobra.Command {
 	var (
 		config, format, output string
 		versions               []string
-		list, watch            bool
+		html                   string
+		coverage               float64
+		list, watch, values    bool
 	)
 	cmd := &cobra.Command{
 		Use:   "verify [CHART]",
@@ -78,7 +80,17 @@ Exit codes:
 			if !ok {
 				return unverified{fmt.Errorf("there is no format %q; formats are %s", format, strings.Join(slices.Sorted(maps.Keys(verify.Formats)), ", "))}
 			}
-			once := func() error { return verifyOnce(cmd, chart, config, versions, output, write) }
+			once := func() error {
+				return verifyOnce(cmd, chart, config, func(c *verify.Config) {
+					if len(versions) > 0 {
+						c.KubeVersions = versions
+					}
+					if coverage > 0 {
+						c.Coverage = coverage
+					}
+					c.Values = c.Values || values
+				}, output, html, write)
+			}
 			err := once()
 			if !watch {
 				return err
@@ -104,20 +116,21 @@ Exit codes:
 	flags.StringVar(&format, "format", "table", "table, json, junit, sarif or github")
 	flags.StringVarP(&output, "output", "o", "", "write the report to `file` instead of standard output")
 	flags.StringSliceVar(&versions, "kube-version", nil, "Kubernetes `versions` to verify for (default the four newest)")
+	flags.BoolVar(&values, "values", false, "also find values that are dead, undeclared or let pass by the schema with wrong types")
+	flags.Float64Var(&coverage, "coverage", 0, "`percent` of template branches that the profiles must take")
+	flags.StringVar(&html, "coverage-html", "", "write the templates, with what the profiles took of them, to `file`")
 	flags.BoolVar(&list, "list", false, "list the checks with their reasons, and do nothing else")
 	flags.BoolVar(&watch, "watch", false, "verify again whenever a file of the chart changes")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return unverified{err} })
 	return cmd
 }
 
-func verifyOnce(cmd *cobra.Command, chart, configFile string, versions []string, output string, write func(io.Writer, *verify.Result) error) error {
+func verifyOnce(cmd *cobra.Command, chart, configFile string, override func(*verify.Config), output, html string, write func(io.Writer, *verify.Result) error) error {
 	config, err := verify.LoadConfig(chart, configFile)
 	if err != nil {
 		return unverified{err}
 	}
-	if len(versions) > 0 {
-		config.KubeVersions = versions
-	}
+	override(&config)
 	result, err := verify.Run(cmd.Context(), chart, config)
 	if err != nil {
 		return unverified{err}
@@ -133,6 +146,16 @@ func verifyOnce(cmd *cobra.Command, chart, configFile string, versions []string,
 	}
 	if err := write(w, result); err != nil {
 		return unverified{err}
+	}
+	if html != "" && result.Coverage != nil {
+		file, err := os.Create(html)
+		if err != nil {
+			return unverified{err}
+		}
+		defer file.Close()
+		if err := result.Coverage.HTML(file); err != nil {
+			return unverified{err}
+		}
 	}
 	if n := len(result.Findings); n > 0 {
 		return findings(n)
