@@ -56,8 +56,8 @@ func (t tests) stages() []stages.Stage {
 	return []stages.Stage{
 		{Name: "lint", Budget: 12 * time.Minute, Run: t.lint},
 		{Name: "unit-go", Budget: 14 * time.Minute, Run: t.unitGo},
-		{Name: "unit-python", Budget: 12 * time.Minute, Run: t.unitPython},
-		{Name: "film", Budget: 10 * time.Minute, Run: t.film},
+		{Name: "unit-python", Budget: 20 * time.Minute, Run: t.unitPython},
+		{Name: "film", Budget: 15 * time.Minute, Run: t.film},
 		{Name: "integration", Budget: 38 * time.Minute, Run: t.integration},
 	}
 }
