@@ -16,8 +16,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/ai-film/ai-film/services/comfyui/nodes"
 	"github.com/ai-film/ai-film/services/comfyui/wire"
 )
@@ -119,32 +117,11 @@ func (s *Server) Routes(handle func(pattern string, h http.Handler), work func(h
 }
 
 func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
-	var in struct {
-		Prompt  json.RawMessage            `json:"prompt"`
-		ID      any                        `json:"prompt_id"`
-		Number  *json.Number               `json:"number"`
-		Front   bool                       `json:"front"`
-		Client  string                     `json:"client_id"`
-		Extra   map[string]json.RawMessage `json:"extra_data"`
-		Partial []string                   `json:"partial_execution_targets"`
-	}
-	if !wire.Body(w, r, wire.MaxPrompt, &in) {
+	in, id, ok := wire.ReadSubmission(w, r)
+	if !ok {
 		return
 	}
-	if len(in.Prompt) == 0 {
-		wire.Refuse(w, 400, "no_prompt", "No prompt provided", "No prompt provided")
-		return
-	}
-	j := &job{id: uuid.NewString(), clientID: in.Client}
-	if in.ID != nil {
-		id, _ := in.ID.(string)
-		if parsed, err := uuid.Parse(id); err != nil || parsed.String() != id {
-			wire.Refuse(w, 400, "invalid_prompt_id", "prompt_id must be a valid UUID",
-				"prompt_id must be a UUID string in canonical lowercase hyphenated form; omit it to let the server generate one")
-			return
-		}
-		j.id = id
-	}
+	j := &job{id: id, clientID: in.Client}
 	if in.Number != nil {
 		j.number, _ = in.Number.Float64()
 	}

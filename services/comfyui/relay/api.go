@@ -65,33 +65,12 @@ func unavailable(w http.ResponseWriter, missing, detail, remedy string) {
 
 // post takes a prompt. A prompt_id that is known already, with the same graph, is answered again and not executed twice.
 func (r *Relay) post(w http.ResponseWriter, q *http.Request) {
-	var in struct {
-		Prompt  json.RawMessage            `json:"prompt"`
-		ID      any                        `json:"prompt_id"`
-		Number  *json.Number               `json:"number"`
-		Front   bool                       `json:"front"`
-		Client  string                     `json:"client_id"`
-		Extra   map[string]json.RawMessage `json:"extra_data"`
-		Partial []string                   `json:"partial_execution_targets"`
-	}
-	if !wire.Body(w, q, wire.MaxPrompt, &in) {
+	in, id, ok := wire.ReadSubmission(w, q)
+	if !ok {
 		return
 	}
-	if len(in.Prompt) == 0 {
-		wire.Refuse(w, 400, "no_prompt", "No prompt provided", "No prompt provided")
-		return
-	}
-	t := &take{ID: uuid.NewString(), Partial: in.Partial, Client: in.Client, State: waiting, moving: true,
+	t := &take{ID: id, Partial: in.Partial, Client: in.Client, State: waiting, moving: true,
 		Submitted: time.Now(), finished: make(chan struct{})}
-	if in.ID != nil {
-		id, _ := in.ID.(string)
-		if parsed, err := uuid.Parse(id); err != nil || parsed.String() != id {
-			wire.Refuse(w, 400, "invalid_prompt_id", "prompt_id must be a valid UUID",
-				"prompt_id must be a UUID string in canonical lowercase hyphenated form; omit it to let the server generate one")
-			return
-		}
-		t.ID = id
-	}
 	var compact bytes.Buffer
 	json.Compact(&compact, in.Prompt) // it was decoded: it is JSON
 	t.Graph = compact.Bytes()

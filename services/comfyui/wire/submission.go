@@ -1,0 +1,42 @@
+package wire
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/google/uuid"
+)
+
+// Submission is the body of POST /prompt.
+type Submission struct {
+	Prompt  json.RawMessage            `json:"prompt"`
+	ID      any                        `json:"prompt_id"`
+	Number  *json.Number               `json:"number"`
+	Front   bool                       `json:"front"`
+	Client  string                     `json:"client_id"`
+	Extra   map[string]json.RawMessage `json:"extra_data"`
+	Partial []string                   `json:"partial_execution_targets"`
+}
+
+// ReadSubmission reads the body of POST /prompt and the id of its prompt: the
+// caller's, or a new one. If the body is none, it answers as ComfyUI does and
+// returns false.
+func ReadSubmission(w http.ResponseWriter, r *http.Request) (in Submission, id string, ok bool) {
+	if !Body(w, r, MaxPrompt, &in) {
+		return in, "", false
+	}
+	if len(in.Prompt) == 0 {
+		Refuse(w, 400, "no_prompt", "No prompt provided", "No prompt provided")
+		return in, "", false
+	}
+	if in.ID == nil {
+		return in, uuid.NewString(), true
+	}
+	id, _ = in.ID.(string)
+	if parsed, err := uuid.Parse(id); err != nil || parsed.String() != id {
+		Refuse(w, 400, "invalid_prompt_id", "prompt_id must be a valid UUID",
+			"prompt_id must be a UUID string in canonical lowercase hyphenated form; omit it to let the server generate one")
+		return in, "", false
+	}
+	return in, id, true
+}
