@@ -28,7 +28,9 @@ func Load(path string) (*Chart, error) {
 	if err != nil {
 		return nil, convert(nil, err)
 	}
-	return &Chart{engine: c, scheme: newScheme()}, nil
+	chart := &Chart{engine: c, scheme: newScheme()}
+	c.Decode = func(doc *engine.Document) any { return chart.decode(doc) }
+	return chart, nil
 }
 
 // MustLoad is [Load] for tests: it ends the test if the chart can't be read.

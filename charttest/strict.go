@@ -84,7 +84,7 @@ func (r *Render) decode() {
 
 // document adds a document's objects to the render.
 func (r *Render) document(m engine.Manifest, crd bool) {
-	d := m.Doc.Decoded(func(doc *engine.Document) any { return r.Chart.decode(doc) }).(*decoded)
+	d := m.Doc.Decoded(r.Chart.engine.Decode).(*decoded)
 	for _, part := range d.objects {
 		o := &Object{
 			APIVersion: part.apiVersion, Kind: part.kind, Name: part.name, Namespace: part.namespace,

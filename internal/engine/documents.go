@@ -21,6 +21,7 @@ type Document struct {
 	decode  sync.Once
 	decoded any
 
+	read sync.Once
 	head head
 	err  error // why Helm would refuse it
 }
@@ -45,38 +46,63 @@ type documents struct {
 const maxDocumentBytes = 16 << 20
 
 func (d *documents) get(text string) *Document {
+	doc := d.entry(text)
+	doc.read.Do(doc.parse)
+	return doc
+}
+
+func (d *documents) entry(text string) *Document {
 	d.mu.RLock()
 	doc, ok := d.byText[text]
 	d.mu.RUnlock()
 	if ok {
 		return doc
 	}
-	doc = readDocument(text)
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if doc, ok := d.byText[text]; ok {
+		return doc
+	}
 	if d.byText == nil || d.bytes+len(text) > maxDocumentBytes {
 		d.byText, d.bytes = make(map[string]*Document), 0
 	}
+	doc = &Document{Text: text}
 	d.byText[text] = doc
 	d.bytes += len(text)
 	return doc
 }
 
-func readDocument(text string) *Document {
-	doc := &Document{Text: text, Node: plainyaml.Parse(text + "\n")}
+// ahead reads documents while the templates after theirs still execute: it
+// returns where their output goes. Whoever asks for a document before it was
+// reached reads it himself.
+func (d *documents) ahead(decode func(*Document) any) chan<- string {
+	outputs := make(chan string, 64)
+	go func() {
+		for out := range outputs {
+			for _, part := range split(out) {
+				if doc := d.get(part.text); doc.err == nil && decode != nil {
+					doc.Decoded(decode)
+				}
+			}
+		}
+	}()
+	return outputs
+}
+
+func (d *Document) parse() {
+	d.Node = plainyaml.Parse(d.Text + "\n")
 	var ok bool
-	if doc.head, ok = readHead(doc.Node); ok {
-		return doc
+	if d.head, ok = readHead(d.Node); ok {
+		return
 	}
 	var simple releaseutil.SimpleHead
-	if doc.err = yaml.Unmarshal([]byte(text), &simple); doc.err != nil {
-		return doc
+	if d.err = yaml.Unmarshal([]byte(d.Text), &simple); d.err != nil {
+		return
 	}
-	doc.head.kind = simple.Kind
+	d.head.kind = simple.Kind
 	if simple.Metadata != nil {
-		doc.head.name, doc.head.annotations = simple.Metadata.Name, simple.Metadata.Annotations
+		d.head.name, d.head.annotations = simple.Metadata.Name, simple.Metadata.Annotations
 	}
-	return doc
 }
 
 // head is what Helm wants to know of a document.

@@ -49,6 +49,7 @@ func (w *worker) functions() template.FuncMap {
 	f := template.FuncMap{
 		"lookup":        w.lookup,
 		"getHostByName": w.getHostByName,
+		"fromYaml":      w.program.fragments.fromYAML,
 		tickFunc:        w.tick,
 	}
 	w.addRandom(f)
@@ -106,6 +107,34 @@ func toYAMLPretty(v any) string {
 		return ""
 	}
 	return strings.TrimSuffix(data.String(), "\n")
+}
+
+// fragments remembers the YAML that templates read back from their own
+// includes, which is mostly the same from render to render.
+type fragments struct {
+	mu     sync.RWMutex
+	byText map[string]map[string]any // never handed out, as templates may change theirs
+	bytes  int
+}
+
+// maxFragmentBytes bounds the text remembered.
+const maxFragmentBytes = 4 << 20
+
+func (f *fragments) fromYAML(text string) map[string]any {
+	f.mu.RLock()
+	m, ok := f.byText[text]
+	f.mu.RUnlock()
+	if !ok {
+		m = fromYAML(text)
+		f.mu.Lock()
+		if f.byText == nil || f.bytes+len(text) > maxFragmentBytes {
+			f.byText, f.bytes = make(map[string]map[string]any), 0
+		}
+		f.byText[text] = m
+		f.bytes += len(text)
+		f.mu.Unlock()
+	}
+	return copyMapDeep(m)
 }
 
 func fromYAML(str string) map[string]any {

@@ -25,6 +25,7 @@ type program struct {
 	probes    []probe   // what an instrumented program can report
 	root      *template.Template
 	workers   sync.Pool
+	fragments fragments
 	readCRDs  sync.Once
 	crdFiles  []CRD
 }
@@ -43,7 +44,8 @@ type source struct {
 	basePath string
 	text     string
 	scope    int
-	partial  bool
+	partial  bool // nothing but defines: not executed by itself
+	notes    bool
 }
 
 // programs caches the programs of a chart by the combination of subcharts and
@@ -142,6 +144,7 @@ func (p *program) addChart(ch *chart.Chart, parent int, sources map[string]*sour
 			text:     string(t.Data),
 			scope:    at,
 			partial:  strings.HasPrefix(path.Base(name), "_"),
+			notes:    strings.HasSuffix(name, notesName),
 		}
 	}
 }

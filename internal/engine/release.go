@@ -116,7 +116,7 @@ func (c *Chart) render(ctx context.Context, vals map[string]any, release Release
 	if parseErr != nil {
 		return nil, parseErr
 	}
-	x := &execution{release: &release, included: make(map[string]int)}
+	x := &execution{release: &release, included: make(map[string]int), ahead: c.documents.ahead(c.Decode)}
 	if release.Seeded {
 		x.random = newRandom(release.Seed, release.Now)
 	}
@@ -241,7 +241,7 @@ func notes(p *program, out []string, all bool) string {
 	own := path.Join(p.chart.Name(), "templates", notesName)
 	var parts []string
 	for i, s := range p.templates {
-		if strings.HasSuffix(s.name, notesName) && (all || s.name == own) && (out[i] != "" || s.name == own) {
+		if s.notes && (all || s.name == own) && (out[i] != "" || s.name == own) {
 			parts = append(parts, out[i])
 		}
 	}

@@ -39,7 +39,7 @@ func (r *Result) sort(p *program, out []string, rel Release, t *trace) error {
 	r.Notes = notes(p, out, rel.SubNotes)
 	order := make([]int, 0, len(out))
 	for i, s := range p.templates {
-		if !s.partial && !strings.HasSuffix(s.name, notesName) && strings.TrimSpace(out[i]) != "" {
+		if !s.partial && !s.notes && strings.TrimSpace(out[i]) != "" {
 			order = append(order, i)
 		}
 	}
@@ -79,7 +79,7 @@ func notYAML(m Manifest, text string, err error, t *trace) error {
 func debugText(p *program, out []string) string {
 	var b strings.Builder
 	for i, s := range p.templates {
-		if !s.partial && !strings.HasSuffix(s.name, notesName) && strings.TrimSpace(out[i]) != "" {
+		if !s.partial && !s.notes && strings.TrimSpace(out[i]) != "" {
 			fmt.Fprintf(&b, "---\n# Source: %s\n%s\n", s.name, out[i])
 		}
 	}

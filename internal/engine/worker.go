@@ -31,6 +31,7 @@ type execution struct {
 	writes   int
 	random   *random // nil: the real thing
 	trace    *trace  // nil unless instrumented
+	ahead    chan<- string
 }
 
 func newWorker(p *program) *worker {
@@ -46,6 +47,7 @@ func newWorker(p *program) *worker {
 func (w *worker) run(x *execution, dots []map[string]any) (out []string, err error) {
 	w.render = x
 	defer func() {
+		close(x.ahead)
 		w.render = nil
 		if r := recover(); r != nil {
 			err = panicked(r)
@@ -71,6 +73,9 @@ func (w *worker) run(x *execution, dots []map[string]any) (out []string, err err
 			x.trace.close(s.name, buf.text.String())
 		}
 		out[i] = noValue(buf.text.String())
+		if !s.notes {
+			x.ahead <- out[i]
+		}
 	}
 	return out, nil
 }
