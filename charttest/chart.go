@@ -75,9 +75,13 @@ func (c *Chart) Profile(name string) Profile {
 }
 
 // Profiles are all profiles that ship with the chart, by name, after one
-// without any values, called "default".
+// without any values, called "default", or "values.yaml" where a file has that
+// name (ci/default-values.yaml, which may well say something).
 func (c *Chart) Profiles() []Profile {
 	profiles := []Profile{{Name: "default"}}
+	if len(c.Profile("default").Files) > 0 && isFile(c.Profile("default").Files[0]) {
+		profiles[0].Name = "values.yaml"
+	}
 	for _, pattern := range []string{"values/*.yaml", "ci/*-values.yaml"} {
 		files, _ := filepath.Glob(filepath.Join(c.Path(), filepath.FromSlash(pattern)))
 		sort.Strings(files)

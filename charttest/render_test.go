@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/tools/txtar"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -96,4 +97,16 @@ func TestMatrix(t *testing.T) {
 		want := map[string]int32{"default": 2, "large": 7}[r.Profile.Name]
 		require.Equal(t, want, *charttest.Get[*appsv1.Deployment](r, "release-name").Spec.Replicas)
 	})
+}
+
+// A file may have the name that values.yaml alone goes by.
+func TestProfileCalledDefault(t *testing.T) {
+	chart := charttest.MustLoad(t, unpack(t, "cinema", txtar.File{Name: "ci/default-values.yaml", Data: []byte("screens: 3\n")}))
+	var names []string
+	for _, p := range chart.Profiles() {
+		names = append(names, p.Name)
+	}
+	require.Contains(t, names, "default")
+	require.Equal(t, "values.yaml", names[0])
+	require.Len(t, chart.Profile("default").Files, 1)
 }
