@@ -66,6 +66,7 @@ type index struct {
 	workloads []workload
 	names     map[[2]string]*charttest.Object // by kind and name
 	mentioned map[string]bool                 // lazily: strings in places where a maker would name what it makes
+	tolds     *told                           // lazily
 	render    *charttest.Render
 }
 

@@ -11,16 +11,20 @@ var podSecurity = &Check{
 	Why:    "A namespace that enforces the Pod Security level «restricted» refuses pods that don't comply; Deployments then have none.",
 	Remedy: "Set runAsNonRoot: true, seccompProfile.type: RuntimeDefault, and in each container allowPrivilegeEscalation: false and capabilities.drop: [ALL].",
 	Run: func(p *Pass) {
-		level := p.Cluster.PodSecurity
+		level, said := p.Cluster.PodSecurity, true
 		if level == "" {
-			level = p.customary()
+			level, said = p.customary(), false
 		}
 		if level != "restricted" {
 			return
 		}
 		for _, w := range p.index.workloads {
 			for _, v := range violations(w) {
-				p.report(w.object, v.field, "%s", v.message)
+				// Containers that users add are held to what is said of the
+				// cluster, not to the custom of the chart.
+				if said || v.container == "" || !p.index.told().containers[v.container] {
+					p.report(w.object, v.field, "%s", v.message)
+				}
 			}
 		}
 	},
@@ -40,13 +44,14 @@ func (p *Pass) customary() string {
 	return "privileged"
 }
 
-type violation struct{ field, message string }
+type violation struct{ field, message, container string }
 
 // violations of the level «restricted» as of
 // https://kubernetes.io/docs/concepts/security/pod-security-standards/.
 func violations(w workload) []violation {
 	var all []violation
-	bad := func(field, message string) { all = append(all, violation{field, message}) }
+	container := ""
+	bad := func(field, message string) { all = append(all, violation{field, message, container}) }
 	spec, at := &w.template.Spec, w.spec()
 	if spec.HostNetwork {
 		bad(join(at, "hostNetwork"), "uses the host's network")
@@ -73,6 +78,7 @@ func violations(w workload) []violation {
 		if own == nil {
 			own = &corev1.SecurityContext{}
 		}
+		container = c.Name
 		field, name := join(c.path, "securityContext"), "container "+c.Name+" "
 		if isTrue(own.Privileged) {
 			bad(join(field, "privileged"), name+"is privileged")

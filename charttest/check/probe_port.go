@@ -18,7 +18,7 @@ var probePort = &Check{
 					if probe == nil {
 						continue
 					}
-					if port, field, ok := probed(probe); ok && !declares(w, c, port) {
+					if port, field, ok := probed(probe); ok && !declares(w, c, port) && !p.hidden(w, c, port) {
 						p.report(w.object, join(join(c.path, name), field), "probes port %s, which container %q doesn't declare", port.String(), c.Name)
 					}
 				}
@@ -30,6 +30,25 @@ var probePort = &Check{
 			}
 		}
 	},
+}
+
+// hidden says whether a number is a port that the container has without
+// declaring it, as nothing forces it to: its programs are told of it, or
+// another probe goes there too.
+func (p *Pass) hidden(w workload, c container, port intstr.IntOrString) bool {
+	if port.Type == intstr.String {
+		return false
+	}
+	probes := 0
+	for _, probe := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
+		if probe == nil {
+			continue
+		}
+		if other, _, ok := probed(probe); ok && other == port {
+			probes++
+		}
+	}
+	return probes > 1 || p.index.tells(w, port.String())
 }
 
 // probed is the port that a probe goes to, if that is the pod itself.

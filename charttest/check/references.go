@@ -86,15 +86,18 @@ func (c Cluster) described() bool { return len(c.Nodes) > 0 || len(c.External) >
 // it: its name carries the release's or chart's name, or the chart makes
 // objects of that kind.
 func (p *Pass) similar(r reference) bool {
-	if p.owned(r.name) {
+	if p.owned(r.name) || p.Cluster.described() {
 		return true
+	}
+	if p.index.told().texts[r.name] {
+		return false // existingSecret: and the like
 	}
 	for key := range p.index.names {
 		if key[0] == r.kind {
 			return true
 		}
 	}
-	return p.Cluster.described()
+	return false
 }
 
 func hasKey(o *charttest.Object, key string) bool {

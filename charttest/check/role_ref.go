@@ -59,8 +59,12 @@ func (p *Pass) namespaceOf(s rbacv1.Subject) string {
 }
 
 // owned says whether a name is made up of the release's or the chart's, as
-// names of the chart's own objects are. Others are told by the user.
+// names of the chart's own objects are. Others are told by the user, and so is
+// one that stands in the values letter by letter.
 func (p *Pass) owned(name string) bool {
+	if p.index.told().texts[name] {
+		return false
+	}
 	release := p.Render.Profile.Release
 	if release == "" {
 		release = "release-name"
