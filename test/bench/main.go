@@ -1,6 +1,8 @@
 // Command bench measures charttest against helm template, Helm's engine,
 // helm-unittest and terratest, all on the studio's own chart, all warm and
-// interleaved in one run, and writes out/bench/render.json, a table and a plot.
+// interleaved in one run; then how the cost grows with objects and profiles, and
+// what many renders leave in memory. It writes out/bench/render.json, a table
+// and a plot.
 package main
 
 import (
@@ -10,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -53,6 +56,9 @@ func run(chart, out string, rounds, renders, flat int) error {
 		fmt.Fprintf(os.Stderr, "round %d/%d\n", round, rounds)
 	}
 	report := newReport(measures, results)
+	if report.Scaling, err = b.scaling(rounds); err != nil {
+		return err
+	}
 	if report.Memory, err = b.memory(flat); err != nil {
 		return err
 	}
@@ -66,6 +72,7 @@ func run(chart, out string, rounds, renders, flat int) error {
 type bench struct {
 	chart, dir     string
 	helm, unittest string // programs
+	aifilm         string // ai-film, for verify as a process
 	unitRender     string // a chart with a suite that renders often
 	unitSuite      string // a chart with the realistic suite
 	renders        int
@@ -77,6 +84,7 @@ func (b *bench) prepare() error {
 	for name, to := range map[string]*string{
 		"helm.sh/helm/v3/cmd/helm":                                 &b.helm,
 		"github.com/helm-unittest/helm-unittest/cmd/helm-unittest": &b.unittest,
+		"github.com/ai-film/ai-film/cmd/ai-film":                   &b.aifilm,
 	} {
 		*to = filepath.Join(b.dir, filepath.Base(name))
 		build := exec.Command("go", "build", "-o", *to, name)
@@ -109,7 +117,7 @@ type measure struct {
 }
 
 func (b *bench) measures() []measure {
-	return append(b.renderers(), b.suites()...)
+	return slices.Concat(b.renderers(), b.suites(), b.verifiers())
 }
 
 // timed runs f n times.

@@ -6,14 +6,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 
+	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/engine"
 
 	"github.com/ai-film/ai-film/charttest"
+	"github.com/ai-film/ai-film/charttest/check"
 )
 
 const (
@@ -37,7 +38,9 @@ func (b *bench) renderers() []measure {
 		{"helm template", "a process for every render", b.renders, timed(b.renders, b.helmTemplate)},
 		{"helm-unittest", "one process, a test with one assertion for every render", 10 * b.renders, timed(1, b.helmUnittest)},
 		{"helm engine", "Helm's bare engine in-process, on values merged beforehand", 10 * b.renders, timed(10*b.renders, b.engine())},
-		{"charttest", "values merged, schema checked, rendered, sorted, every object strictly decoded into its type", 10 * b.renders, timed(10*b.renders, b.charttest())},
+		{"helm engine, profiles", "the same, for each of the chart's profiles in turn", 10 * b.renders, timed(10*b.renders, b.engineProfiles())},
+		{"charttest", "values merged, schema checked, rendered, sorted, every object strictly decoded into its type", 10 * b.renders, timed(10*b.renders, b.charttest(false))},
+		{"charttest, checks", "the same, and all checks run over the objects", 10 * b.renders, timed(10*b.renders, b.charttest(true))},
 	}
 }
 
@@ -61,22 +64,32 @@ func command(name string, args ...string) error {
 	return nil
 }
 
-// engine renders values that were merged beforehand, different each time.
-func (b *bench) engine() func() error {
-	caps := chartutil.DefaultCapabilities.Copy()
-	caps.KubeVersion = chartutil.KubeVersion{Version: "v" + kubeVersion, Major: "1", Minor: "36"}
-	ch, err := loader.Load(b.chart)
-	if err != nil {
-		return func() error { return err }
+// engine renders the big profile's values, merged beforehand and different
+// each time.
+func (b *bench) engine() func() error { return b.bare(filepath.Join(b.chart, profileFile)) }
+
+// engineProfiles renders one profile after the other.
+func (b *bench) engineProfiles() func() error {
+	profiles := []func() error{b.bare("")}
+	for _, file := range b.profiles() {
+		profiles = append(profiles, b.bare(file))
 	}
-	file, err := chartutil.ReadValuesFile(filepath.Join(b.chart, profileFile))
-	if err != nil {
-		return func() error { return err }
+	n := 0
+	return func() error {
+		n++
+		return profiles[n%len(profiles)]()
 	}
-	if err := chartutil.ProcessDependenciesWithMerge(ch, file); err != nil {
-		return func() error { return err }
-	}
-	merged, err := chartutil.ToRenderValues(ch, file, chartutil.ReleaseOptions{Name: "reel", Namespace: "default", Revision: 1, IsInstall: true}, caps)
+}
+
+// profiles are the values files that ship with the chart.
+func (b *bench) profiles() []string {
+	files, _ := filepath.Glob(filepath.Join(b.chart, "values", "*.yaml"))
+	return files
+}
+
+// bare returns a render by Helm's engine alone, with the values of a file.
+func (b *bench) bare(file string) func() error {
+	ch, merged, err := b.merged(file)
 	return func() error {
 		if err != nil {
 			return err
@@ -89,14 +102,37 @@ func (b *bench) engine() func() error {
 	}
 }
 
-func (b *bench) charttest() func() error {
+func (b *bench) merged(file string) (*chart.Chart, chartutil.Values, error) {
+	ch, err := loader.Load(b.chart)
+	if err != nil {
+		return nil, nil, err
+	}
+	values := make(map[string]any)
+	if file != "" {
+		if values, err = chartutil.ReadValuesFile(file); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := chartutil.ProcessDependenciesWithMerge(ch, values); err != nil {
+		return nil, nil, err
+	}
+	caps := chartutil.DefaultCapabilities.Copy()
+	caps.KubeVersion = chartutil.KubeVersion{Version: "v" + kubeVersion, Major: "1", Minor: "36"}
+	merged, err := chartutil.ToRenderValues(ch, values, chartutil.ReleaseOptions{Name: "reel", Namespace: "default", Revision: 1, IsInstall: true}, caps)
+	return ch, merged, err
+}
+
+func (b *bench) charttest(checks bool) func() error {
 	chart, err := charttest.Load(b.chart)
 	return func() error {
 		if err != nil {
 			return err
 		}
-		_, err := chart.Render(chart.Profile("gke-autoscaling"), charttest.KubeVersion(kubeVersion),
+		r, err := chart.Render(chart.Profile("gke-autoscaling"), charttest.KubeVersion(kubeVersion),
 			charttest.Release("reel", ""), charttest.Set(sets(b.next())...))
+		if err == nil && checks {
+			check.Run(r, check.Cluster{})
+		}
 		return err
 	}
 }
@@ -133,36 +169,4 @@ func writeSets(s *strings.Builder, n int) {
 		key, value, _ := strings.Cut(set, "=")
 		fmt.Fprintf(s, "      %s: %q\n", key, value)
 	}
-}
-
-// Memory is what a long run of renders leaves behind.
-type Memory struct {
-	Renders     int    `json:"renders"`
-	HeapAtTenth uint64 `json:"heap_bytes_after_a_tenth"`
-	HeapAtEnd   uint64 `json:"heap_bytes_at_end"`
-}
-
-func (b *bench) memory(n int) (*Memory, error) {
-	if n == 0 {
-		return nil, nil
-	}
-	render := b.charttest()
-	heap := func() uint64 {
-		runtime.GC()
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
-	m := &Memory{Renders: n}
-	for i := range n {
-		if i == n/10 {
-			m.HeapAtTenth = heap()
-		}
-		if err := render(); err != nil {
-			return nil, err
-		}
-	}
-	m.HeapAtEnd = heap()
-	return m, nil
 }

@@ -15,19 +15,24 @@ import (
 
 // Report is out/bench/render.json. Ratios are of medians, and say how many
 // times faster charttest is; floor_ratio is the other way round, charttest's
-// time over that of Helm's bare engine.
+// time, checks included, over that of Helm's bare engine; verify_in_renders is
+// the time of «ai-film verify» in renders of the bare engine, over all profiles.
 type Report struct {
-	RenderVsHelmTemplate   float64  `json:"render_vs_helm_template"`
-	RenderVsHelmUnittest   float64  `json:"render_vs_helm_unittest"`
-	SuiteVsTerratest       float64  `json:"suite_vs_terratest"`
-	SuiteVsTerratestShared float64  `json:"suite_vs_terratest_shared"`
-	SuiteVsHelmUnittest    float64  `json:"suite_vs_helm_unittest"`
-	FloorRatio             float64  `json:"floor_ratio"`
-	VerifyInRenders        *float64 `json:"verify_in_renders"` // null while there is no verify to measure
+	RenderVsHelmTemplate   float64 `json:"render_vs_helm_template"`
+	RenderVsHelmUnittest   float64 `json:"render_vs_helm_unittest"`
+	SuiteVsTerratest       float64 `json:"suite_vs_terratest"`
+	SuiteVsTerratestShared float64 `json:"suite_vs_terratest_shared"`
+	SuiteVsHelmUnittest    float64 `json:"suite_vs_helm_unittest"`
+	FloorRatio             float64 `json:"floor_ratio"`
+	FloorRatioUnchecked    float64 `json:"floor_ratio_without_checks"`
+	VerifyInRenders        float64 `json:"verify_in_renders"`
+	ObjectGrowth           float64 `json:"cost_growth_per_object"`  // of one of the most over one of the fewest
+	ProfileGrowth          float64 `json:"cost_growth_per_profile"` // the same
 
 	CPUs     int         `json:"cpus"`
 	Go       string      `json:"go"`
 	Memory   *Memory     `json:"memory"`
+	Scaling  *Scaling    `json:"scaling"`
 	Measures []Contender `json:"measures"`
 }
 
@@ -56,7 +61,9 @@ func newReport(measures []measure, results map[string][]time.Duration) *Report {
 	}
 	r.RenderVsHelmTemplate = median["helm template"] / median["charttest"]
 	r.RenderVsHelmUnittest = median["helm-unittest"] / median["charttest"]
-	r.FloorRatio = median["charttest"] / median["helm engine"]
+	r.FloorRatio = median["charttest, checks"] / median["helm engine"]
+	r.FloorRatioUnchecked = median["charttest"] / median["helm engine"]
+	r.VerifyInRenders = median["ai-film verify"] / median["helm engine, profiles"]
 	r.SuiteVsTerratest = median["suite terratest"] / median["suite charttest"]
 	r.SuiteVsTerratestShared = median["suite terratest, shared"] / median["suite charttest"]
 	r.SuiteVsHelmUnittest = median["suite helm-unittest"] / median["suite charttest"]
@@ -64,6 +71,7 @@ func newReport(measures []measure, results map[string][]time.Duration) *Report {
 }
 
 func (r *Report) write(dir string) error {
+	r.ObjectGrowth, r.ProfileGrowth = growth(r.Scaling.Objects), growth(r.Scaling.Profiles)
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
@@ -90,7 +98,11 @@ func (r *Report) write(dir string) error {
 		{"suite vs terratest", r.SuiteVsTerratest, "≥ 40"},
 		{"suite vs terratest, shared renders", r.SuiteVsTerratestShared, ""},
 		{"suite vs helm-unittest", r.SuiteVsHelmUnittest, "≥ 8"},
-		{"floor: charttest vs Helm's bare engine", r.FloorRatio, "≤ 1.5"},
+		{"floor: charttest with checks vs Helm's bare engine", r.FloorRatio, "≤ 1.5"},
+		{"floor without checks", r.FloorRatioUnchecked, ""},
+		{"ai-film verify, in renders of the bare engine", r.VerifyInRenders, "≤ 60"},
+		{"cost of an object, 960 vs 60 of them", r.ObjectGrowth, "about 1"},
+		{"cost of a profile, 32 vs 4 of them", r.ProfileGrowth, "about 1"},
 	} {
 		fmt.Fprintf(w, "%s\t%9.2f ×\t%s\n", ratio.name, ratio.is, ratio.want)
 	}
