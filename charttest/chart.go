@@ -28,7 +28,7 @@ func Load(path string) (*Chart, error) {
 	if err != nil {
 		return nil, convert(nil, err)
 	}
-	chart := &Chart{engine: c, scheme: newScheme()}
+	chart := &Chart{engine: c, scheme: builtin()}
 	c.Decode = func(doc *engine.Document) any { return chart.decode(doc) }
 	return chart, nil
 }
@@ -53,6 +53,9 @@ func (c *Chart) Path() string { return c.engine.Path() }
 // decoded strictly and can be had with [Get]. It takes the AddToScheme that
 // packages of API types offer, and must be called before the first render.
 func (c *Chart) Register(add ...func(*runtime.Scheme) error) error {
+	if c.scheme == builtin() {
+		c.scheme = newScheme()
+	}
 	for _, f := range add {
 		if err := f(c.scheme); err != nil {
 			return err

@@ -55,6 +55,10 @@ func (p Problem) String() string {
 	return fmt.Sprintf("%s: %s: %s", p.Place(), p.Object, p.Message)
 }
 
+// builtin are Kubernetes' own types and CRDs, for all charts that register no
+// others.
+var builtin = sync.OnceValue(newScheme)
+
 func newScheme() *runtime.Scheme {
 	s := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{

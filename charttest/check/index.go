@@ -64,6 +64,7 @@ func (w workload) containers() []container {
 // index holds a render's objects the way checks ask for them.
 type index struct {
 	workloads []workload
+	labelled  map[[2]string][]workload        // by a label of their pods and its value
 	names     map[[2]string]*charttest.Object // by kind and name
 	mentioned map[string]bool                 // lazily: strings in places where a maker would name what it makes
 	tolds     *told                           // lazily
@@ -71,14 +72,36 @@ type index struct {
 }
 
 func newIndex(r *charttest.Render) *index {
-	ix := &index{render: r, names: make(map[[2]string]*charttest.Object, len(r.Objects))}
+	ix := &index{render: r, names: make(map[[2]string]*charttest.Object, len(r.Objects)), labelled: make(map[[2]string][]workload)}
 	for _, o := range r.Objects {
 		ix.names[[2]string{o.Kind, o.Name}] = o
 		if w, ok := workloadOf(o); ok {
 			ix.workloads = append(ix.workloads, w)
+			for key, value := range w.template.Labels {
+				ix.labelled[[2]string{key, value}] = append(ix.labelled[[2]string{key, value}], w)
+			}
 		}
 	}
 	return ix
+}
+
+// withLabels are the workloads whose pods have all the labels. It looks at
+// those with the rarest of them only, so that a chart of a thousand Services
+// and workloads doesn't cost a million comparisons.
+func (ix *index) withLabels(want map[string]string) []workload {
+	rarest := ix.workloads
+	for key, value := range want {
+		if some := ix.labelled[[2]string{key, value}]; len(some) < len(rarest) {
+			rarest = some
+		}
+	}
+	var all []workload
+	for _, w := range rarest {
+		if labels.SelectorFromValidatedSet(want).Matches(labels.Set(w.template.Labels)) {
+			all = append(all, w)
+		}
+	}
+	return all
 }
 
 func workloadOf(o *charttest.Object) (workload, bool) {

@@ -35,11 +35,11 @@ func (p *Pass) overlap(w workload) {
 	if w.selector == nil {
 		return
 	}
-	for _, other := range p.index.workloads {
+	for _, other := range p.index.withLabels(w.selector.MatchLabels) {
 		if other.object == w.object || other.object.Kind != w.object.Kind || !p.sameNamespace(w.object, other.object) || other.selector == nil {
 			continue
 		}
-		if selects(w.selector, other.template.Labels) {
+		if len(w.selector.MatchExpressions) == 0 || selects(w.selector, other.template.Labels) {
 			p.report(w.object, "spec.selector", "the selector matches the pods of %s too", other.object)
 		}
 	}

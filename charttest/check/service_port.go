@@ -18,7 +18,7 @@ var servicePort = &Check{
 			if !ok || len(svc.Spec.Selector) == 0 || svc.Spec.Type == corev1.ServiceTypeExternalName {
 				continue
 			}
-			pods := p.selected(svc.Spec.Selector)
+			pods := p.index.withLabels(svc.Spec.Selector)
 			if len(pods) == 0 {
 				continue // serviceSelects reports it
 			}

@@ -15,7 +15,7 @@ var serviceSelects = &Check{
 			if !ok || len(svc.Spec.Selector) == 0 || svc.Spec.Type == corev1.ServiceTypeExternalName {
 				continue
 			}
-			if len(p.selected(svc.Spec.Selector)) > 0 || p.index.custom() {
+			if len(p.index.withLabels(svc.Spec.Selector)) > 0 || p.index.custom() {
 				continue // an operator may make the pods
 			}
 			// Where a chart renders no workload at all, its pods come from elsewhere.
@@ -25,15 +25,4 @@ var serviceSelects = &Check{
 			p.report(o, "spec.selector", "selects no pod of this chart: %s", labels.Set(svc.Spec.Selector))
 		}
 	},
-}
-
-// selected are the workloads whose pods have all the labels of a selector.
-func (p *Pass) selected(selector map[string]string) []workload {
-	var all []workload
-	for _, w := range p.index.workloads {
-		if labels.SelectorFromSet(selector).Matches(labels.Set(w.template.Labels)) {
-			all = append(all, w)
-		}
-	}
-	return all
 }
