@@ -30,8 +30,8 @@ type Node struct {
 	Taints      []corev1.Taint      `json:"taints,omitempty"`
 }
 
-// external says whether an object is declared to be made by others.
-func (c Cluster) external(kind, name string) bool {
+// Declares says whether an object is declared to be made by others.
+func (c Cluster) Declares(kind, name string) bool {
 	for _, pattern := range c.External {
 		if ok, _ := path.Match(pattern, kind+"/"+name); ok {
 			return true

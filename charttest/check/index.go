@@ -129,7 +129,7 @@ func workloadOf(o *charttest.Object) (workload, bool) {
 
 // has says whether the render makes an object, or the cluster has it.
 func (p *Pass) has(kind, name string) bool {
-	return p.index.names[[2]string{kind, name}] != nil || p.Cluster.external(kind, name)
+	return p.index.names[[2]string{kind, name}] != nil || p.Cluster.Declares(kind, name)
 }
 
 // selects says whether labels match a selector. An invalid selector matches

@@ -49,7 +49,7 @@ var wellKnown = map[string]bool{
 }
 
 func (p *Pass) reference(o *charttest.Object, r reference) {
-	if r.name == "" || wellKnown[r.kind+"/"+r.name] || p.Cluster.external(r.kind, r.name) {
+	if r.name == "" || wellKnown[r.kind+"/"+r.name] || p.Cluster.Declares(r.kind, r.name) {
 		return
 	}
 	if made := p.index.names[[2]string{r.kind, r.name}]; made != nil {

@@ -38,7 +38,7 @@ func (p *Pass) binding(o *charttest.Object, ref rbacv1.RoleRef, subjects []rbacv
 		account := p.index.names[[2]string{"ServiceAccount", s.Name}]
 		field := elem("subjects", i)
 		switch {
-		case account == nil && p.owned(s.Name) && p.namespaceOf(s) == p.namespace(o) && !p.Cluster.external("ServiceAccount", s.Name):
+		case account == nil && p.owned(s.Name) && p.namespaceOf(s) == p.namespace(o) && !p.Cluster.Declares("ServiceAccount", s.Name):
 			p.report(o, join(field, "name"), "binds ServiceAccount %q, which this chart doesn't make", s.Name)
 		case s.Namespace == "" && o.Kind == "ClusterRoleBinding":
 			p.report(o, field, "names no namespace for ServiceAccount %q, which a ClusterRoleBinding must", s.Name)

@@ -1,0 +1,313 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/klog/v2"
+
+	"github.com/ai-film/ai-film/charttest"
+	"github.com/ai-film/ai-film/charttest/check"
+)
+
+// Rehearsal is what an API server said to a render.
+type Rehearsal struct {
+	Version     string // of the server, such as "v1.36.3"
+	Objects     int    // rehearsed
+	Pods        int    // made of the objects' templates, and rehearsed
+	Findings    []Finding
+	Unrehearsed []Unrehearsed
+
+	render *charttest.Render
+	said   []answer // by index of render.Objects
+}
+
+// Finding is a refusal or a warning of the server's.
+type Finding struct {
+	Object  *charttest.Object
+	Field   string // such as "spec.replicas"; "" for the whole object
+	Message string // what the server said, without the name of the object
+	Warning bool   // it was let pass
+}
+
+// Place is the template line that wrote the field.
+func (f Finding) Place() charttest.Place { return f.Object.At(f.Field) }
+
+// String is like "charts/…/web.yaml:12: Deployment/web: spec.replicas: …".
+func (f Finding) String() string {
+	return fmt.Sprintf("%s: %s: %s", f.Place(), f.Object, f.Message)
+}
+
+// Unrehearsed is an object, or a part of one, that this server could not judge.
+type Unrehearsed struct {
+	Object *charttest.Object
+	Reason string
+}
+
+// rehearsal is one under way.
+type rehearsal struct {
+	server    *Server
+	render    *charttest.Render
+	cluster   check.Cluster
+	namespace string           // the release's, as rendered
+	stages    map[string]stage // by namespace as rendered
+	said      []answer
+	denied    denials
+}
+
+// answer is what the server said to one object.
+type answer struct {
+	kind      kind
+	stored    *unstructured.Unstructured // as the server would keep it; nil if it refused
+	pod       *unstructured.Unstructured
+	sent      bool
+	pods      int
+	findings  []Finding
+	omissions []Unrehearsed
+}
+
+// concurrent requests: enough that one profile takes a second over a network,
+// few enough that a small server stays responsive.
+const concurrent = 16
+
+// Rehearse sends every object of a render to the server as a dry run. What is
+// known of the cluster gives the namespace its Pod Security level, and says
+// which objects it need not have; so do the API versions of the render's
+// profile that the server lacks.
+//
+// Errors are of type [*Error], or the context's: the server could not be asked
+// everything. What it refuses is a finding.
+func (s *Server) Rehearse(ctx context.Context, render *charttest.Render, cluster check.Cluster) (result *Rehearsal, err error) {
+	ctx, cancel := context.WithTimeout(klog.NewContext(ctx, klog.Logger{}), atMost) // errors are returned, not logged
+	defer cancel()
+	r := &rehearsal{
+		server: s, render: render, cluster: cluster, namespace: cmp.Or(render.Profile.Namespace, "default"),
+		stages: map[string]stage{}, said: make([]answer, len(render.Objects)),
+	}
+	defer func() {
+		if failed := r.strike(ctx); failed != nil && err == nil {
+			result, err = nil, failed
+		}
+	}()
+	var first, rest []int
+	if _, err := r.stageFor(ctx, r.namespace); err != nil {
+		return nil, err
+	}
+	for i, o := range render.Objects {
+		if !r.resolve(i) {
+			continue
+		}
+		if r.said[i].kind.namespaced {
+			st, err := r.stageFor(ctx, r.namespaceOf(o))
+			if err != nil {
+				return nil, err
+			}
+			if st.name == "" {
+				r.omit(i, "namespace %s, which it names, isn't in this cluster", r.namespaceOf(o))
+				continue
+			}
+		}
+		if o.Kind == "ServiceAccount" || o.Kind == "LimitRange" {
+			first = append(first, i) // before they are made for real
+		} else {
+			rest = append(rest, i)
+		}
+	}
+	if err := r.each(ctx, first); err != nil {
+		return nil, err
+	}
+	if err := r.cast(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.each(ctx, rest); err != nil {
+		return nil, err
+	}
+	if err := r.denied.err(s); err != nil {
+		return nil, err
+	}
+	return r.result(), nil
+}
+
+func (r *rehearsal) result() *Rehearsal {
+	result := &Rehearsal{Version: r.server.version, render: r.render, said: r.said}
+	for _, a := range r.said {
+		if a.sent {
+			result.Objects++
+		}
+		result.Pods += a.pods
+		result.Findings = append(result.Findings, a.findings...)
+		result.Unrehearsed = append(result.Unrehearsed, a.omissions...)
+	}
+	return result
+}
+
+// each rehearses objects, several at once. The first error ends it.
+func (r *rehearsal) each(ctx context.Context, objects []int) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var (
+		wg   sync.WaitGroup
+		told sync.Mutex
+		next = make(chan int)
+	)
+	for range min(concurrent, len(objects)) {
+		wg.Go(func() {
+			for i := range next {
+				if err := r.rehearse(ctx, i); err != nil {
+					cancel(err)
+				}
+				if r.server.Each != nil {
+					told.Lock()
+					r.server.Each(r.render.Objects[i])
+					told.Unlock()
+				}
+			}
+		})
+	}
+	for _, i := range objects {
+		if ctx.Err() != nil {
+			break
+		}
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+func (r *rehearsal) find(i int, field, format string, args ...any) {
+	r.said[i].findings = append(r.said[i].findings, Finding{Object: r.render.Objects[i], Field: field, Message: fmt.Sprintf(format, args...)})
+}
+
+func (r *rehearsal) omit(i int, format string, args ...any) {
+	r.said[i].omissions = append(r.said[i].omissions, Unrehearsed{r.render.Objects[i], fmt.Sprintf(format, args...)})
+}
+
+// namespaceOf is where an object is to be installed.
+func (r *rehearsal) namespaceOf(o *charttest.Object) string { return cmp.Or(o.Namespace, r.namespace) }
+
+// resolve finds where an object is sent. What the server has no kind for is a
+// finding unless that can be explained.
+func (r *rehearsal) resolve(i int) bool {
+	o := r.render.Objects[i]
+	gv, err := schema.ParseGroupVersion(o.APIVersion)
+	if err != nil || o.Kind == "" || gv.Version == "" {
+		r.omit(i, "it has no valid apiVersion and kind")
+		return false
+	}
+	k, ok := r.server.kinds[gv.WithKind(o.Kind)]
+	if ok {
+		r.said[i].kind = k
+		return true
+	}
+	switch {
+	case r.server.unknown[gv] != nil:
+		r.omit(i, "the server behind %s is down: %v", gv, r.server.unknown[gv])
+	case r.defines(gv.WithKind(o.Kind)):
+		r.omit(i, "its CustomResourceDefinition comes with the chart, and isn't in this cluster yet")
+	case slices.Contains(r.render.Profile.APIVersions, o.APIVersion), slices.Contains(r.render.Profile.APIVersions, o.APIVersion+"/"+o.Kind),
+		r.cluster.Declares(o.Kind, o.Name):
+		r.omit(i, "this cluster doesn't serve %s, which the configuration says others do", o.APIVersion)
+	default:
+		r.find(i, "apiVersion", "this server has no %s in %s", o.Kind, o.APIVersion)
+	}
+	return false
+}
+
+// defines says whether the chart brings the definition of a kind.
+func (r *rehearsal) defines(gvk schema.GroupVersionKind) bool {
+	for _, o := range r.render.Objects {
+		if o.Kind != "CustomResourceDefinition" {
+			continue
+		}
+		group, _, _ := unstructured.NestedString(o.Content(), "spec", "group")
+		name, _, _ := unstructured.NestedString(o.Content(), "spec", "names", "kind")
+		if group == gvk.Group && name == gvk.Kind {
+			return true
+		}
+	}
+	return false
+}
+
+// rehearse asks the server about one object, and about the pods and claims
+// that it would lead to.
+func (r *rehearsal) rehearse(ctx context.Context, i int) error {
+	o, a := r.render.Objects[i], &r.said[i]
+	content := o.Unstructured()
+	namespace := ""
+	if a.kind.namespaced {
+		namespace = r.stages[r.namespaceOf(o)].name
+		content.SetNamespace(namespace)
+	}
+	a.sent = true
+	stored, warnings, err := r.send(ctx, a.kind, namespace, content, metav1.FieldValidationStrict)
+	strict := strictProblems(err)
+	for _, c := range strict {
+		r.find(i, c.field, "%s", c.message)
+	}
+	if len(strict) > 0 { // without them, what else would it say?
+		stored, warnings, err = r.send(ctx, a.kind, namespace, content, metav1.FieldValidationIgnore)
+	}
+	if err := r.judge(i, err, ""); err != nil {
+		return err
+	}
+	a.stored = stored
+	asked := false
+	if err == nil || !apierrors.IsBadRequest(err) && !invalid(err) {
+		if asked, err = r.rehearsePods(ctx, i, namespace, content); err != nil {
+			return err
+		}
+	}
+	for _, w := range warnings {
+		if asked && strings.HasPrefix(w, "would violate PodSecurity") {
+			continue // the pod itself was asked
+		}
+		field := ""
+		if strings.Contains(w, "deprecated") {
+			field = "apiVersion"
+		}
+		if at, _, ok := strings.Cut(w, ": "); ok && fieldPath.MatchString(at) {
+			field = at
+		}
+		a.findings = append(a.findings, Finding{Object: o, Field: fieldOf(field), Message: "the server warns: " + r.unstaged(w), Warning: true})
+	}
+	return nil
+}
+
+// send creates an object, or applies it over the one that is there, as a dry
+// run.
+func (r *rehearsal) send(ctx context.Context, k kind, namespace string, content *unstructured.Unstructured, validation string) (*unstructured.Unstructured, []string, error) {
+	var client dynamic.ResourceInterface = r.server.client.Resource(k.resource)
+	if k.namespaced {
+		client = r.server.client.Resource(k.resource).Namespace(namespace)
+	}
+	var warnings []string
+	stored, err := client.Create(context.WithValue(ctx, warningsKey{}, &warnings), content,
+		metav1.CreateOptions{DryRun: dryRun, FieldManager: fieldManager, FieldValidation: validation})
+	if !apierrors.IsAlreadyExists(err) || content.GetName() == "" {
+		return stored, warnings, err
+	}
+	data, err := json.Marshal(content)
+	if err != nil {
+		return nil, nil, err
+	}
+	warnings = nil
+	force := true // of a dry run: fields of other managers don't matter
+	stored, err = client.Patch(context.WithValue(ctx, warningsKey{}, &warnings), content.GetName(), types.ApplyPatchType, data,
+		metav1.PatchOptions{DryRun: dryRun, FieldManager: fieldManager, FieldValidation: validation, Force: &force})
+	return stored, warnings, err
+}
