@@ -8,7 +8,9 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
 	"github.com/ai-film/ai-film/charttest"
@@ -43,6 +45,13 @@ type Config struct {
 	// Coverage is the share of template branches, in percent, that the profiles
 	// must execute; 0 asks for none.
 	Coverage float64 `json:"coverage,omitempty"`
+
+	// Server is an API server to rehearse every profile on; none if nil. See
+	// package server.
+	Server *rest.Config `json:"-"`
+	// Progress, if not nil, is told how many of how many objects have been
+	// rehearsed.
+	Progress func(done, total int) `json:"-"`
 }
 
 // Profile is one set of values and the cluster that it is for.
@@ -52,6 +61,8 @@ type Profile struct {
 	Files []string `json:"files,omitempty"`
 	// Values are laid over the files.
 	Values map[string]any `json:"values,omitempty"`
+	// APIVersions adds to those that clusters have.
+	APIVersions []string `json:"apiVersions,omitempty"`
 	// Cluster adds to what is known of every cluster.
 	Cluster check.Cluster `json:"cluster,omitempty"`
 }
@@ -154,7 +165,7 @@ func (c Config) profiles(chart *charttest.Chart) []charttest.Profile {
 	}
 	for i := range all {
 		all[i].Release, all[i].Namespace = c.Release, c.Namespace
-		all[i].APIVersions = c.APIVersions
+		all[i].APIVersions = append(slices.Clone(c.APIVersions), c.Profiles[all[i].Name].APIVersions...)
 	}
 	return all
 }

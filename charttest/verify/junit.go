@@ -39,7 +39,7 @@ func JUnit(w io.Writer, r *Result) error {
 	suites := junitSuites{}
 	for _, profile := range r.Profiles {
 		suite := junitSuite{Name: r.Chart + "/" + profile, Time: fmt.Sprintf("%.3f", r.Elapsed.Seconds()/float64(max(len(r.Profiles), 1)))}
-		for _, version := range r.Versions {
+		for _, version := range r.everyVersion() {
 			for _, name := range Names() {
 				c := junitCase{Class: r.Chart + "." + profile + "." + version, Name: name}
 				var lines, messages []string

@@ -43,6 +43,7 @@ func Table(w io.Writer, r *Result) error {
 	fmt.Fprintf(&b, "%s: %s in %d objects of %d renders (%s × Kubernetes %s), %.0f %% of branches, %s\n",
 		r.Chart, verdict, r.Objects, r.Renders, strings.Join(r.Profiles, ", "), strings.Join(r.Versions, ", "),
 		r.Branches, r.Elapsed.Round(time.Millisecond))
+	b.WriteString(r.rehearsed())
 	_, err := io.WriteString(w, b.String())
 	return err
 }

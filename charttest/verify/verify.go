@@ -53,6 +53,9 @@ type Result struct {
 	// in percent; Coverage has it file by file.
 	Branches float64             `json:"branch_coverage_percent"`
 	Coverage *charttest.Coverage `json:"-"`
+
+	// Rehearsals are those on an API server, profile by profile.
+	Rehearsals []Rehearsal `json:"rehearsals,omitempty"`
 }
 
 // Rules that are not in package check: what keeps a render from being checked.
@@ -73,6 +76,8 @@ var Rules = []*check.Check{
 		Remedy: "Declare it in values.yaml, with a comment."},
 	{Name: "value-hole", Why: "The schema takes a value of the wrong type, and what comes out is broken or ignored.",
 		Remedy: "Give the value its type in values.schema.json."},
+	{Name: "server", Why: "The API server to rehearse on refuses the object or its pods, or warns: by validation, admission, a policy or a webhook.",
+		Remedy: "Do as the server says; if only this cluster wants it so, declare what others have (external, apiVersions) in the verify configuration."},
 	{Name: "suppression", Why: "A suppression that matches nothing hides the next finding of its kind.",
 		Remedy: "Remove it from the verify configuration."},
 }
@@ -91,7 +96,7 @@ func rule(name string) *check.Check {
 }
 
 // Run verifies the chart in a folder or an archive. Errors are those that keep
-// it from starting: *charttest.LoadError, or the context's. What is wrong with
+// it from starting: *charttest.LoadError, *server.Error, or the context's. What is wrong with
 // a chart that can be loaded is a finding.
 func Run(ctx context.Context, chartPath string, config Config) (*Result, error) {
 	start := time.Now()
@@ -126,6 +131,11 @@ func Run(ctx context.Context, chartPath string, config Config) (*Result, error) 
 		result.Objects += c.objects
 		for _, f := range c.findings {
 			collected.add(f, c.profile.Name, c.version)
+		}
+	}
+	if config.Server != nil {
+		if err := result.rehearse(ctx, chart, config, collected); err != nil {
+			return nil, err
 		}
 	}
 	result.Findings, result.Accepted = config.sift(collected.findings())
@@ -266,7 +276,7 @@ next:
 		report = append(report, f)
 	}
 	for i, s := range c.Suppress {
-		if !used[i] {
+		if !used[i] && (s.Check != "server" || c.Server != nil) {
 			report = append(report, Finding{
 				Check: "suppression", Message: fmt.Sprintf("suppress[%d] (%s %s) matches no finding", i, s.Check, s.Object),
 				Remedy: rule("suppression").Remedy, File: ConfigFile,

@@ -1,11 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -14,8 +14,10 @@ import (
 	"maps"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/ai-film/ai-film/charttest/check"
+	"github.com/ai-film/ai-film/charttest/server"
 	"github.com/ai-film/ai-film/charttest/verify"
 )
 
@@ -37,11 +39,13 @@ func (e unverified) Unwrap() error { return e.error }
 
 func newVerify() *cobra.Command {
 	var (
-		config, format, output string
-		versions               []string
-		html                   string
-		coverage               float64
-		list, watch, values    bool
+		config, format, output  string
+		versions                []string
+		html                    string
+		coverage                float64
+		list, watch, values     bool
+		onServer                bool
+		kubeconfig, kubeContext string
 	)
 	cmd := &cobra.Command{
 		Use:   "verify [CHART]",
@@ -57,10 +61,11 @@ with the reason, stand in the file .verify.yaml in the chart's folder.
 Exit codes:
   0  no findings
   1  findings
-  2  not verified: no chart, or wrong flags or configuration`,
+  2  not verified: no chart, wrong flags or configuration, or no server to rehearse on`,
 		Example: `  ai-film verify charts/ai-film
   ai-film verify mychart --format sarif --output verify.sarif
   ai-film verify mychart --kube-version 1.34,1.37 --watch
+  ai-film verify mychart --server --kube-context kind-kind
   ai-film verify --list`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
@@ -80,8 +85,10 @@ Exit codes:
 			if !ok {
 				return unverified{fmt.Errorf("there is no format %q; formats are %s", format, strings.Join(slices.Sorted(maps.Keys(verify.Formats)), ", "))}
 			}
+			ctx, stop := interruptible(cmd) // a rehearsal has a namespace to delete
+			defer stop()
 			once := func() error {
-				return verifyOnce(cmd, chart, config, func(c *verify.Config) {
+				return verifyOnce(ctx, cmd, chart, config, func(c *verify.Config) error {
 					if len(versions) > 0 {
 						c.KubeVersions = versions
 					}
@@ -89,14 +96,19 @@ Exit codes:
 						c.Coverage = coverage
 					}
 					c.Values = c.Values || values
+					if !onServer {
+						return nil
+					}
+					var err error
+					c.Progress = rehearsing(cmd.ErrOrStderr())
+					c.Server, err = server.Config(kubeconfig, kubeContext)
+					return err
 				}, output, html, write)
 			}
 			err := once()
 			if !watch {
 				return err
 			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
-			defer stop()
 			tell := func(err error) {
 				var e unverified
 				if errors.As(err, &e) {
@@ -119,19 +131,24 @@ Exit codes:
 	flags.BoolVar(&values, "values", false, "also find values that are dead, undeclared or let pass by the schema with wrong types")
 	flags.Float64Var(&coverage, "coverage", 0, "`percent` of template branches that the profiles must take")
 	flags.StringVar(&html, "coverage-html", "", "write the templates, with what the profiles took of them, to `file`")
+	flags.BoolVar(&onServer, "server", false, "also rehearse every profile on an API server: dry runs with its admission, defaults and policies")
+	flags.StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig `file` of the cluster (default $KUBECONFIG, else ~/.kube/config)")
+	flags.StringVar(&kubeContext, "kube-context", "", "`context` of the kubeconfig (default the current one)")
 	flags.BoolVar(&list, "list", false, "list the checks with their reasons, and do nothing else")
 	flags.BoolVar(&watch, "watch", false, "verify again whenever a file of the chart changes")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return unverified{err} })
 	return cmd
 }
 
-func verifyOnce(cmd *cobra.Command, chart, configFile string, override func(*verify.Config), output, html string, write func(io.Writer, *verify.Result) error) error {
+func verifyOnce(ctx context.Context, cmd *cobra.Command, chart, configFile string, override func(*verify.Config) error, output, html string, write func(io.Writer, *verify.Result) error) error {
 	config, err := verify.LoadConfig(chart, configFile)
 	if err != nil {
 		return unverified{err}
 	}
-	override(&config)
-	result, err := verify.Run(cmd.Context(), chart, config)
+	if err := override(&config); err != nil {
+		return unverified{err}
+	}
+	result, err := verify.Run(ctx, chart, config)
 	if err != nil {
 		return unverified{err}
 	}
@@ -169,4 +186,23 @@ func listChecks(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t%s\n", c.Name, c.Why)
 	}
 	return t.Flush()
+}
+
+// rehearsing shows how far a rehearsal is, on a terminal and when it takes
+// longer than one waits without wondering.
+func rehearsing(w io.Writer) func(done, total int) {
+	file, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return nil
+	}
+	start := time.Now()
+	return func(done, total int) {
+		if time.Since(start) < time.Second {
+			return
+		}
+		fmt.Fprintf(w, "\rrehearsing: %d of %d objects\x1b[K", done, total)
+		if done == total {
+			fmt.Fprint(w, "\r\x1b[K")
+		}
+	}
 }
