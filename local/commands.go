@@ -16,6 +16,7 @@ import (
 	"github.com/ai-film/ai-film/local/internal/packages"
 	"github.com/ai-film/ai-film/local/internal/place"
 	"github.com/ai-film/ai-film/local/internal/progress"
+	"github.com/ai-film/ai-film/local/internal/toolchain"
 )
 
 func newCommand() (*cobra.Command, error) {
@@ -53,7 +54,7 @@ What it keeps, and where:
 The Makefile's targets call this program: make up, down, images, env.`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(upCommand(local), downCommand(local), imagesCommand(local), statusCommand(local), envCommand(local), depsCommand(local), testCommand(local), filmCommand(local), benchCommand(local))
+	root.AddCommand(upCommand(local), downCommand(local), imagesCommand(local), statusCommand(local), envCommand(local), depsCommand(local), programsCommand(local), testCommand(local), filmCommand(local), benchCommand(local))
 	return root, nil
 }
 
@@ -80,6 +81,23 @@ It can be run at any time, also after a crash, and does nothing when nothing run
 	}
 	c.Flags().BoolVar(&purge, "purge", false, "delete the data as well: every film, password and volume")
 	return c
+}
+
+func programsCommand(local *cluster.Local) *cobra.Command {
+	return &cobra.Command{
+		Use: "programs", Short: "Compile the cluster's programs, and no more", Args: cobra.NoArgs,
+		Long: `Compile Kubernetes, etcd, kwok, CoreDNS, metrics-server, Helm, local-path-provisioner and Traefik from their Go
+modules into the cache, where "up" finds them. What is there already isn't compiled again.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			builder := toolchain.Builder{Tools: filepath.Join(local.Places.Repo, "local", "tools"), Cache: local.Places.Cache, Log: local.Log}
+			for _, set := range toolchain.Sets {
+				if _, err := builder.Build(c.Context(), set); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
 }
 
 func imagesCommand(local *cluster.Local) *cobra.Command {
