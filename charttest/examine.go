@@ -310,25 +310,13 @@ func (e *examination) mentioned(path string) bool {
 	return false
 }
 
-// place finds the line that declares a value, in the file of the outermost
-// chart that has it.
+// place finds the line that declares a value.
 func (e *examination) place(path string) Place {
-	for _, f := range e.files {
-		rest := path
-		if f.Path != "" {
-			var ok bool
-			if rest, ok = strings.CutPrefix(path, f.Path+"."); !ok {
-				continue
-			}
-		}
-		if line, exact := findField(f.Text, rest); exact {
-			return Place{File: f.File, Line: line}
-		}
+	place, exact := e.chart.declared(path)
+	if !exact {
+		place.Line = 0
 	}
-	for _, f := range e.files {
-		return Place{File: f.File}
-	}
-	return Place{File: e.chart.Path()}
+	return place
 }
 
 // holes tries a wrong type on every declared value that a schema is in charge

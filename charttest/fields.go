@@ -46,10 +46,13 @@ func findField(doc, field string) (line int, exact bool) {
 	return line, true
 }
 
-// cutIndex cuts "[3]" off the front of a field path.
+// cutIndex cuts "[3]" off the front of a field path, or "3." as in the path of
+// a value.
 func cutIndex(field string) (index int, rest string, ok bool) {
 	if !strings.HasPrefix(field, "[") {
-		return 0, "", false
+		digits, rest, _ := strings.Cut(field, ".")
+		index, err := strconv.Atoi(digits)
+		return index, rest, err == nil && index >= 0
 	}
 	end := strings.IndexByte(field, ']')
 	if end < 0 {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
 	"helm.sh/helm/v3/pkg/chart"
@@ -94,7 +95,7 @@ func (v *validation) single(ch *chart.Chart, values map[string]any, path []strin
 		switch {
 		case err == nil:
 		case errors.As(err, &invalid):
-			v.collect(ch.Name(), path, invalid)
+			v.collect(ch.Name(), path, values, invalid)
 			err = errors.New(strings.TrimPrefix(invalid.Error(), "jsonschema validation failed with 'file:///values.schema.json#'\n") + "\n")
 		default:
 			v.violations = append(v.violations, Violation{Chart: ch.Name(), Path: path, Message: err.Error()})
@@ -109,7 +110,15 @@ func (v *validation) single(ch *chart.Chart, values map[string]any, path []strin
 
 var english = message.NewPrinter(language.English)
 
-func (v *validation) collect(chartName string, path []string, e *jsonschema.ValidationError) {
+func (v *validation) collect(chartName string, path []string, values map[string]any, e *jsonschema.ValidationError) {
+	if name, ok := e.ErrorKind.(*kind.PropertyNames); ok {
+		// What is wrong is a key, and the causes speak of it by itself. Only
+		// the length of the location is right: the validator goes on writing
+		// into it.
+		if at := keyAt(values, name.Property, len(e.InstanceLocation)); at != nil {
+			path = append(path[:len(path):len(path)], at...)
+		}
+	}
 	if len(e.Causes) == 0 {
 		v.violations = append(v.violations, Violation{
 			Chart:   chartName,
@@ -119,8 +128,33 @@ func (v *validation) collect(chartName string, path []string, e *jsonschema.Vali
 		})
 	}
 	for _, cause := range e.Causes {
-		v.collect(chartName, path, cause)
+		v.collect(chartName, path, values, cause)
 	}
+}
+
+// keyAt returns the path of a key that is so deep in the values, or nil if
+// there are several or none.
+func keyAt(values any, key string, depth int) []string {
+	table, ok := values.(map[string]any)
+	if !ok {
+		return nil
+	}
+	if depth == 0 {
+		if _, ok := table[key]; ok {
+			return []string{key}
+		}
+		return nil
+	}
+	var found []string
+	for k, v := range table {
+		if below := keyAt(v, key, depth-1); below != nil {
+			if found != nil {
+				return nil
+			}
+			found = append([]string{k}, below...)
+		}
+	}
+	return found
 }
 
 // compiled compiles a schema once; Helm does it for every render.

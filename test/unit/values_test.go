@@ -94,7 +94,7 @@ func TestSchemaRefuses(t *testing.T) {
 		"application.flask.resources.requests.cpu=much":            "application.flask.resources.requests.cpu",
 		"application.flask.resources.request.cpu=1":                "application.flask.resources",
 		"application.flask.env.A=1":                                "application.flask.env.A",
-		"application.flask.env.1A=x":                               "",
+		"application.flask.env.1A=x":                               "application.flask.env.1A",
 		"application.flask.tolerations[0].effect=Never":            "application.flask.tolerations.0.effect",
 		"application.flask.tolerations[0].keys=a":                  "application.flask.tolerations.0",
 		"application.flask.affinity.pods=a":                        "application.flask.affinity",
