@@ -3,6 +3,7 @@ package charttest
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -48,6 +49,11 @@ func (c *Chart) Name() string { return c.engine.Name() }
 
 // Path is what the chart was loaded from.
 func (c *Chart) Path() string { return c.engine.Path() }
+
+// Missing are the dependencies that Chart.yaml lists and the charts folder
+// lacks. They are rendered as if they were not listed; Helm renders nothing
+// until «helm dependency build» has fetched them.
+func (c *Chart) Missing() []string { return c.engine.Missing() }
 
 // Register makes the types of a custom resource known, so that its objects are
 // decoded strictly and can be had with [Get]. It takes the AddToScheme that
@@ -95,6 +101,57 @@ func (c *Chart) Profiles() []Profile {
 		}
 	}
 	return profiles
+}
+
+// ValuePlace returns the line that sets a value, given by its path from the
+// root of the values ("flask.replicas"): in the last of the profile's files
+// that has it, or else in the chart's values.yaml. Where no line has the value
+// itself it is that of the nearest table.
+func (c *Chart) ValuePlace(p Profile, path string) Place {
+	var best Place
+	for _, name := range slices.Backward(p.Files) {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			continue // a URL
+		}
+		line, exact := findField(string(data), path)
+		if exact {
+			return Place{File: name, Line: line}
+		}
+		if best.File == "" && line > 1 {
+			best = Place{File: name, Line: line}
+		}
+	}
+	if place, exact := c.declared(path); exact || best.File == "" {
+		return place
+	}
+	return best
+}
+
+// declared returns the line of a values.yaml that declares a value, in the
+// outermost chart that has it, or the file where it should.
+func (c *Chart) declared(path string) (place Place, exact bool) {
+	files := c.engine.ValuesFiles()
+	for _, f := range files {
+		rest := path
+		if f.Path != "" {
+			var ok bool
+			if rest, ok = strings.CutPrefix(path, f.Path+"."); !ok {
+				continue
+			}
+		}
+		if line, exact := findField(f.Text, rest); exact {
+			return Place{File: f.File, Line: line}, true
+		}
+	}
+	for _, f := range files {
+		place = Place{File: f.File}
+		if line, _ := findField(f.Text, path); line > 1 {
+			place.Line = line
+		}
+		return place, false
+	}
+	return Place{File: c.Path()}, false
 }
 
 func isFile(path string) bool {

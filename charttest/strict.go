@@ -198,7 +198,10 @@ func (c *Chart) decodePart(p *part) {
 		p.problem(fieldOf(e.Error()), "%s", e)
 	}
 	if err != nil {
-		field, message := typeError(err)
+		field, got, message := typeError(err)
+		if at, ok := within(p.node, strings.Split(field, "."), got); ok {
+			field = strings.TrimPrefix(at, ".")
+		}
 		p.problem(field, "%s", message)
 	}
 	p.typed = typed
@@ -235,13 +238,51 @@ func fieldOf(message string) string {
 
 var goField = regexp.MustCompile(`^json: cannot unmarshal (.+) into Go struct field \w*\.(.+) of type (.+)$`)
 
-// typeError reads field and complaint out of an error of decoding.
-func typeError(err error) (field, message string) {
+// typeError reads field, JSON type and complaint out of an error of decoding.
+func typeError(err error) (field, got, message string) {
 	m := goField.FindStringSubmatch(err.Error())
 	if m == nil {
-		return "", err.Error()
+		return "", "", err.Error()
 	}
-	return m[2], fmt.Sprintf("field %q: got %s, want %s", m[2], m[1], goType(m[3]))
+	return m[2], m[1], fmt.Sprintf("field %q: got %s, want %s", m[2], m[1], goType(m[3]))
+}
+
+// within finds a field that an error of decoding names without the indexes of
+// lists: the first of that type.
+func within(n *plainyaml.Node, names []string, got string) (field string, ok bool) {
+	if n == nil {
+		return "", false
+	}
+	if n.Kind == plainyaml.List && !(len(names) == 0 && got == "array") {
+		for i, item := range n.Items {
+			if rest, ok := within(item, names, got); ok {
+				return fmt.Sprintf("[%d]%s", i, rest), true
+			}
+		}
+		return "", false
+	}
+	if len(names) == 0 {
+		return "", jsonType(n.Kind, got)
+	}
+	rest, ok := within(n.Get(names[0]), names[1:], got)
+	return "." + names[0] + rest, ok
+}
+
+// jsonType says whether a node is of a type as encoding/json calls it, with
+// the number itself after some.
+func jsonType(k plainyaml.Kind, got string) bool {
+	got, _, _ = strings.Cut(got, " ")
+	switch k {
+	case plainyaml.Map:
+		return got == "object"
+	case plainyaml.List:
+		return got == "array"
+	case plainyaml.String:
+		return got == "string"
+	case plainyaml.Bool:
+		return got == "bool"
+	}
+	return got == "number"
 }
 
 // goType says in words of JSON what a Go type takes.

@@ -63,7 +63,7 @@ func (p *Pass) report(o *charttest.Object, field, format string, args ...any) {
 // All returns every check, by name.
 func All() []*Check {
 	all := []*Check{
-		apiAvailable, claimShared, containerValid, duplicateObject, gpuPlacement, gpuRollout,
+		apiAvailable, apiDeprecated, claimShared, containerValid, duplicateObject, gpuPlacement, gpuRollout,
 		hpaReplicas, metadataValid, namedPorts, networkPolicyTarget, nodeFits, pdbTarget, podSecurity,
 		probePort, references, resourcesOrdered, roleRef, scaleTarget, selectorMatches, serviceLinks,
 		servicePort, serviceSelects, serviceMonitorTarget, volumeMounts, ingressBackend,

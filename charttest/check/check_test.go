@@ -125,7 +125,7 @@ var defects = []defect{
 	{check: "selector-matches", file: "store.yaml", old: "      tier: store\n  template", new: "      tier: storage\n  template", at: "  selector:", says: "doesn't match"},
 	{check: "selector-matches", file: "store.yaml", old: "  serviceName: {{ include \"shop.fullname\" . }}-store", new: "  serviceName: {{ include \"shop.fullname\" . }}-headless", says: "DNS"},
 	{check: "ingress-backend", file: "access.yaml", old: "name: {{ include \"shop.fullname\" . }}-web", new: "name: {{ include \"shop.fullname\" . }}-front", says: "routes to Service"},
-	{check: "ingress-backend", file: "access.yaml", old: "name: http", new: "name: https", at: "port:\n                  name: https", says: "https"},
+	{check: "ingress-backend", file: "access.yaml", old: "name: http", new: "name: https", at: "name: https", says: "https"},
 	{check: "ingress-backend", file: "access.yaml", old: "            pathType: Prefix\n", new: "", at: "- path: /", says: "pathType"},
 	{check: "references", file: "web.yaml", old: "name: {{ include \"shop.fullname\" . }}\n                  key", new: "name: {{ include \"shop.fullname\" . }}-db\n                  key", at: "secretKeyRef:", says: "demo-shop-db"},
 	{check: "references", file: "web.yaml", old: "key: password", new: "key: passwd", at: "secretKeyRef:", says: "passwd"},
@@ -171,5 +171,8 @@ var defects = []defect{
 	{check: "api-available", file: "scaling.yaml", old: "apiVersion: policy/v1\n", new: "apiVersion: policy/v1beta1\n", says: "use policy/v1"},
 	{check: "api-available", file: "data.yaml", old: "apiVersion: batch/v1\n", new: "apiVersion: batch/v2alpha1\n", says: "serves no CronJob"},
 	{check: "pod-security", file: "store.yaml", old: "          securityContext:\n            {{- include \"shop.restricted\" . | nindent 12 }}\n", new: "          securityContext: {allowPrivilegeEscalation: false, runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}\n", says: "capabilities"},
+	{check: "api-deprecated", file: "scaling.yaml", old: "apiVersion: policy/v1\n", new: "apiVersion: policy/v1beta1\n", says: "gone from 1.25 on; use policy/v1", kube: "1.24"},
+	{check: "api-deprecated", file: "data.yaml", new: "\n---\napiVersion: storage.k8s.io/v1beta1\nkind: VolumeAttributesClass\nmetadata: {name: fast}\ndriverName: x\n", at: "apiVersion: storage.k8s.io/v1beta1", says: "use storage.k8s.io/v1", kube: "1.35"},
+	{check: "api-deprecated", file: "data.yaml", new: "\n---\napiVersion: v1\nkind: Endpoints\nmetadata: {name: elsewhere}\n", at: "apiVersion: v1\nkind: Endpoints", says: "EndpointSlice"},
 	{check: "pod-security", file: "store.yaml", old: "      containers:\n", new: "      hostNetwork: true\n      containers:\n", says: "host's network"},
 }

@@ -149,6 +149,10 @@ func (p *Pass) namespace(o *charttest.Object) string {
 	if o.Namespace != "" {
 		return o.Namespace
 	}
+	return p.releaseNamespace()
+}
+
+func (p *Pass) releaseNamespace() string {
 	if ns := p.Render.Profile.Namespace; ns != "" {
 		return ns
 	}

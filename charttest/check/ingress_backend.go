@@ -61,9 +61,9 @@ func (p *Pass) backend(o *charttest.Object, field string, b *networkingv1.Ingres
 			return
 		}
 	}
-	want := any(b.Service.Port.Number)
+	want, key := any(b.Service.Port.Number), "number"
 	if b.Service.Port.Name != "" {
-		want = b.Service.Port.Name
+		want, key = b.Service.Port.Name, "name"
 	}
-	p.report(o, join(field, "service.port"), "routes to port %v of %s, which it doesn't have", want, target)
+	p.report(o, join(field, "service.port."+key), "routes to port %v of %s, which it doesn't have", want, target)
 }

@@ -41,7 +41,7 @@ var nodeFits = &Check{
 func (p *Pass) sum(n Node) {
 	total := corev1.ResourceList{}
 	for _, w := range p.index.workloads {
-		if w.once || w.object.Hook != nil {
+		if w.once || w.object.Hook != nil || unfit(w, n) != "" {
 			continue
 		}
 		pods := max(w.pods(), 1)

@@ -18,7 +18,7 @@ var probePort = &Check{
 					if probe == nil {
 						continue
 					}
-					if port, field, ok := probed(probe); ok && !declares(w, c, port) && !p.hidden(w, c, port) {
+					if port, field, ok := probed(probe); ok && !declares(w, c, port) && !p.hidden(w, port) {
 						p.report(w.object, join(join(c.path, name), field), "probes port %s, which container %q doesn't declare", port.String(), c.Name)
 					}
 				}
@@ -34,18 +34,22 @@ var probePort = &Check{
 
 // hidden says whether a number is a port that the container has without
 // declaring it, as nothing forces it to: its programs are told of it, or
-// another probe goes there too.
-func (p *Pass) hidden(w workload, c container, port intstr.IntOrString) bool {
+// another probe of the chart goes there too.
+func (p *Pass) hidden(w workload, port intstr.IntOrString) bool {
 	if port.Type == intstr.String {
 		return false
 	}
 	probes := 0
-	for _, probe := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
-		if probe == nil {
-			continue
-		}
-		if other, _, ok := probed(probe); ok && other == port {
-			probes++
+	for _, other := range p.index.workloads {
+		for _, c := range other.containers() {
+			for _, probe := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
+				if probe == nil {
+					continue
+				}
+				if to, _, ok := probed(probe); ok && to == port {
+					probes++
+				}
+			}
 		}
 	}
 	return probes > 1 || p.index.tells(w, port.String())

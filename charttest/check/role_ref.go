@@ -27,7 +27,7 @@ var roleRef = &Check{
 func (p *Pass) binding(o *charttest.Object, ref rbacv1.RoleRef, subjects []rbacv1.Subject) {
 	if ref.Name == "" {
 		p.report(o, "roleRef.name", "names no role")
-	} else if ref.Kind == "Role" && !p.has("Role", ref.Name) && p.index.any("Role") && (o.Namespace == "" || o.Namespace == p.Render.Profile.Namespace) {
+	} else if ref.Kind == "Role" && !p.has("Role", ref.Name) && p.index.any("Role") && p.namespace(o) == p.releaseNamespace() {
 		// Roles of other namespaces, such as extension-apiserver-authentication-reader, are the cluster's.
 		p.report(o, "roleRef", "binds Role %q, which this chart doesn't make", ref.Name)
 	}
@@ -52,10 +52,7 @@ func (p *Pass) namespaceOf(s rbacv1.Subject) string {
 	if s.Namespace != "" {
 		return s.Namespace
 	}
-	if ns := p.Render.Profile.Namespace; ns != "" {
-		return ns
-	}
-	return "default"
+	return p.releaseNamespace()
 }
 
 // owned says whether a name is made up of the release's or the chart's, as

@@ -13,6 +13,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -60,6 +62,8 @@ type Result struct {
 
 // Rules that are not in package check: what keeps a render from being checked.
 var Rules = []*check.Check{
+	{Name: "dependencies", Why: "Helm refuses a chart whose dependencies aren't in its charts folder.",
+		Remedy: "Run «helm dependency build», or take the dependency out of Chart.yaml."},
 	{Name: "values", Why: "Values files that can't be read make every installation with them fail.",
 		Remedy: "Correct the file; the message says where."},
 	{Name: "schema", Why: "Values that break values.schema.json are refused by Helm before anything is rendered.",
@@ -126,6 +130,9 @@ func Run(ctx context.Context, chartPath string, config Config) (*Result, error) 
 	if err := result.examine(chart, config, cells, collected); err != nil {
 		return nil, err
 	}
+	for _, f := range missing(chart) {
+		collected.add(f, "", "")
+	}
 	for _, c := range cells {
 		result.Renders++
 		result.Objects += c.objects
@@ -141,6 +148,23 @@ func Run(ctx context.Context, chartPath string, config Config) (*Result, error) 
 	result.Findings, result.Accepted = config.sift(collected.findings())
 	result.Elapsed = time.Since(start)
 	return result, nil
+}
+
+// missing reports the dependencies that aren't there.
+func missing(chart *charttest.Chart) []Finding {
+	file := filepath.Join(chart.Path(), "Chart.yaml")
+	data, _ := os.ReadFile(file) // an archive has none to read
+	var all []Finding
+	for _, name := range chart.Missing() {
+		f := Finding{Check: "dependencies", Message: fmt.Sprintf("the dependency %q isn't in the charts folder", name), Remedy: rule("dependencies").Remedy, File: file}
+		for i, line := range strings.Split(string(data), "\n") {
+			if fields := strings.Fields(strings.TrimPrefix(strings.TrimSpace(line), "- ")); len(fields) > 1 && fields[0] == "name:" && strings.Trim(fields[1], `"'`) == name {
+				f.Line = i + 1
+			}
+		}
+		all = append(all, f)
+	}
+	return all
 }
 
 // cell is one profile rendered for one version.
@@ -190,7 +214,8 @@ func (c *cell) failed(err error) {
 	switch {
 	case errors.As(err, &schema):
 		for _, v := range schema.Violations {
-			add("schema", "", v.Value, file, 0, v.String())
+			place := c.chart.ValuePlace(c.profile, v.Value)
+			add("schema", "", v.Value, place.File, place.Line, v.String())
 		}
 	case errors.As(err, &strict):
 		for _, p := range strict.Problems {

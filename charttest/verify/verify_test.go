@@ -65,7 +65,8 @@ func TestEveryKindOfFailureIsAFindingAtItsPlace(t *testing.T) {
 	}{
 		"template":    {map[string]string{"templates/a.yaml": "a: 1\nb: {{ required \"name it\" .Values.name }}\n"}, "render", "templates/a.yaml", 2},
 		"strict":      {map[string]string{"templates/a.yaml": "apiVersion: v1\nkind: ServiceAccount\nmetadata:\n  name: x\nsecret: []\n"}, "strict", "templates/a.yaml", 5},
-		"schema":      {map[string]string{"values.yaml": "name: 3\n", "values.schema.json": `{"properties":{"name":{"type":"string"}}}`, "templates/a.yaml": account}, "schema", "", 0},
+		"schema":      {map[string]string{"values.yaml": "name: 3\n", "values.schema.json": `{"properties":{"name":{"type":"string"}}}`, "templates/a.yaml": account}, "schema", "values.yaml", 1},
+		"dependency":  {map[string]string{"Chart.yaml": "apiVersion: v2\nname: x\nversion: 1.0.0\ndependencies:\n  - version: 1.0.0\n    name: other\n", "templates/a.yaml": account, "values.yaml": "name: x"}, "dependencies", "Chart.yaml", 6},
 		"values":      {map[string]string{"values/bad.yaml": "a: [\n", "templates/a.yaml": account, "values.yaml": "name: x"}, "values", "values/bad.yaml", 0},
 		"suppression": {map[string]string{".verify.yaml": "suppress: [{check: strict, reason: old}]", "templates/a.yaml": account, "values.yaml": "name: x"}, "suppression", "", 0},
 	} {

@@ -83,6 +83,22 @@ func (c *Chart) Path() string { return c.path }
 // Name is the chart's name in Chart.yaml.
 func (c *Chart) Name() string { return c.source.Name() }
 
+// Missing are the dependencies that Chart.yaml lists and the charts folder
+// lacks. Helm renders nothing until they are there.
+func (c *Chart) Missing() []string {
+	have := make(map[string]bool)
+	for _, sub := range c.source.Dependencies() {
+		have[sub.Name()] = true
+	}
+	var names []string
+	for _, d := range c.source.Metadata.Dependencies {
+		if d != nil && !have[d.Name] {
+			names = append(names, d.Name)
+		}
+	}
+	return names
+}
+
 // readDir collects the files of an unpacked chart the way Helm's directory
 // loader does (.helmignore, symbolic links followed, byte order marks cut),
 // and refuses links that lead into a directory they are part of: Helm follows
