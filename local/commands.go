@@ -43,12 +43,15 @@ func newCommand() (*cobra.Command, error) {
 		Short: "A real Kubernetes cluster on this machine, with the studio in it",
 		Long: `A real Kubernetes cluster on this machine, with the studio in it.
 
-etcd, API server, controller manager, scheduler, kubelet and kube-proxy are compiled from their Go modules; containers run
-under Debian's containerd and runc. Everything listens on loopback or on the pods' own bridge.
+etcd, API server, controller manager, scheduler, kubelet and kube-proxy are
+compiled from their Go modules; containers run under Debian's containerd and
+runc. Everything listens on loopback or on the pods' own bridge.
 
 What it keeps, and where:
-  programs and images   the user's cache (AI_FILM_CACHE), safe to delete, costs about 20 minutes to make again
-  cluster and volumes   /var/lib/ai-film (AI_FILM_STATE), the studio's data live here
+  programs and images   the user's cache (AI_FILM_CACHE), safe to delete, costs
+                        about 20 minutes to make again
+  cluster and volumes   /var/lib/ai-film (AI_FILM_STATE), the studio's data live
+                        here
   sockets, leases       /run/ai-film, gone after a reboot
 
 The Makefile's targets call this program: make up, down, images, env.`,
@@ -74,9 +77,11 @@ func downCommand(local *cluster.Local) *cobra.Command {
 	var purge bool
 	c := &cobra.Command{
 		Use: "down", Short: "Stop the cluster and leave nothing running", Args: cobra.NoArgs,
-		Long: `Stop the cluster: containers (databases get time to close), kubelet, containerd, control plane; then its mounts, network
-and firewall table. The studio's data, the programs and the images stay, so that "up" continues where this ended.
-It can be run at any time, also after a crash, and does nothing when nothing runs.`,
+		Long: `Stop the cluster: containers (databases get time to close), kubelet,
+containerd, control plane; then its mounts, network and firewall table. The
+studio's data, the programs and the images stay, so that "up" continues where
+this ended. It can be run at any time, also after a crash, and does nothing
+when nothing runs.`,
 		RunE: func(c *cobra.Command, _ []string) error { return local.Down(c.Context(), purge) },
 	}
 	c.Flags().BoolVar(&purge, "purge", false, "delete the data as well: every film, password and volume")
@@ -86,8 +91,9 @@ It can be run at any time, also after a crash, and does nothing when nothing run
 func programsCommand(local *cluster.Local) *cobra.Command {
 	return &cobra.Command{
 		Use: "programs", Short: "Compile the cluster's programs, and no more", Args: cobra.NoArgs,
-		Long: `Compile Kubernetes, etcd, kwok, CoreDNS, metrics-server, Helm, local-path-provisioner and Traefik from their Go
-modules into the cache, where "up" finds them. What is there already isn't compiled again.`,
+		Long: `Compile Kubernetes, etcd, kwok, CoreDNS, metrics-server, Helm,
+local-path-provisioner and Traefik from their Go modules into the cache, where
+"up" finds them. What is there already isn't compiled again.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			builder := toolchain.Builder{Tools: filepath.Join(local.Places.Repo, "local", "tools"), Cache: local.Places.Cache, Log: local.Log}
 			for _, set := range toolchain.Sets {
@@ -103,13 +109,16 @@ modules into the cache, where "up" finds them. What is there already isn't compi
 func imagesCommand(local *cluster.Local) *cobra.Command {
 	return &cobra.Command{
 		Use: "images", Short: "Build the images of all services that changed", Args: cobra.NoArgs,
-		Long: `Build an image for each services/<name>/Containerfile, with services/ as its context, and write the tags to
-/var/lib/ai-film/images.yaml for the chart. Go services are compiled first, statically, into services/<name>/bin, from
-where their Containerfile copies them. A tag is a hash of the Containerfile and of the files it copies: what hasn't
-changed isn't built again. If the cluster runs, new images are loaded into its node.
+		Long: `Build an image for each services/<name>/Containerfile, with services/ as its
+context, and write the tags to /var/lib/ai-film/images.yaml for the chart. Go
+services are compiled first, statically, into services/<name>/bin, from where
+their Containerfile copies them. A tag is a hash of the Containerfile and of
+the files it copies: what hasn't changed isn't built again. If the cluster
+runs, new images are loaded into its node.
 
-Buildah builds where it is installed, else Docker or Podman (AI_FILM_ENGINE chooses). Where Docker Hub is out of reach
-(AI_FILM_REGISTRY=off pretends so), Debian's packages make debian:trixie-slim, postgres:17 and redis:8.`,
+Buildah builds where it is installed, else Docker or Podman (AI_FILM_ENGINE
+chooses). Where Docker Hub is out of reach (AI_FILM_REGISTRY=off pretends so),
+Debian's packages make debian:trixie-slim, postgres:17 and redis:8.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx := c.Context()
 			if os.Geteuid() == 0 && os.Getenv("AI_FILM_ENGINE") == "" {
@@ -168,7 +177,8 @@ func statusCommand(local *cluster.Local) *cobra.Command {
 func envCommand(local *cluster.Local) *cobra.Command {
 	return &cobra.Command{
 		Use: "env", Short: "Print what a shell needs to talk to the cluster", Args: cobra.NoArgs,
-		Long:    `Print shell lines that set KUBECONFIG, PATH (kubectl, helm) and the address of containerd (for ctr).`,
+		Long:    `Print shell lines that set KUBECONFIG, PATH (kubectl, helm) and the address of
+containerd (for ctr).`,
 		Example: `  eval "$(make -s env)" && kubectl -n ai-film get pods`,
 		Run:     func(*cobra.Command, []string) { fmt.Print(local.Env()) },
 	}
@@ -177,8 +187,9 @@ func envCommand(local *cluster.Local) *cobra.Command {
 func depsCommand(local *cluster.Local) *cobra.Command {
 	return &cobra.Command{
 		Use: "deps", Short: "Install what the services' own tests need from Debian", Args: cobra.NoArgs,
-		Long: `Install the programs that the services' own tests run against: PostgreSQL, Redis, FFmpeg, Blender, OpenCV, fonts.
-None of them is left running as a service of the system; tests start their own.`,
+		Long: `Install the programs that the services' own tests run against: PostgreSQL,
+Redis, FFmpeg, Blender, OpenCV, fonts. None of them is left running as a
+service of the system; tests start their own.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return packages.Install(c.Context(), local.Log, "2 to 4 min", packages.Tests...)
 		},

@@ -16,8 +16,9 @@ func filmCommand(local *cluster.Local) *cobra.Command {
 	var brief, output string
 	c := &cobra.Command{
 		Use: "film", Short: "From nothing to a film: cluster, studio, brief, video", Args: cobra.NoArgs,
-		Long: `Bring the cluster up, install the studio, send a brief, wait for its film and check it; at the end, a table of what took
-how long. The same as "up" followed by "ai-film film".`,
+		Long: `Bring the cluster up, install the studio, send a brief, wait for its film and
+check it; at the end, a table of what took how long. The same as "up" followed
+by "ai-film film".`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if brief == "" {
 				return fmt.Errorf("no brief: name one with BRIEF=examples/….md")

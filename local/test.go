@@ -28,12 +28,15 @@ func testCommand(local *cluster.Local) *cobra.Command {
 	var budgets bool
 	c := &cobra.Command{
 		Use: "test", Short: "Run the tests, cheap ones first", Args: cobra.NoArgs,
-		Long: `Run the stages lint, unit-go, unit-python, film (a film made by the services as processes, and by all but one of them)
-and integration, and print how long each took.
+		Long: `Run the stages lint, unit-go, unit-python, film (a film made by the services
+as processes, and by all but one of them) and integration, and print how long
+each took.
 
-Programs that the tests run against (PostgreSQL, Redis, FFmpeg, Blender) are installed from Debian if we are root. Python
-tests run in an environment of their own in the cache, made anew when the lock file changes. The integration stage
-brings the cluster up unless it runs, and takes it down again if it was the one to start it.`,
+Programs that the tests run against (PostgreSQL, Redis, FFmpeg, Blender) are
+installed from Debian if we are root. Python tests run in an environment of
+their own in the cache, made anew when the lock file changes. The integration
+stage brings the cluster up unless it runs, and takes it down again if it was
+the one to start it.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			t := tests{local}
 			chosen, err := stages.Select(t.stages(), only)

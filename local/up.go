@@ -23,15 +23,19 @@ func upCommand(local *cluster.Local) *cobra.Command {
 	kind := os.Getenv("CLUSTER")
 	c := &cobra.Command{
 		Use: "up", Short: "Bring the cluster up and install the studio", Args: cobra.NoArgs,
-		Long: `Bring a cluster up, build the studio's images, install the chart with the dev profile and wait until all is ready.
-Run it again after anything: a crash, kill -9 of any component, a reboot, a change of code. It mends, builds and upgrades
-what needs it and keeps the data.
+		Long: `Bring a cluster up, build the studio's images, install the chart with the dev
+profile and wait until all is ready. Run it again after anything: a crash,
+kill -9 of any component, a reboot, a change of code. It mends, builds and
+upgrades what needs it and keeps the data.
 
-  CLUSTER=local    (default) our own on this machine; needs root on Debian or a derivative
+  CLUSTER=local    (default) our own on this machine; needs root on Debian or a
+                   derivative
   CLUSTER=kind     a kind cluster named ai-film; needs Docker and kind
-  CLUSTER=current  the kubeconfig's current cluster, which must be able to pull the images
+  CLUSTER=current  the kubeconfig's current cluster, which must be able to pull
+                   the images
 
-The page answers on loopback, port 80 (INGRESS_PORT chooses another), under the host name ai-film.local.`,
+The page answers on loopback, port 80 (INGRESS_PORT chooses another), under
+the host name ai-film.local.`,
 		RunE: func(c *cobra.Command, _ []string) error { return up(c.Context(), local, kind, only) },
 	}
 	c.Flags().BoolVar(&only, "cluster-only", false, "do not install the chart")
