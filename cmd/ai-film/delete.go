@@ -19,7 +19,8 @@ ID is a film's id, or the beginning of one if no other begins with it.
 
 ` + exitHelp,
 		Example: `  ai-film delete 3f2a
-  ai-film list --json | jq -r '.[]|select(.state=="failed").id' | xargs ai-film delete`,
+  ai-film list --json | jq -r '.[]|select(.state=="failed").id' |
+    xargs ai-film delete`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usageError("%s takes the ids of films; see «%[1]s --help»", cmd.CommandPath())

@@ -57,10 +57,10 @@ picture, sound and subtitles, and is as long as planned.
 
 ` + exitHelp,
 		Example: `  ai-film film --brief story.txt -o story.mp4
-  echo "Mara waits at the harbour. Tomas comes home." | ai-film film --brief - --seconds 12
-  ai-film film --brief story.txt --width 1280 --height 720 --title "Paper Stars" --seed 7
-  ai-film film --brief story.txt --detach          # print the film's id and go
-  ai-film film --follow 3f2a -o story.mp4          # take it up again`,
+  echo "Mara waits at the harbour." | ai-film film --brief - --seconds 12
+  ai-film film --brief story.txt --width 1280 --height 720 --title "Stars"
+  ai-film film --brief story.txt --detach      # print the film's id and go
+  ai-film film --follow 3f2a -o story.mp4      # take it up again`,
 		Args: exactly(0, "no arguments; the brief is a file: --brief FILE"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}

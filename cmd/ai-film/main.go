@@ -6,8 +6,10 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func main() {
@@ -45,5 +47,10 @@ func newRoot() *cobra.Command {
 		newRender(),
 		newVerify(),
 	)
+	cobra.AddTemplateFunc("wrapped", func(flags *pflag.FlagSet) string { return flags.FlagUsagesWrapped(columns) })
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", " | wrapped"))
 	return root
 }
+
+// columns are those of a terminal that nobody has widened.
+const columns = 80

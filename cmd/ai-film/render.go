@@ -11,7 +11,7 @@ import (
 func newRender() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "render [RELEASE] CHART",
-		Short: "Render a chart: the same flags and the same bytes as «helm template»",
+		Short: "Render a chart: the flags and the bytes of «helm template»",
 		Long: `Render a chart's templates and print the manifests.
 
 The flags are those of «helm template», and so is every byte of the output. The

@@ -18,8 +18,8 @@ func newShow() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "show ID",
-		Short: "Show a film: shot by shot which service did what, when and how long",
-		Long: `Show a film: shot by shot which service did what, when and how long.
+		Short: "Show a film: which service did what in each shot, and how long",
+		Long: `Show a film: which service did what in each shot, and how long.
 
 ID is the film's id, or the beginning of one if no other begins with it.
 

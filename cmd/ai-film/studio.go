@@ -26,9 +26,9 @@ const (
 	exitInterrupted = 130
 )
 
-const exitHelp = `Exit codes: 0 all well, 1 anything else, 2 wrong usage or a brief or setting that
-was refused, 3 the film failed, 4 it was cancelled or deleted, 5 no studio was
-reached or it refused the password, 6 the video does not pass the checks,
+const exitHelp = `Exit codes: 0 all well, 1 anything else, 2 wrong usage or a brief or setting
+that was refused, 3 the film failed, 4 it was cancelled or deleted, 5 no studio
+was reached or it refused the password, 6 the video does not pass the checks,
 130 interrupted.`
 
 // codedError is an error with an exit code of its own.

@@ -49,7 +49,7 @@ func newVerify() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "verify [CHART]",
-		Short: "Check a chart: every profile, for every Kubernetes version, without a cluster",
+		Short: "Check a chart: every profile for every Kubernetes version",
 		Long: `Render a chart with each of its profiles (values.yaml alone, values/*.yaml and
 ci/*-values.yaml) for the four newest Kubernetes versions, decode what comes
 out strictly, and check the objects against each other.
