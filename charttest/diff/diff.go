@@ -54,6 +54,8 @@ type Object struct {
 	// there is none.
 	Old *unstructured.Unstructured `json:"-"`
 	New *unstructured.Unstructured `json:"-"`
+
+	nth int // of several objects that are otherwise the same
 }
 
 // String names the object as kubectl does: "StatefulSet/comfyui".
@@ -110,7 +112,7 @@ func Objects(before, after []*unstructured.Unstructured, opts ...Option) Diff {
 	}
 	slices.SortFunc(d.Objects, func(a, b Object) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name),
-			cmp.Compare(a.APIVersion, b.APIVersion), cmp.Compare(a.Change, b.Change))
+			cmp.Compare(a.nth, b.nth), cmp.Compare(a.APIVersion, b.APIVersion))
 	})
 	return d
 }
@@ -153,7 +155,7 @@ func (id identity) object(c Change, old, now *unstructured.Unstructured, fields 
 	}
 	return Object{
 		Change: c, APIVersion: text(latest.Object, "apiVersion"), Kind: id.kind, Namespace: id.namespace, Name: id.name,
-		Fields: fields, Old: old, New: now,
+		Fields: fields, Old: old, New: now, nth: id.nth,
 	}
 }
 

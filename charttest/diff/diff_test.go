@@ -159,7 +159,7 @@ func FuzzObjects(f *testing.F) {
 				require.NotEmpty(t, o.Fields)
 			}
 		}
-		_ = there.String()
+		_, _ = there.String(), there.Refused()
 		_, err := json.Marshal(there)
 		require.NoError(t, err)
 	})
