@@ -108,7 +108,7 @@ func (p *controlPlane) start(assets string) error {
 		TLSClientConfig: rest.TLSClientConfig{CAFile: file("certs/apiserver.crt")}}
 	p.nobody = rest.CopyConfig(p.config)
 	p.nobody.BearerToken = "extra"
-	deadline := time.Now().Add(2 * time.Minute) // a busy machine
+	deadline := time.Now().Add(4 * time.Minute) // on a busy machine; seconds else
 	for {
 		client, err := discovery.NewDiscoveryClientForConfig(p.config)
 		if err == nil {
@@ -215,7 +215,7 @@ func resourceOf(o *unstructured.Unstructured) schema.GroupVersionResource {
 func inventory(t *testing.T) map[string]string {
 	t.Helper()
 	config := rest.CopyConfig(plane.config)
-	config.WarningHandler = rest.NoWarnings{}
+	config.WarningHandler, config.QPS = rest.NoWarnings{}, -1
 	client, err := dynamic.NewForConfig(config)
 	require.NoError(t, err)
 	asking, err := discovery.NewDiscoveryClientForConfig(plane.config)

@@ -29,41 +29,28 @@ func templateOf(apiVersion, kind string) string {
 }
 
 // rehearsePods asks the server about a pod of the object's template, and about
-// the claims of a StatefulSet, as controllers would. It says whether a pod was
-// asked for.
-func (r *rehearsal) rehearsePods(ctx context.Context, i int, namespace string, content *unstructured.Unstructured) (bool, error) {
+// the claims of a StatefulSet, as controllers would.
+func (r *rehearsal) rehearsePods(ctx context.Context, i int, namespace string, content *unstructured.Unstructured) error {
 	at := templateOf(content.GetAPIVersion(), content.GetKind())
 	if at == "" {
-		return false, nil
+		return nil
 	}
 	template, ok, _ := unstructured.NestedMap(content.Object, strings.Split(at, ".")...)
 	if !ok {
-		return false, nil
+		return nil
 	}
 	if err := r.rehearseClaims(ctx, i, namespace, content); err != nil {
-		return false, err
+		return err
 	}
 	pod := podOf(content, template)
 	pod.SetNamespace(namespace)
 	a := &r.said[i]
 	a.pods++
-	for {
-		// The template was decoded strictly with its workload.
-		stored, _, err := r.send(ctx, pods, namespace, pod, metav1.FieldValidationIgnore)
-		a.pod = stored
-		field, class := offence(pod, err)
-		if class != "" && r.expected(class) {
-			// The rest of the pod can still be judged.
-			r.omit(i, "%s of its pods isn't in this cluster, but the chart makes it or others are declared to", class)
-			unstructured.RemoveNestedField(pod.Object, strings.Split(field, ".")...)
-			continue
-		}
-		if field != "" && refused(err) && r.unmade(err) == "" {
-			r.find(i, join(at, field), "its pods are refused: %s", r.unstaged(messageOf(err)))
-			return true, nil
-		}
-		return true, r.judge(i, err, at)
-	}
+	// The template was decoded strictly with its workload.
+	stored, _, err := r.ask(ctx, i, request{kind: pods, namespace: namespace, content: pod,
+		validation: metav1.FieldValidationIgnore, at: at, what: "its pods"})
+	a.pod = stored
+	return err
 }
 
 // podOf is the pod that a controller would make of a template.
@@ -115,8 +102,9 @@ func (r *rehearsal) rehearseClaims(ctx context.Context, i int, namespace string,
 		claim.SetKind("PersistentVolumeClaim")
 		claim.SetNamespace(namespace)
 		claim.SetName(claim.GetName() + "-" + owner.GetName() + "-0")
-		_, _, err := r.send(ctx, claims, namespace, claim, metav1.FieldValidationIgnore)
-		if err := r.judge(i, err, fmt.Sprintf("spec.volumeClaimTemplates[%d]", j)); err != nil {
+		_, _, err := r.ask(ctx, i, request{kind: claims, namespace: namespace, content: claim,
+			validation: metav1.FieldValidationIgnore, at: fmt.Sprintf("spec.volumeClaimTemplates[%d]", j), what: "its claims"})
+		if err != nil {
 			return err
 		}
 	}

@@ -33,16 +33,14 @@ func invalid(err error) bool {
 	return apierrors.IsInvalid(err) && slices.ContainsFunc(complaints(err), func(c complaint) bool { return c.field != "" })
 }
 
-// judge makes findings of the server's answer to an object, or to a part of it
-// with fields below at. It returns an error if that was no judgement.
-func (r *rehearsal) judge(i int, err error, at string) error {
+// judge makes findings of the server's answer to a request; those that name no
+// field are about the given one of what was sent. It returns an error if that
+// was no judgement.
+func (r *rehearsal) judge(i int, err error, q request, field string) error {
 	switch {
 	case err == nil:
 		return nil
 	case r.denied.note(err):
-		return nil
-	case strings.Contains(err.Error(), "does not support dry run"):
-		r.omit(i, "%s", shorten(messageOf(err)))
 		return nil
 	case !refused(err):
 		return r.server.failed("rehearse "+r.render.Objects[i].String(), err)
@@ -52,14 +50,17 @@ func (r *rehearsal) judge(i int, err error, at string) error {
 		return nil
 	}
 	for _, c := range complaints(err) {
-		field := c.field
-		if at != "" {
-			field = join(at, field)
+		message := c.message
+		if c.field != "" {
+			c.field = join(q.at, c.field)
+			message = c.field + ": " + message
+		} else {
+			c.field = join(q.at, field)
 		}
-		if field != "" && !strings.HasPrefix(c.message, field) {
-			c.message = field + ": " + c.message
+		if q.what != "" {
+			message = q.what + " are refused: " + message
 		}
-		r.find(i, field, "%s", r.unstaged(shorten(c.message)))
+		r.find(i, c.field, "%s", r.unstaged(shorten(message)))
 	}
 	return nil
 }
@@ -158,7 +159,7 @@ func (r *rehearsal) unstaged(message string) string {
 
 // shorten keeps a message readable: the server repeats whole values.
 func shorten(message string) string {
-	const most = 600
+	const most = 1000
 	if runes := []rune(message); len(runes) > most {
 		return string(runes[:most]) + "…"
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -254,60 +255,100 @@ func (r *rehearsal) rehearse(ctx context.Context, i int) error {
 		content.SetNamespace(namespace)
 	}
 	a.sent = true
-	stored, warnings, err := r.send(ctx, a.kind, namespace, content, metav1.FieldValidationStrict)
-	strict := strictProblems(err)
-	for _, c := range strict {
-		r.find(i, c.field, "%s", c.message)
-	}
-	if len(strict) > 0 { // without them, what else would it say?
-		stored, warnings, err = r.send(ctx, a.kind, namespace, content, metav1.FieldValidationIgnore)
-	}
-	if err := r.judge(i, err, ""); err != nil {
+	stored, refusal, err := r.ask(ctx, i, request{kind: a.kind, namespace: namespace, content: content, validation: metav1.FieldValidationStrict})
+	if err != nil {
 		return err
 	}
 	a.stored = stored
-	asked := false
-	if err == nil || !apierrors.IsBadRequest(err) && !invalid(err) {
-		if asked, err = r.rehearsePods(ctx, i, namespace, content); err != nil {
-			return err
-		}
-	}
-	for _, w := range warnings {
-		if asked && strings.HasPrefix(w, "would violate PodSecurity") {
-			continue // the pod itself was asked
-		}
-		field := ""
-		if strings.Contains(w, "deprecated") {
-			field = "apiVersion"
-		}
-		if at, _, ok := strings.Cut(w, ": "); ok && fieldPath.MatchString(at) {
-			field = at
-		}
-		a.findings = append(a.findings, Finding{Object: o, Field: fieldOf(field), Message: "the server warns: " + r.unstaged(w), Warning: true})
+	if refusal == nil || !apierrors.IsBadRequest(refusal) && !invalid(refusal) {
+		return r.rehearsePods(ctx, i, namespace, content)
 	}
 	return nil
 }
 
+// request is one dry run for an object: of itself, or of what a controller
+// would make of a part of it.
+type request struct {
+	kind       kind
+	namespace  string
+	content    *unstructured.Unstructured
+	validation string // of fields: metav1.FieldValidationStrict or …Ignore
+	at         string // path of the part; "" for the object itself
+	what       string // such as "its pods"; "" for the object itself
+}
+
+// ask sends a request and takes down what the server says to it. An error is
+// not the refusal, but what kept the server from judging.
+func (r *rehearsal) ask(ctx context.Context, i int, q request) (stored *unstructured.Unstructured, refusal, err error) {
+	for {
+		stored, warnings, refusal := r.send(ctx, q)
+		if strict := strictProblems(refusal); q.validation == metav1.FieldValidationStrict && len(strict) > 0 {
+			for _, c := range strict {
+				r.find(i, c.field, "%s", c.message)
+			}
+			q.validation = metav1.FieldValidationIgnore // without them, what else would it say?
+			continue
+		}
+		field, class := "", ""
+		if q.kind == pods {
+			field, class = offence(q.content, refusal)
+		}
+		if class != "" && r.expected(class) { // the rest of the pod can still be judged
+			r.omit(i, "the pods' %s isn't in this cluster, but the chart makes it or others are declared to", class)
+			unstructured.RemoveNestedField(q.content.Object, strings.Split(field, ".")...)
+			continue
+		}
+		r.warned(i, warnings, q.at)
+		return stored, refusal, r.judge(i, refusal, q, field)
+	}
+}
+
+var ofAnnotation = regexp.MustCompile(`^annotation "([^"]+)"`)
+
+// warned makes findings of warnings about an object, or about a part of it with
+// fields below at; each once.
+func (r *rehearsal) warned(i int, warnings []string, at string) {
+	a := &r.said[i]
+	for _, w := range warnings {
+		if strings.HasPrefix(w, "would violate PodSecurity") {
+			continue // pods are asked for themselves
+		}
+		field := ""
+		if path, _, ok := strings.Cut(w, ": "); ok && fieldPath.MatchString(path) {
+			field = fieldOf(join(at, path))
+			w = field + strings.TrimPrefix(w, path)
+		} else if m := ofAnnotation.FindStringSubmatch(w); m != nil {
+			field = join(at, "metadata.annotations."+m[1])
+		} else if at == "" && strings.Contains(w, "deprecated") {
+			field = "apiVersion"
+		}
+		message := "the server warns: " + r.unstaged(w)
+		if !slices.ContainsFunc(a.findings, func(f Finding) bool { return f.Field == field && f.Message == message }) {
+			a.findings = append(a.findings, Finding{Object: r.render.Objects[i], Field: field, Message: message, Warning: true})
+		}
+	}
+}
+
 // send creates an object, or applies it over the one that is there, as a dry
 // run.
-func (r *rehearsal) send(ctx context.Context, k kind, namespace string, content *unstructured.Unstructured, validation string) (*unstructured.Unstructured, []string, error) {
-	var client dynamic.ResourceInterface = r.server.client.Resource(k.resource)
-	if k.namespaced {
-		client = r.server.client.Resource(k.resource).Namespace(namespace)
+func (r *rehearsal) send(ctx context.Context, q request) (*unstructured.Unstructured, []string, error) {
+	var client dynamic.ResourceInterface = r.server.client.Resource(q.kind.resource)
+	if q.kind.namespaced {
+		client = r.server.client.Resource(q.kind.resource).Namespace(q.namespace)
 	}
 	var warnings []string
-	stored, err := client.Create(context.WithValue(ctx, warningsKey{}, &warnings), content,
-		metav1.CreateOptions{DryRun: dryRun, FieldManager: fieldManager, FieldValidation: validation})
-	if !apierrors.IsAlreadyExists(err) || content.GetName() == "" {
+	stored, err := client.Create(context.WithValue(ctx, warningsKey{}, &warnings), q.content,
+		metav1.CreateOptions{DryRun: dryRun, FieldManager: fieldManager, FieldValidation: q.validation})
+	if !apierrors.IsAlreadyExists(err) || q.content.GetName() == "" {
 		return stored, warnings, err
 	}
-	data, err := json.Marshal(content)
+	data, err := json.Marshal(q.content)
 	if err != nil {
 		return nil, nil, err
 	}
 	warnings = nil
 	force := true // of a dry run: fields of other managers don't matter
-	stored, err = client.Patch(context.WithValue(ctx, warningsKey{}, &warnings), content.GetName(), types.ApplyPatchType, data,
-		metav1.PatchOptions{DryRun: dryRun, FieldManager: fieldManager, FieldValidation: validation, Force: &force})
+	stored, err = client.Patch(context.WithValue(ctx, warningsKey{}, &warnings), q.content.GetName(), types.ApplyPatchType, data,
+		metav1.PatchOptions{DryRun: dryRun, FieldManager: fieldManager, FieldValidation: q.validation, Force: &force})
 	return stored, warnings, err
 }

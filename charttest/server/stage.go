@@ -19,9 +19,10 @@ const (
 	enforce = "pod-security.kubernetes.io/enforce"
 
 	atMost     = 10 * time.Minute // a rehearsal's time
-	abandoned  = 15 * time.Minute // older namespaces are nobody's any more
 	leaveTaken = 15 * time.Second // for deleting, after the context has ended
 )
+
+var abandoned = 15 * time.Minute // older namespaces are nobody's any more
 
 var (
 	namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}

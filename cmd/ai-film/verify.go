@@ -149,6 +149,9 @@ func verifyOnce(ctx context.Context, cmd *cobra.Command, chart, configFile strin
 		return unverified{err}
 	}
 	result, err := verify.Run(ctx, chart, config)
+	if ctx.Err() != nil {
+		return unverified{errors.New("interrupted")}
+	}
 	if err != nil {
 		return unverified{err}
 	}
