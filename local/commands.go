@@ -177,7 +177,7 @@ func statusCommand(local *cluster.Local) *cobra.Command {
 func envCommand(local *cluster.Local) *cobra.Command {
 	return &cobra.Command{
 		Use: "env", Short: "Print what a shell needs to talk to the cluster", Args: cobra.NoArgs,
-		Long:    `Print shell lines that set KUBECONFIG, PATH (kubectl, helm) and the address of
+		Long: `Print shell lines that set KUBECONFIG, PATH (kubectl, helm) and the address of
 containerd (for ctr).`,
 		Example: `  eval "$(make -s env)" && kubectl -n ai-film get pods`,
 		Run:     func(*cobra.Command, []string) { fmt.Print(local.Env()) },
