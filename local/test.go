@@ -255,9 +255,14 @@ func (t tests) integration(ctx context.Context) (err error) {
 	}
 	env := []string{"AI_FILM_REPO=" + t.repo()}
 	if ours {
-		env = append(env, "KUBECONFIG="+t.local.Places.Kubeconfig(), "PATH="+t.local.Places.Bin()+":"+os.Getenv("PATH"), "AI_FILM_INGRESS="+t.local.URL())
+		env = append(env, "KUBECONFIG="+t.local.Places.Kubeconfig(), "PATH="+t.local.Places.Bin()+":"+os.Getenv("PATH"), "AI_FILM_INGRESS="+t.local.URL(),
+			"KUBEBUILDER_ASSETS="+t.local.Places.Bin())
 	}
-	return t.run(ctx, t.integrationDir(), env, "go", "test", "-count=1", "-timeout=20m", "-v", "./...")
+	var rehearsal error
+	if ours { // package server starts an API server of its own from the cluster's programs
+		rehearsal = t.run(ctx, t.repo(), env, "go", "test", "-count=1", "./charttest/server")
+	}
+	return errors.Join(rehearsal, t.run(ctx, t.integrationDir(), env, "go", "test", "-count=1", "-timeout=20m", "-v", "./..."))
 }
 
 // run shows a program's output as it comes. A stage over its budget leaves nothing behind.
