@@ -231,3 +231,47 @@ func TestOnlyAccountsAndLimitsAreMade(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, map[string]bool{"serviceaccounts": true}, seen)
 }
+
+// Objects out of shape are refused at their place, and break nothing.
+func TestObjectsOutOfShape(t *testing.T) {
+	s := connect(t)
+	for name, c := range map[string]struct{ template, field, message string }{
+		"no name":             {"apiVersion: v1\nkind: ConfigMap\n", "metadata.name", "Required value"},
+		"name is a number":    {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: 3}\n", "", "cannot unmarshal number"},
+		"spec is a list":      {"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: []\n", "", "cannot unmarshal array"},
+		"template is text":    {"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {template: x}\n", "spec.template", "cannot unmarshal string"},
+		"no template":         {"apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: a}\nspec: {selector: {matchLabels: {a: b}}}\n", "spec.template.spec.containers", "Required value"},
+		"claims are text":     {"apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: a}\nspec: {volumeClaimTemplates: [x]}\n", "", ""},
+		"no apiVersion":       {"kind: ConfigMap\nmetadata: {name: a}\n", "", "no valid apiVersion"},
+		"unknown group":       {"apiVersion: a/b/c\nkind: ConfigMap\nmetadata: {name: a}\n", "", "no valid apiVersion"},
+		"name in other words": {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: фильм}\n", "metadata.name", "Invalid value"},
+		"too long":            {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {a: {{ repeat 1100000 \"a\" }}}\n", "", "Too long"},
+		"namespace is bad":    {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: \"No Namespace/\"}\n", "metadata.namespace", "lowercase"},
+		"CRD without names":   {"apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: a}\nspec: 3\n", "", "cannot unmarshal number"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := charttest.MustLoad(t, chartOf(t, c.template)).Render(charttest.Profile{Lax: true})
+			require.NoError(t, err)
+			h, err := s.Rehearse(t.Context(), r, check.Cluster{})
+			require.NoError(t, err)
+			require.NotEmpty(t, len(h.Findings)+len(h.Unrehearsed))
+			if len(h.Findings) == 0 {
+				require.Contains(t, h.Unrehearsed[0].Reason, c.message)
+				return
+			}
+			var heard []string
+			for _, f := range h.Findings {
+				require.NotZero(t, f.Place().Line)
+				heard = append(heard, f.Field+"|"+f.Message)
+			}
+			found := false
+			for _, line := range heard {
+				field, message, _ := strings.Cut(line, "|")
+				found = found || (c.field == "" || field == c.field) && strings.Contains(message, c.message)
+			}
+			require.True(t, found, "%q at %s is not among %s", c.message, c.field, strings.Join(heard, "\n"))
+		})
+	}
+	_, err := s.Rehearse(t.Context(), good(t), check.Cluster{PodSecurity: "strict"})
+	require.ErrorContains(t, err, `must be one of`)
+}

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/klog/v2"
 
@@ -110,6 +111,10 @@ func (s *Server) Rehearse(ctx context.Context, render *charttest.Render, cluster
 			continue
 		}
 		if r.said[i].kind.namespaced {
+			if wrong := validation.IsDNS1123Label(r.namespaceOf(o)); len(wrong) > 0 && o.Namespace != "" {
+				r.find(i, "metadata.namespace", "metadata.namespace: Invalid value: %q: %s", o.Namespace, wrong[0])
+				continue
+			}
 			st, err := r.stageFor(ctx, r.namespaceOf(o))
 			if err != nil {
 				return nil, err

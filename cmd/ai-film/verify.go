@@ -58,10 +58,14 @@ Findings name the template's line and a remedy. What can't be seen in a chart
 (the cluster's nodes, objects that others make) and findings that are accepted,
 with the reason, stand in the file .verify.yaml in the chart's folder.
 
+With --server every profile is also sent to an API server (the kubeconfig's),
+pods included, as dry runs in a throw-away namespace: what its validation,
+admission, policies and webhooks refuse or warn of is found too.
+
 Exit codes:
   0  no findings
   1  findings
-  2  not verified: no chart, wrong flags or configuration, or no server to rehearse on`,
+  2  not verified: no chart or server, or wrong flags or configuration`,
 		Example: `  ai-film verify charts/ai-film
   ai-film verify mychart --format sarif --output verify.sarif
   ai-film verify mychart --kube-version 1.34,1.37 --watch
@@ -84,6 +88,9 @@ Exit codes:
 			write, ok := verify.Formats[format]
 			if !ok {
 				return unverified{fmt.Errorf("there is no format %q; formats are %s", format, strings.Join(slices.Sorted(maps.Keys(verify.Formats)), ", "))}
+			}
+			if !onServer && kubeconfig+kubeContext != "" {
+				return unverified{errors.New("--kubeconfig and --kube-context choose the cluster for --server")}
 			}
 			ctx, stop := interruptible(cmd) // a rehearsal has a namespace to delete
 			defer stop()
@@ -149,6 +156,9 @@ func verifyOnce(ctx context.Context, cmd *cobra.Command, chart, configFile strin
 		return unverified{err}
 	}
 	result, err := verify.Run(ctx, chart, config)
+	if config.Progress != nil {
+		fmt.Fprint(cmd.ErrOrStderr(), "\r\x1b[K")
+	}
 	if ctx.Err() != nil {
 		return unverified{errors.New("interrupted")}
 	}
@@ -198,14 +208,11 @@ func rehearsing(w io.Writer) func(done, total int) {
 	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return nil
 	}
-	start := time.Now()
+	told := time.Now()
 	return func(done, total int) {
-		if time.Since(start) < time.Second {
-			return
-		}
-		fmt.Fprintf(w, "\rrehearsing: %d of %d objects\x1b[K", done, total)
-		if done == total {
-			fmt.Fprint(w, "\r\x1b[K")
+		if time.Since(told) > 500*time.Millisecond {
+			told = time.Now()
+			fmt.Fprintf(w, "\rrehearsing: %d of %d objects\x1b[K", done, total)
 		}
 	}
 }
