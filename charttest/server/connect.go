@@ -78,6 +78,7 @@ type Server struct {
 	client  dynamic.Interface
 	kinds   map[schema.GroupVersionKind]kind
 	unknown map[schema.GroupVersion]error // groups that could not be discovered
+	memo    memo
 }
 
 // kind is where objects of a kind are sent.

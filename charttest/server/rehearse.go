@@ -65,6 +65,7 @@ type rehearsal struct {
 	namespace string           // the release's, as rendered
 	stages    map[string]stage // by namespace as rendered
 	said      []answer
+	lacking   map[schema.GroupVersionKind]bool // kinds that the server should have, and hasn't
 	denied    denials
 }
 
@@ -95,7 +96,7 @@ func (s *Server) Rehearse(ctx context.Context, render *charttest.Render, cluster
 	defer cancel()
 	r := &rehearsal{
 		server: s, render: render, cluster: cluster, namespace: cmp.Or(render.Profile.Namespace, "default"),
-		stages: map[string]stage{}, said: make([]answer, len(render.Objects)),
+		stages: map[string]stage{}, lacking: map[schema.GroupVersionKind]bool{}, said: make([]answer, len(render.Objects)),
 	}
 	defer func() {
 		if failed := r.strike(ctx); failed != nil && err == nil {
@@ -228,7 +229,10 @@ func (r *rehearsal) resolve(i int) bool {
 	case slices.Contains(r.render.Profile.APIVersions, o.APIVersion), slices.Contains(r.render.Profile.APIVersions, o.APIVersion+"/"+o.Kind),
 		r.cluster.Declares(o.Kind, o.Name):
 		r.omit(i, "this cluster doesn't serve %s, which the configuration says others do", o.APIVersion)
+	case r.lacking[gv.WithKind(o.Kind)]: // told of the first one of its kind
+		r.omit(i, "this server has no %s in %s", o.Kind, o.APIVersion)
 	default:
+		r.lacking[gv.WithKind(o.Kind)] = true
 		r.find(i, "apiVersion", "this server has no %s in %s", o.Kind, o.APIVersion)
 	}
 	return false
@@ -286,7 +290,7 @@ type request struct {
 // not the refusal, but what kept the server from judging.
 func (r *rehearsal) ask(ctx context.Context, i int, q request) (stored *unstructured.Unstructured, refusal, err error) {
 	for {
-		stored, warnings, refusal := r.send(ctx, q)
+		stored, warnings, refusal := r.server.memo.send(ctx, r, q)
 		if strict := strictProblems(refusal); q.validation == metav1.FieldValidationStrict && len(strict) > 0 {
 			for _, c := range strict {
 				r.find(i, c.field, "%s", c.message)
