@@ -47,6 +47,9 @@ func MustLoad(t testing.TB, path string) *Chart {
 // Name is the chart's name in Chart.yaml.
 func (c *Chart) Name() string { return c.engine.Name() }
 
+// Version is the chart's version in Chart.yaml.
+func (c *Chart) Version() string { return c.engine.Version() }
+
 // Path is what the chart was loaded from.
 func (c *Chart) Path() string { return c.engine.Path() }
 

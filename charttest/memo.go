@@ -27,7 +27,7 @@ const maxRemembered = 32
 // key names what a render depends on, or is empty for one that is not to be
 // remembered: with random functions at large, or objects to look up.
 func (p *Profile) key(values map[string]any, release engine.Release) string {
-	if p.Random || p.Lookup != nil || p.Context != nil {
+	if p.Random || p.Lookup != nil || p.LookupFunc != nil || p.Context != nil {
 		return ""
 	}
 	release.Lookup, release.Timeout = nil, 0

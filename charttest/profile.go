@@ -42,6 +42,9 @@ type Profile struct {
 	// lookup. Nil and empty differ: with nil, lookup answers as under «helm
 	// template», where even lists are empty maps.
 	Lookup []runtime.Object
+	// LookupFunc answers lookup in place of Lookup, from a cluster for
+	// instance. An object that isn't there is an empty map.
+	LookupFunc func(apiVersion, kind, namespace, name string) (map[string]any, error)
 
 	// Seed and Now fix random, certificate and date functions. Zero values
 	// are fixed too; Random undoes it.
@@ -95,6 +98,9 @@ func (p Profile) apply(to *Profile) {
 	}
 	if p.Lookup != nil {
 		to.Lookup = append(append([]runtime.Object{}, to.Lookup...), p.Lookup...)
+	}
+	if p.LookupFunc != nil {
+		to.LookupFunc = p.LookupFunc
 	}
 	if p.Seed != 0 {
 		to.Seed = p.Seed
@@ -183,7 +189,7 @@ func (p *Profile) release() (engine.Release, error) {
 	if r.KubeVersion == "" {
 		r.KubeVersion = DefaultKubeVersion
 	}
-	if p.Lookup != nil {
+	if r.Lookup = p.LookupFunc; r.Lookup == nil && p.Lookup != nil {
 		lookup, err := newLookup(p.Lookup)
 		if err != nil {
 			return r, err

@@ -14,6 +14,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // meaning writes what a value of a type stands for: two values mean the same if
@@ -180,8 +181,13 @@ func number(v any) (string, bool) {
 	return "", false
 }
 
-// normal is a deep copy in which Secrets have their stringData in data, as the
-// API server keeps them.
+// Stored returns a copy of an object as the API server keeps it in what matters
+// here: what a Secret has in stringData is in its data.
+func Stored(u *unstructured.Unstructured) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: normal(u.Object)}
+}
+
+// normal is the copy that Stored makes.
 func normal(content map[string]any) map[string]any {
 	c := copyValue(content).(map[string]any)
 	if text(c, "kind") != "Secret" || text(c, "apiVersion") != "v1" {

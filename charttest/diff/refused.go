@@ -74,26 +74,43 @@ func Refused(old, now runtime.Object) []Refusal {
 	return refused(a, b)
 }
 
-// Refused says which of the changes the API server would refuse. Hooks are left
-// out, since Helm deletes and creates them, and so are CRDs from a chart's crds/
-// folder if they are not among the objects compared.
+// Refused says which of the changes the API server would refuse.
 func (d Diff) Refused() []Refusal {
 	var all []Refusal
 	for _, o := range d.Objects {
-		if o.Change != Changed || isHook(o.Old) || isHook(o.New) {
-			continue
-		}
-		all = append(all, refused(o.Old.Object, o.New.Object)...)
+		all = append(all, o.Refused()...)
 	}
 	return all
 }
 
-// isHook says whether Helm runs an object as a hook and not as part of the
-// release.
-func isHook(u *unstructured.Unstructured) bool {
+// Refused says which changes of the object the API server would refuse; none of
+// a hook's, since Helm deletes it and makes it anew.
+func (o Object) Refused() []Refusal {
+	if o.Change != Changed || o.Hook() {
+		return nil
+	}
+	return refused(o.Old.Object, o.New.Object)
+}
+
+// Hook says whether Helm runs the object as a hook, before or after, and not as
+// part of the release.
+func (o Object) Hook() bool {
+	return annotation(o.Old, "helm.sh/hook") != "" || annotation(o.New, "helm.sh/hook") != ""
+}
+
+// Kept says whether Helm leaves the object in the cluster although the release
+// no longer has it: helm.sh/resource-policy says so.
+func (o Object) Kept() bool {
+	return o.Change == Removed && annotation(o.Old, "helm.sh/resource-policy") == "keep"
+}
+
+func annotation(u *unstructured.Unstructured, key string) string {
+	if u == nil {
+		return ""
+	}
 	meta, _ := u.Object["metadata"].(map[string]any)
 	annotations, _ := meta["annotations"].(map[string]any)
-	return text(annotations, "helm.sh/hook") != ""
+	return text(annotations, key)
 }
 
 func generic(o runtime.Object) (map[string]any, error) {

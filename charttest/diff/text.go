@@ -123,8 +123,21 @@ func (p *printer) field(f Field) {
 func (p *printer) hunks(old, now string) {
 	for _, h := range unified(old, now) {
 		p.line("@", indent+"  "+h.head())
-		for _, l := range h.lines {
-			p.line(l[:1], indent+"  "+l[:1]+" "+p.cut(l[1:]))
+		sign := func(i int) byte {
+			if i < 0 || i >= len(h.lines) {
+				return ' '
+			}
+			return h.lines[i][0]
+		}
+		texts := make([]string, len(h.lines))
+		for i, l := range h.lines {
+			texts[i] = l[1:]
+		}
+		for i := range texts {
+			if sign(i-1) != '-' && sign(i) == '-' && sign(i+1) == '+' && sign(i+2) != '+' { // one line for another
+				texts[i], texts[i+1] = p.window(texts[i], texts[i+1])
+			}
+			p.line(string(sign(i)), strings.TrimRight(indent+"  "+string(sign(i))+" "+p.cut(texts[i]), " "))
 		}
 	}
 }

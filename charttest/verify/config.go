@@ -49,6 +49,9 @@ type Config struct {
 	// Server is an API server to rehearse every profile on; none if nil. See
 	// package server.
 	Server *rest.Config `json:"-"`
+	// Against is what an upgrade to the chart would start from; none is looked
+	// at if it is nil.
+	Against *Against `json:"-"`
 	// Progress, if not nil, is told how many of how many objects have been
 	// rehearsed.
 	Progress func(done, total int) `json:"-"`

@@ -6,6 +6,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/ai-film/ai-film/charttest/diff"
 )
 
 type junitSuites struct {
@@ -19,6 +21,7 @@ type junitSuite struct {
 	Failures int         `xml:"failures,attr"`
 	Time     string      `xml:"time,attr,omitempty"`
 	Cases    []junitCase `xml:"testcase"`
+	Out      string      `xml:"system-out,omitempty"` // what an upgrade would change
 }
 
 type junitCase struct {
@@ -39,13 +42,18 @@ func JUnit(w io.Writer, r *Result) error {
 	suites := junitSuites{}
 	for _, profile := range r.Profiles {
 		suite := junitSuite{Name: r.Chart + "/" + profile, Time: fmt.Sprintf("%.3f", r.Elapsed.Seconds()/float64(max(len(r.Profiles), 1)))}
+		for _, u := range r.Upgrades {
+			if u.Profile == profile || u.Profile == "" {
+				suite.Out += (&Result{Upgrades: []Upgrade{u}}).upgraded(diff.Style{Indent: "  "})
+			}
+		}
 		for _, version := range r.everyVersion() {
 			for _, name := range Names() {
 				c := junitCase{Class: r.Chart + "." + profile + "." + version, Name: name}
 				var lines, messages []string
 				for _, f := range r.Findings {
 					everywhere := len(f.Profiles) == 0
-					if f.Check == name && (everywhere || slices.Contains(f.Profiles, profile) && slices.Contains(f.Versions, version)) {
+					if f.Check == name && (everywhere || slices.Contains(f.Profiles, profile) && (len(f.Versions) == 0 || slices.Contains(f.Versions, version))) {
 						lines = append(lines, f.place()+": "+f.subject()+"\n  remedy: "+f.Remedy)
 						messages = append(messages, f.subject())
 					}

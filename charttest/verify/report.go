@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/ai-film/ai-film/charttest/diff"
 )
 
 // Formats of reports, by name.
@@ -44,6 +46,9 @@ func Table(w io.Writer, r *Result) error {
 		r.Chart, verdict, r.Objects, r.Renders, strings.Join(r.Profiles, ", "), strings.Join(r.Versions, ", "),
 		r.Branches, r.Elapsed.Round(time.Millisecond))
 	b.WriteString(r.rehearsed())
+	if text := r.upgraded(styleOf(w)); text != "" {
+		b.WriteString("\n" + text)
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -68,6 +73,11 @@ func GitHub(w io.Writer, r *Result) error {
 		}
 		if _, err := fmt.Fprintf(w, "::error file=%s%s,title=%s::%s\n", property.Replace(relative(f.File)), line,
 			property.Replace(f.Check), data.Replace(f.subject()+"\n"+f.Remedy)); err != nil {
+			return err
+		}
+	}
+	if text := r.upgraded(diff.Style{Indent: "  "}); text != "" {
+		if _, err := fmt.Fprintf(w, "::notice title=upgrade::%s\n", data.Replace(text)); err != nil {
 			return err
 		}
 	}

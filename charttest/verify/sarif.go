@@ -19,6 +19,8 @@ type (
 	sarifRun struct {
 		Tool    sarifTool     `json:"tool"`
 		Results []sarifResult `json:"results"`
+		// Properties may hold anything: here, what upgrades would change.
+		Properties map[string]any `json:"properties,omitempty"`
 	}
 	sarifTool struct {
 		Driver sarifDriver `json:"driver"`
@@ -68,6 +70,9 @@ func (t sarifText) MarshalJSON() ([]byte, error) {
 // suppressed.
 func SARIF(w io.Writer, r *Result) error {
 	run := sarifRun{Results: []sarifResult{}}
+	if len(r.Upgrades) > 0 {
+		run.Properties = map[string]any{"upgrades": r.Upgrades}
+	}
 	run.Tool.Driver = sarifDriver{Name: "ai-film verify", InformationURI: "https://github.com/ai-film/ai-film"}
 	for _, c := range append(check.All(), Rules...) {
 		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{c.Name, sarifText{c.Why}, sarifText{c.Remedy}})

@@ -58,6 +58,8 @@ type Result struct {
 
 	// Rehearsals are those on an API server, profile by profile.
 	Rehearsals []Rehearsal `json:"rehearsals,omitempty"`
+	// Upgrades are what upgrades to the chart would change, profile by profile.
+	Upgrades []Upgrade `json:"upgrades,omitempty"`
 }
 
 // Rules that are not in package check: what keeps a render from being checked.
@@ -82,6 +84,9 @@ var Rules = []*check.Check{
 		Remedy: "Give the value its type in values.schema.json."},
 	{Name: "server", Why: "The API server to rehearse on refuses the object or its pods, or warns: by validation, admission, a policy or a webhook.",
 		Remedy: "Do as the server says; if only this cluster wants it so, declare what others have (external, apiVersions) in the verify configuration."},
+	{Name: immutableField, Why: "The API server refuses to change some fields while their object exists: an upgrade that tries fails half-way, and so does " +
+		"rolling it back. Looked for with --against.",
+		Remedy: "Keep the field as it was, give the object another name, or delete the object before the upgrade; the finding says what that means for the kind."},
 	{Name: "suppression", Why: "A suppression that matches nothing hides the next finding of its kind.",
 		Remedy: "Remove it from the verify configuration."},
 }
@@ -142,6 +147,11 @@ func Run(ctx context.Context, chartPath string, config Config) (*Result, error) 
 	}
 	if config.Server != nil {
 		if err := result.rehearse(ctx, chart, config, collected); err != nil {
+			return nil, err
+		}
+	}
+	if config.Against != nil {
+		if err := result.upgrade(ctx, chart, config, collected); err != nil {
 			return nil, err
 		}
 	}
@@ -301,7 +311,7 @@ next:
 		report = append(report, f)
 	}
 	for i, s := range c.Suppress {
-		if !used[i] && (s.Check != "server" || c.Server != nil) {
+		if !used[i] && (s.Check != "server" || c.Server != nil) && (s.Check != immutableField || c.Against != nil) {
 			report = append(report, Finding{
 				Check: "suppression", Message: fmt.Sprintf("suppress[%d] (%s %s) matches no finding", i, s.Check, s.Object),
 				Remedy: rule("suppression").Remedy, File: ConfigFile,

@@ -46,6 +46,7 @@ func newVerify() *cobra.Command {
 		list, watch, values     bool
 		onServer                bool
 		kubeconfig, kubeContext string
+		against, namespace      string
 	)
 	cmd := &cobra.Command{
 		Use:   "verify [CHART]",
@@ -62,6 +63,12 @@ With --server every profile is also sent to an API server (the kubeconfig's),
 pods included, as dry runs in a throw-away namespace: what its validation,
 admission, policies and webhooks refuse or warn of is found too.
 
+With --against, what an upgrade would change is shown too, and what of it the
+API server would refuse is a finding. DIR is another version of the chart, a
+folder or an archive: every profile that both have is compared. RELEASE is one
+installed in the cluster, compared as «helm upgrade --reset-then-reuse-values»
+would change it.
+
 Exit codes:
   0  no findings
   1  findings
@@ -70,6 +77,8 @@ Exit codes:
   ai-film verify mychart --format sarif --output verify.sarif
   ai-film verify mychart --kube-version 1.34,1.37 --watch
   ai-film verify mychart --server --kube-context kind-kind
+  ai-film verify mychart --against mychart-1.2.0.tgz
+  ai-film verify mychart --against myrelease --namespace town
   ai-film verify --list`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
@@ -89,8 +98,11 @@ Exit codes:
 			if !ok {
 				return unverified{fmt.Errorf("there is no format %q; formats are %s", format, strings.Join(slices.Sorted(maps.Keys(verify.Formats)), ", "))}
 			}
-			if !onServer && kubeconfig+kubeContext != "" {
-				return unverified{errors.New("--kubeconfig and --kube-context choose the cluster for --server")}
+			if !onServer && against == "" && kubeconfig+kubeContext != "" {
+				return unverified{errors.New("--kubeconfig and --kube-context choose the cluster for --server and --against RELEASE")}
+			}
+			if against == "" && namespace != "" {
+				return unverified{errors.New("--namespace is that of the release for --against RELEASE")}
 			}
 			ctx, stop := interruptible(cmd) // a rehearsal has a namespace to delete
 			defer stop()
@@ -103,10 +115,15 @@ Exit codes:
 						c.Coverage = coverage
 					}
 					c.Values = c.Values || values
+					var err error
+					if against != "" {
+						if c.Against, err = whatAgainst(against, namespace, kubeconfig, kubeContext); err != nil {
+							return err
+						}
+					}
 					if !onServer {
 						return nil
 					}
-					var err error
 					c.Progress = rehearsing(cmd.ErrOrStderr())
 					c.Server, err = server.Config(kubeconfig, kubeContext)
 					return err
@@ -139,6 +156,8 @@ Exit codes:
 	flags.Float64Var(&coverage, "coverage", 0, "`percent` of template branches that the profiles must take")
 	flags.StringVar(&html, "coverage-html", "", "write the templates, with what the profiles took of them, to `file`")
 	flags.BoolVar(&onServer, "server", false, "also rehearse every profile on an API server: dry runs with its admission, defaults and policies")
+	flags.StringVar(&against, "against", "", "also show what an upgrade changes, from `RELEASE|DIR`: an installed release, or another version of the chart")
+	flags.StringVarP(&namespace, "namespace", "n", "", "`namespace` of the release (default the context's)")
 	flags.StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig `file` of the cluster (default $KUBECONFIG, else ~/.kube/config)")
 	flags.StringVar(&kubeContext, "kube-context", "", "`context` of the kubeconfig (default the current one)")
 	flags.BoolVar(&list, "list", false, "list the checks with their reasons, and do nothing else")
