@@ -119,8 +119,8 @@ func (r *rehearsal) expected(class string) bool {
 }
 
 // offence is the field of a pod that admission names, if not as a field; and
-// the class that isn't there, if that is what it takes offence at.
-func offence(pod *unstructured.Unstructured, err error) (field, class string) {
+// the object that isn't there, if that is what it takes offence at.
+func offence(pod *unstructured.Unstructured, err error) (field, absent string) {
 	if err == nil {
 		return "", ""
 	}
@@ -131,8 +131,8 @@ func offence(pod *unstructured.Unstructured, err error) (field, class string) {
 	if m := noPriorityClass.FindStringSubmatch(message); m != nil {
 		return "spec.priorityClassName", "PriorityClass/" + m[1]
 	}
-	if noAccount.MatchString(message) {
-		return "spec.serviceAccountName", ""
+	if m := noAccount.FindStringSubmatch(message); m != nil {
+		return "spec.serviceAccountName", "ServiceAccount/" + m[1]
 	}
 	if strings.Contains(message, "violates PodSecurity") {
 		return insecure(pod, message), ""

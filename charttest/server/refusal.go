@@ -34,9 +34,9 @@ func invalid(err error) bool {
 }
 
 // judge makes findings of the server's answer to a request; those that name no
-// field are about the given one of what was sent. It returns an error if that
-// was no judgement.
-func (r *rehearsal) judge(i int, err error, q request, field string) error {
+// field are about the given one of what was sent, and for want of an object. It
+// returns an error if that was no judgement.
+func (r *rehearsal) judge(i int, err error, q request, field, absent string) error {
 	switch {
 	case err == nil:
 		return nil
@@ -60,7 +60,7 @@ func (r *rehearsal) judge(i int, err error, q request, field string) error {
 		if q.what != "" {
 			message = q.what + " are refused: " + message
 		}
-		r.find(i, c.field, "%s", r.unstaged(shorten(message)))
+		r.find(i, c.field, "%s", r.unstaged(shorten(message))).Lacks = absent
 	}
 	return nil
 }

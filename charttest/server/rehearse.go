@@ -41,6 +41,7 @@ type Finding struct {
 	Field   string // such as "spec.replicas"; "" for the whole object
 	Message string // what the server said, without the name of the object
 	Warning bool   // it was let pass
+	Lacks   string // what this cluster doesn't have: "RuntimeClass/fast", "example.org/v1/Film"; else ""
 }
 
 // Place is the template line that wrote the field.
@@ -196,8 +197,10 @@ func (r *rehearsal) each(ctx context.Context, objects []int) error {
 	return nil
 }
 
-func (r *rehearsal) find(i int, field, format string, args ...any) {
-	r.said[i].findings = append(r.said[i].findings, Finding{Object: r.render.Objects[i], Field: field, Message: fmt.Sprintf(format, args...)})
+func (r *rehearsal) find(i int, field, format string, args ...any) *Finding {
+	all := append(r.said[i].findings, Finding{Object: r.render.Objects[i], Field: field, Message: fmt.Sprintf(format, args...)})
+	r.said[i].findings = all
+	return &all[len(all)-1]
 }
 
 func (r *rehearsal) omit(i int, format string, args ...any) {
@@ -233,7 +236,10 @@ func (r *rehearsal) resolve(i int) bool {
 		r.omit(i, "this server has no %s in %s", o.Kind, o.APIVersion)
 	default:
 		r.lacking[gv.WithKind(o.Kind)] = true
-		r.find(i, "apiVersion", "this server has no %s in %s", o.Kind, o.APIVersion)
+		f := r.find(i, "apiVersion", "this server has no %s in %s", o.Kind, o.APIVersion)
+		if _, custom := o.Typed.(*unstructured.Unstructured); custom && strings.Contains(gv.Group, ".") {
+			f.Lacks = o.APIVersion + "/" + o.Kind // Kubernetes' own kinds can't be installed
+		}
 	}
 	return false
 }
@@ -298,17 +304,17 @@ func (r *rehearsal) ask(ctx context.Context, i int, q request) (stored *unstruct
 			q.validation = metav1.FieldValidationIgnore // without them, what else would it say?
 			continue
 		}
-		field, class := "", ""
+		field, absent := "", ""
 		if q.kind == pods {
-			field, class = offence(q.content, refusal)
+			field, absent = offence(q.content, refusal)
 		}
-		if class != "" && r.expected(class) { // the rest of the pod can still be judged
-			r.omit(i, "the pods' %s isn't in this cluster, but the chart makes it or others are declared to", class)
+		if strings.HasSuffix(field, "ClassName") && r.expected(absent) { // the rest of the pod can still be judged
+			r.omit(i, "the pods' %s isn't in this cluster, but the chart makes it or others are declared to", absent)
 			unstructured.RemoveNestedField(q.content.Object, strings.Split(field, ".")...)
 			continue
 		}
 		r.warned(i, warnings, q.at)
-		return stored, refusal, r.judge(i, refusal, q, field)
+		return stored, refusal, r.judge(i, refusal, q, field, absent)
 	}
 }
 

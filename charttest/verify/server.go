@@ -83,7 +83,7 @@ func (c *cell) heard(rehearsal *server.Rehearsal) Rehearsal {
 		}
 		place := f.Place()
 		c.findings = append(c.findings, Finding{
-			Check: "server", Message: f.Message, Remedy: rule("server").Remedy, Object: f.Object.String(), Field: f.Field,
+			Check: "server", Message: f.Message, Remedy: remedy(f), Object: f.Object.String(), Field: f.Field,
 			File: place.File, Line: place.Line,
 		})
 	}
@@ -91,6 +91,19 @@ func (c *cell) heard(rehearsal *server.Rehearsal) Rehearsal {
 		out.Unrehearsed = append(out.Unrehearsed, Unrehearsed{u.Object.String(), u.Reason})
 	}
 	return out
+}
+
+// remedy is what to do about a server's finding.
+func remedy(f server.Finding) string {
+	parts := strings.Split(f.Lacks, "/")
+	switch {
+	case f.Lacks == "":
+		return rule("server").Remedy
+	case len(parts) > 2:
+		return fmt.Sprintf("Install what brings %s, or make it with the chart. If other clusters have it, declare it in the verify configuration (apiVersions: [%s/%s]).",
+			parts[2], parts[0], parts[1])
+	}
+	return fmt.Sprintf("Make %s in the cluster or in the chart, or correct its name. If other clusters have it, declare it in the verify configuration (cluster: {external: [%[1]s]}).", f.Lacks)
 }
 
 // label is a server's version as the versions that are verified for are

@@ -83,7 +83,7 @@ var Rules = []*check.Check{
 	{Name: "value-hole", Why: "The schema takes a value of the wrong type, and what comes out is broken or ignored.",
 		Remedy: "Give the value its type in values.schema.json."},
 	{Name: "server", Why: "The API server to rehearse on refuses the object or its pods, or warns: by validation, admission, a policy or a webhook.",
-		Remedy: "Do as the server says; if only this cluster wants it so, declare what others have (external, apiVersions) in the verify configuration."},
+		Remedy: "Do as the server says. A policy that only this cluster has can be accepted, with the reason, in the verify configuration (suppress)."},
 	{Name: immutableField, Why: "The API server refuses to change some fields while their object exists: an upgrade that tries fails half-way, and so does " +
 		"rolling it back. Looked for with --against.",
 		Remedy: "Keep the field as it was, give the object another name, or delete the object before the upgrade; the finding says what that means for the kind."},
