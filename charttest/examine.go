@@ -13,14 +13,15 @@ import (
 // ValuesReport says what is wrong between a chart's values and its templates,
 // as executing them shows it.
 type ValuesReport struct {
-	// Dead are declared values that no template reads, and that change nothing
-	// when they are changed. The place is in values.yaml.
+	// Dead are declared values that no template reads, not even in a branch
+	// that no render took, and that change nothing when they are changed. The
+	// place is in values.yaml.
 	Dead []ValueUse
 	// Undeclared are values that templates read but that no values.yaml and no
 	// schema has, not even in a comment. The place is in the template.
 	Undeclared []ValueUse
-	// Holes are declared values for which the schema takes something of the
-	// wrong type. The place is in values.yaml.
+	// Holes are declared values that templates read by themselves and whose
+	// type no schema says: it takes anything. The place is in values.yaml.
 	Holes []ValueUse
 }
 
@@ -49,8 +50,15 @@ func (c *Chart) ExamineValues(renders ...*Render) (*ValuesReport, error) {
 	for _, path := range c.engine.Gates() {
 		e.reads[path] = engine.Read{Path: path, Found: true, All: true}
 	}
-	report := new(ValuesReport)
+	results := make([]*engine.Result, len(renders))
+	for i, r := range renders {
+		results[i] = r.result
+	}
 	var err error
+	if e.unread, err = c.engine.Unread(results); err != nil {
+		return nil, convert(c.engine, err)
+	}
+	report := new(ValuesReport)
 	if report.Dead, err = e.dead(renders); err != nil {
 		return nil, convert(c.engine, err)
 	}
@@ -69,8 +77,9 @@ type examination struct {
 	files    []engine.ValuesFile
 	declared map[string]any // by leaf path
 	reads    map[string]engine.Read
-	judged   map[string]bool // leaves whose chart took part in a render
-	on, off  map[string]bool // subcharts that took part in a render, and that stood out of one
+	judged   map[string]bool  // leaves whose chart took part in a render
+	on, off  map[string]bool  // subcharts that took part in a render, and that stood out of one
+	unread   []engine.Mention // what no render executed
 }
 
 func (e *examination) add(r *Render) error {
@@ -104,6 +113,7 @@ func (e *examination) add(r *Render) error {
 		have, ok := e.reads[read.Path]
 		if ok {
 			read.All, read.Children, read.Found = read.All || have.All, read.Children || have.Children, read.Found || have.Found
+			read.Generic, read.Asks = read.Generic || have.Generic, read.Asks && have.Asks
 			read.At = have.At
 		}
 		e.reads[read.Path] = read
@@ -147,8 +157,20 @@ func (e *examination) dead(renders []*Render) ([]ValueUse, error) {
 	for path := range e.off {
 		idle = idle || !e.on[path]
 	}
+	absent := e.chart.Missing() // whose values are for later
+	idle = idle || len(absent) > 0
 	for path := range e.judged {
-		if !e.read(path) && !(idle && strings.HasPrefix(path, "global.")) {
+		parent, key := "", path
+		if i := strings.LastIndexByte(path, '.'); i >= 0 {
+			parent, key = path[:i], path[i+1:]
+		}
+		if key == "enabled" && (parent == "" || e.on[parent]) {
+			continue // a condition for charts that have this one as a dependency
+		}
+		if slices.ContainsFunc(absent, func(name string) bool { return strings.HasPrefix(path, name+".") }) {
+			continue
+		}
+		if !e.read(path) && !(idle && strings.HasPrefix(path, "global.")) && !e.untested(path) {
 			suspects = append(suspects, path)
 		}
 	}
@@ -159,6 +181,40 @@ func (e *examination) dead(renders []*Render) ([]ValueUse, error) {
 	}
 	return found, nil
 }
+
+// untested says whether a branch that no render took may read the leaf: it
+// names the leaf, or a table around it, or keys like those of its path of
+// something that can't be told.
+func (e *examination) untested(path string) bool {
+	paths := [][]string{strings.Split(path, ".")}
+	for _, subcharts := range []map[string]bool{e.on, e.off} {
+		for sub := range subcharts {
+			if rest, ok := strings.CutPrefix(path, sub+"."); ok {
+				paths = append(paths, strings.Split(rest, "."))
+			}
+		}
+	}
+	for _, m := range e.unread {
+		fields := m.Fields
+		at := slices.Index(fields, "Values")
+		if at < 0 && (len(fields) == 0 || beside[fields[0]]) {
+			continue
+		}
+		fields = fields[at+1:]
+		for _, p := range paths {
+			for i := range p {
+				n := min(len(fields), len(p)-i)
+				if slices.Equal(fields[:n], p[i:i+n]) && (at < 0 && n > 0 || at >= 0 && i == 0) && !(m.Asks && n < len(p)-i) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// beside are what templates see besides the values.
+var beside = map[string]bool{"Release": true, "Chart": true, "Capabilities": true, "Files": true, "Template": true, "Subcharts": true}
 
 // unchanging returns those of the paths whose values make no difference to any
 // render. budget is how often it may render each.
@@ -247,27 +303,31 @@ func other(v any) any {
 	return "changed"
 }
 
-// wrong is a value of another type, and what it is called.
-func wrong(v any) (value any, is, want string) {
+// wrong are values of other types than a declared value's, and what that is
+// called. A schema that takes all of them says nothing of the type; one that
+// takes some means to, for instance a number or a string.
+func wrong(v any) (values []any, want string) {
+	text, list, table := any("text"), any([]any{"a", "list"}), any(map[string]any{"a": "table"})
 	switch v.(type) {
 	case bool:
-		return "perhaps", "a string", "a boolean"
+		return []any{text, list, table}, "a boolean"
 	case float64, int64:
-		return "many", "a string", "a number"
+		return []any{text, list, table}, "a number"
 	case string:
-		return map[string]any{"a": "table"}, "a table", "a string"
+		return []any{list, table}, "a string"
 	case []any:
-		return "text", "a string", "a list"
+		return []any{text, table}, "a list"
 	case map[string]any:
-		return "text", "a string", "a table"
+		return []any{text, list}, "a table"
 	}
-	return nil, "", "" // null: anything may be meant
+	return nil, "" // null: anything may be meant
 }
 
 func (e *examination) undeclared() []ValueUse {
 	var found []ValueUse
 	for path, read := range e.reads {
-		if path == "" || read.Found || read.At.Template == "" || strings.Contains(path, "[]") || e.mentioned(path) {
+		if path == "" || read.Found || read.Generic || read.Asks || read.At.Template == "" ||
+			strings.Contains(path, "[]") || conventional[path[strings.LastIndexByte(path, '.')+1:]] || e.mentioned(path) {
 			continue
 		}
 		found = append(found, ValueUse{
@@ -277,6 +337,10 @@ func (e *examination) undeclared() []ValueUse {
 	}
 	return found
 }
+
+// conventional are values that every chart reads, as «helm create» has it, and
+// the table that is shared with subcharts.
+var conventional = map[string]bool{"nameOverride": true, "fullnameOverride": true, "namespaceOverride": true, "global": true}
 
 // mentioned says whether the value is declared after all: as a table with
 // something in it, by another profile, in a comment, or below a table that is
@@ -319,7 +383,7 @@ func (e *examination) place(path string) Place {
 	return place
 }
 
-// holes tries a wrong type on every declared value that a schema is in charge
+// holes tries wrong types on every declared value that a schema is in charge
 // of.
 func (e *examination) holes(renders []*Render) ([]ValueUse, error) {
 	schemas := e.chart.engine.Schemas()
@@ -336,17 +400,26 @@ func (e *examination) holes(renders []*Render) ([]ValueUse, error) {
 		return nil, err // refused as they are: nothing can be learnt from it
 	}
 	for path, v := range e.declared {
-		bad, is, want := wrong(v)
-		if bad == nil || !e.judged[path] || !slices.ContainsFunc(schemas, func(s string) bool { return s == "" || strings.HasPrefix(path, s+".") }) {
+		bad, want := wrong(v)
+		// What is in a table that templates hand on as a whole, such as a
+		// securityContext, has its types from Kubernetes.
+		if _, read := e.reads[path]; !read || bad == nil || !e.judged[path] ||
+			!slices.ContainsFunc(schemas, func(s string) bool { return s == "" || strings.HasPrefix(path, s+".") }) {
 			continue
 		}
-		change := map[string]any{}
-		put(change, path, bad)
-		if ok, err := r.result.Accepts(overlay(values, change)); err != nil {
-			return nil, err
-		} else if ok {
+		takes := true
+		for _, b := range bad {
+			change := map[string]any{}
+			put(change, path, b)
+			if takes, err = r.result.Accepts(overlay(values, change)); err != nil {
+				return nil, err
+			} else if !takes {
+				break
+			}
+		}
+		if takes {
 			found = append(found, ValueUse{Path: path, Place: e.place(path),
-				Message: fmt.Sprintf("the schema takes %s where values.yaml has %s", is, want)})
+				Message: "the schema takes anything where values.yaml has " + want})
 		}
 	}
 	return found, nil

@@ -248,7 +248,7 @@ func typeError(err error) (field, got, message string) {
 }
 
 // within finds a field that an error of decoding names without the indexes of
-// lists: the first of that type.
+// lists and the keys of maps: the first of that type.
 func within(n *plainyaml.Node, names []string, got string) (field string, ok bool) {
 	if n == nil {
 		return "", false
@@ -257,6 +257,14 @@ func within(n *plainyaml.Node, names []string, got string) (field string, ok boo
 		for i, item := range n.Items {
 			if rest, ok := within(item, names, got); ok {
 				return fmt.Sprintf("[%d]%s", i, rest), true
+			}
+		}
+		return "", false
+	}
+	if len(names) == 0 && n.Kind == plainyaml.Map && got != "object" { // a map of one type, such as a ConfigMap's data
+		for i := range n.Pairs {
+			if jsonType(n.Pairs[i].Value.Kind, got) {
+				return "." + n.Pairs[i].Key, true
 			}
 		}
 		return "", false

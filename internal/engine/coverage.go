@@ -49,6 +49,7 @@ func (p *program) points(counts []uint32) []Point {
 type everything struct {
 	once   sync.Once
 	points []Point
+	reads  []probe
 	err    error
 }
 
@@ -59,6 +60,11 @@ func (c *Chart) Points() ([]Point, error) {
 		p := newProgram(c.source)
 		if c.everything.err = p.parse(true); c.everything.err == nil {
 			c.everything.points = p.points(nil)
+			for _, probe := range p.probes {
+				if probe.kind == probeRead {
+					c.everything.reads = append(c.everything.reads, probe)
+				}
+			}
 		}
 	})
 	return c.everything.points, c.everything.err

@@ -14,7 +14,13 @@ type Read struct {
 	// All says that everything below counts as read, Children that what is
 	// directly below does.
 	All, Children bool
-	At            Frame // where it was read first
+	// Generic says that what reads it finds its like elsewhere, as a loop over
+	// tables does of which one has a key and others lack it.
+	Generic bool
+	// Asks says that templates only ask whether it is there: with hasKey, or
+	// to refuse it.
+	Asks bool
+	At   Frame // where it was read first
 }
 
 // Reads returns the values that the render's templates read. It renders once
@@ -26,9 +32,10 @@ func (r *Result) Reads() ([]Read, error) {
 	}
 	var all []Read
 	for path, read := range t.reads.seen {
-		probe := t.program.probes[read.probe]
+		probe := t.program.probes[read.by.probe]
 		all = append(all, Read{
 			Path: global(path), Found: read.found, All: read.use == usePrint, Children: read.use == useChildren,
+			Generic: t.reads.hits[read.by], Asks: read.asks,
 			At: Frame{Template: probe.template, Line: probe.line, Define: probe.define},
 		})
 	}
@@ -185,4 +192,46 @@ func (r *Result) Accepts(values map[string]any) (bool, error) {
 		return false, err
 	}
 	return r.Chart.validate(t.program.chart, values) == nil, nil
+}
+
+// Mention is a value in a template's text, executed or not.
+type Mention struct {
+	// Fields are the keys from a table down to what is read. They begin with
+	// "Values" if the table is what templates see as dot.
+	Fields []string
+	// Asks says that only emptiness matters: what is below isn't read.
+	Asks bool
+}
+
+// Unread are the mentions of values, in the templates of the chart and all its
+// subcharts, that none of the results executed.
+func (c *Chart) Unread(results []*Result) ([]Mention, error) {
+	if _, err := c.Points(); err != nil {
+		return nil, err
+	}
+	type key struct {
+		file         string
+		pos          int
+		what, fields string
+	}
+	of := func(p *probe) key { return key{c.Source(p.template), p.pos, p.what, strings.Join(p.fields, ".")} }
+	executed := make(map[key]bool)
+	for _, r := range results {
+		t, err := r.traced()
+		if err != nil {
+			return nil, err
+		}
+		for i := range t.program.probes {
+			if p := &t.program.probes[i]; p.kind == probeRead && t.counts[i] > 0 {
+				executed[of(p)] = true
+			}
+		}
+	}
+	var all []Mention
+	for i := range c.everything.reads {
+		if p := &c.everything.reads[i]; !executed[of(p)] {
+			all = append(all, Mention{Fields: p.fields, Asks: p.usage == useTruth})
+		}
+	}
+	return all, nil
 }

@@ -17,6 +17,7 @@ type probe struct {
 	what     string
 	fields   []string // for probeRead: the fields that are read
 	usage    usage    // for probeRead: what becomes of the value
+	asks     bool     // for probeRead: it only asks whether the value is there
 }
 
 type probeKind int
@@ -42,6 +43,7 @@ func (w *worker) addProbes(f template.FuncMap) {
 	}
 	f[readFunc] = func(n int, receiver any) string {
 		if t := w.render.trace; t != nil {
+			t.counts[n]++
 			t.reads.note(n, &t.program.probes[n], receiver)
 		}
 		return ""
@@ -72,6 +74,7 @@ type instrumenter struct {
 	program *program
 	tree    *parse.Tree
 	text    string
+	asking  bool // in the condition of what only refuses a value
 }
 
 func (in *instrumenter) line(pos parse.Pos) int {
@@ -121,6 +124,7 @@ func (in *instrumenter) list(l *parse.ListNode) {
 			}
 			out = append(out, in.add(n.Pos, probe{kind: probeAction, line: n.Line, what: n.String()}, passFunc))
 		case *parse.IfNode:
+			in.asking = refuses(n.List)
 			out = append(out, in.control(&n.BranchNode, "if", useTruth)...)
 		case *parse.WithNode:
 			out = append(out, in.control(&n.BranchNode, "with", usePass)...)
@@ -136,6 +140,7 @@ func (in *instrumenter) list(l *parse.ListNode) {
 // else gets an empty one, so that its not being taken can be seen too.
 func (in *instrumenter) control(b *parse.BranchNode, name string, use usage) []parse.Node {
 	out := in.reads(b.Pipe, use)
+	in.asking = false
 	out = append(out, in.add(b.Pos, probe{kind: probeAction, line: b.Line, what: "{{" + name + " " + b.Pipe.String() + "}}"}, passFunc))
 	in.branch(b.List, b.Pos, name+" "+b.Pipe.String())
 	if b.ElseList == nil {

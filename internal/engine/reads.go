@@ -20,18 +20,24 @@ const (
 type reads struct {
 	paths map[uintptr]string // maps that are part of the values → path
 	seen  map[string]*read
+	hits  map[hit]bool // what found something, at whichever path
 }
+
+// hit is one field of a probe's fields.
+type hit struct{ probe, field int }
 
 // read is a value path that was read.
 type read struct {
-	probe int   // the first that read it
+	by    hit   // the first that read it
 	use   usage // the widest use made of it
 	found bool  // whether there was anything
+	asks  bool  // nothing but asks whether there is
 }
 
 func (r *reads) register(values map[string]any) {
 	r.paths = make(map[uintptr]string)
 	r.seen = make(map[string]*read)
+	r.hits = make(map[hit]bool)
 	r.walk(values, "")
 }
 
@@ -58,14 +64,6 @@ func (r *reads) note(n int, p *probe, receiver any) {
 	if m, ok := cur.(chartutil.Values); ok {
 		cur = map[string]any(m)
 	}
-	if len(fields) == 0 {
-		if m, ok := cur.(map[string]any); ok {
-			if path, ok := r.paths[pointer(m)]; ok {
-				r.mark(path, n, p.usage, true)
-			}
-		}
-		return
-	}
 	for i, field := range fields {
 		if vs, ok := cur.(chartutil.Values); ok {
 			cur = map[string]any(vs)
@@ -80,20 +78,29 @@ func (r *reads) note(n int, p *probe, receiver any) {
 			if i == len(fields)-1 {
 				use = p.usage
 			}
-			r.mark(concat(base, field), n, use, found)
+			r.mark(concat(base, field), hit{n, i}, use, found, p.asks && use == p.usage)
 		}
 		cur = next
 	}
+	// A part of the values may be reached by other ways than through them: as
+	// dot, or out of a dict.
+	if m, ok := cur.(map[string]any); ok {
+		if path, ok := r.paths[pointer(m)]; ok {
+			r.mark(path, hit{n, len(fields)}, p.usage, true, false)
+		}
+	}
 }
 
-func (r *reads) mark(path string, n int, use usage, found bool) {
+func (r *reads) mark(path string, by hit, use usage, found, asks bool) {
+	r.hits[by] = r.hits[by] || found
 	seen, ok := r.seen[path]
 	if !ok {
-		r.seen[path] = &read{n, use, found}
+		r.seen[path] = &read{by, use, found, asks}
 		return
 	}
 	seen.use = min(seen.use, use)
 	seen.found = seen.found || found
+	seen.asks = seen.asks && asks
 }
 
 // reads returns the probes for everything that a pipeline reads.
@@ -122,6 +129,10 @@ func (in *instrumenter) commandReads(cmd *parse.CommandNode, use usage) []parse.
 		return in.nodeReads(cmd.Args[0], nil, use)
 	}
 	if fields, receiver := indexed(cmd); receiver != nil {
+		if cmd.Args[0].(*parse.IdentifierNode).Ident == "hasKey" {
+			defer func(was bool) { in.asking = was }(in.asking)
+			in.asking = true
+		}
 		return in.nodeReads(receiver, fields, use)
 	}
 	for i, arg := range cmd.Args {
@@ -152,6 +163,21 @@ func indexed(cmd *parse.CommandNode) (fields []string, receiver parse.Node) {
 	return fields, cmd.Args[1]
 }
 
+// refuses says whether a branch does nothing but call fail.
+func refuses(l *parse.ListNode) bool {
+	for _, n := range l.Nodes {
+		action, ok := n.(*parse.ActionNode)
+		if !ok {
+			continue
+		}
+		last := action.Pipe.Cmds[len(action.Pipe.Cmds)-1]
+		if id, ok := last.Args[0].(*parse.IdentifierNode); ok && id.Ident == "fail" {
+			return true
+		}
+	}
+	return false
+}
+
 // argumentUse says what a function does with its arguments.
 func argumentUse(cmd *parse.CommandNode, use usage) usage {
 	id, ok := cmd.Args[0].(*parse.IdentifierNode)
@@ -174,7 +200,7 @@ func argumentUse(cmd *parse.CommandNode, use usage) usage {
 func (in *instrumenter) nodeReads(n parse.Node, then []string, use usage) []parse.Node {
 	emit := func(receiver parse.Node, fields []string) []parse.Node {
 		all := append(append([]string{}, fields...), then...)
-		pr := probe{kind: probeRead, fields: all, usage: use, what: n.String()}
+		pr := probe{kind: probeRead, fields: all, usage: use, what: n.String(), asks: in.asking}
 		return []parse.Node{in.add(n.Position(), pr, readFunc, receiver)}
 	}
 	switch n := n.(type) {

@@ -177,6 +177,7 @@ var mutations = []mutation{
 	{chart: "cert-manager", file: "webhook-deployment.yaml", line: 154, find: "{{ .Values.webhook.livenessProbe.initialDelaySeconds }}", put: `"{{ .Values.webhook.livenessProbe.initialDelaySeconds }}"`, check: "strict", says: "want integer"},
 	{chart: "metrics-server", file: "deployment.yaml", line: 13, find: "{{ .Values.replicas }}", put: "{{ .Values.replicas | quote }}", check: "strict", says: "replicas"},
 	{chart: "external-secrets", file: "webhook-deployment.yaml", line: 48, find: "serviceAccountName:", put: "automountServiceAccountToken:", check: "strict", at: 49, says: "automountServiceAccountToken"},
+	{chart: "loadtester", file: "deployment.yaml", line: 25, find: `"80, 8080"`, put: "80", check: "strict", says: `"spec.template.metadata.annotations": got number`},
 	{chart: "descheduler", file: "cronjob.yaml", line: 94, find: `restartPolicy: "Never"`, put: `restartPolicy: "Always"`, check: "container", says: "Never or OnFailure"},
 	{chart: "metrics-server", file: "deployment.yaml", line: 106, find: "nindent 12", put: "nindent 10", check: "strict", says: "containers[0].requests"},
 	{chart: "minio", file: "_helpers.tpl", line: 167, find: "secretName", put: "secretname", check: "strict", in: "deployment.yaml", at: 209, says: `unknown field "spec.template.spec.volumes[2].secret.secretname"`,
