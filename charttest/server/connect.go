@@ -69,8 +69,8 @@ var oldest = version.MustParseGeneric("1.27")
 
 // Server is an API server to rehearse on.
 type Server struct {
-	// Each is called after every object, if it isn't nil; not by two
-	// goroutines at once.
+	// Each is called after every object, if it isn't nil. Each rehearsal calls
+	// it from one goroutine at a time.
 	Each func(*charttest.Object)
 
 	host    string
