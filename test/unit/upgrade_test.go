@@ -1,6 +1,10 @@
 package unit
 
 import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -8,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/ai-film/ai-film/charttest"
+	"github.com/ai-film/ai-film/charttest/diff"
 )
 
 var passwordKeys = []string{
@@ -84,5 +89,31 @@ func TestTwoReleasesInOneNamespace(t *testing.T) {
 	assert.Contains(t, charttest.Get[*corev1.ConfigMap](r, "second-dagster").Data["workspace.yaml"], "host: second-dagster-code")
 	for _, finding := range findings(r) {
 		t.Error(finding)
+	}
+}
+
+// A new version of the chart changes labels and images, which must not end in what Kubernetes holds immutable: a claim's template,
+// a selector.
+func TestUpgradeToANewVersionIsNotRefused(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "ai-film")
+	require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join(root, "charts", "ai-film"))))
+	require.NoError(t, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Base(path) != "Chart.yaml" {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		require.NoError(t, err)
+		return os.WriteFile(path, bytes.ReplaceAll(data, []byte("0.1.0"), []byte("0.2.0")), 0o644)
+	}))
+	next := charttest.MustLoad(t, dir)
+	for _, p := range profiles(t) {
+		before := studio(t).MustRender(t, p)
+		secret := charttest.Get[*corev1.Secret](before, "ai-film")
+		d := next.MustRender(t, p, charttest.Upgrade(), charttest.Lookup(secret)).Diff(before)
+		assert.GreaterOrEqual(t, d.Count(diff.Changed), 30, "%s: every object names its chart", p.Name)
+		assert.Zero(t, d.Count(diff.Added)+d.Count(diff.Removed), "%s:\n%s", p.Name, d)
+		for _, refusal := range d.Refused() {
+			t.Errorf("%s: %s", p.Name, refusal)
+		}
 	}
 }
