@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -62,27 +63,17 @@ type tests struct{ local *cluster.Local }
 // The function it returns ends the work and waits for that.
 func (t tests) compileAhead(ctx context.Context, chosen []stages.Stage) (end func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	var done chan struct{} // nil before it begins
-	wait := func() {
-		if done != nil {
-			<-done
-		}
+	var ahead sync.WaitGroup
+	names := make([]string, len(chosen))
+	for i, s := range chosen {
+		names[i] = s.Name
 	}
-	python := slices.IndexFunc(chosen, func(s stages.Stage) bool { return s.Name == "unit-python" })
-	integration := slices.IndexFunc(chosen, func(s stages.Stage) bool { return s.Name == "integration" })
-	if python >= 0 && integration > python {
-		before(&chosen[python], func() {
-			done = make(chan struct{})
-			go func() {
-				defer close(done)
-				t.compileIntegration(ctx)
-			}()
-		})
-		before(&chosen[integration], wait)
+	if python := slices.Index(names, "unit-python"); python >= 0 && slices.Contains(names[python:], "integration") {
+		before(&chosen[python], func() { ahead.Go(func() { t.compileIntegration(ctx) }) })
 	}
 	return func() {
 		cancel()
-		wait()
+		ahead.Wait()
 	}
 }
 

@@ -16,6 +16,8 @@ import (
 	"runtime"
 	"sort"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/ai-film/ai-film/local/internal/progress"
 )
@@ -112,9 +114,44 @@ func (b Builder) Build(ctx context.Context, s Set) (string, error) {
 		return dir, nil
 	}
 	err = b.Log.Do("compile "+s.Name+" ("+strings.Join(s.names(), ", ")+")", s.Usual, func() error {
+		unlock, err := lock(ctx, filepath.Join(b.Cache, ".compile-"+s.Name+".lock"))
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		if _, err := os.Stat(dir); err == nil {
+			return nil // somebody else has compiled it meanwhile
+		}
 		return b.compile(ctx, s, dir)
 	})
 	return dir, err
+}
+
+// lock waits until no other process holds the file's lock: two that compile the same at once take twice as long.
+func lock(ctx context.Context, path string) (unlock func(), err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return func() { f.Close() }, nil
+		}
+		if err != syscall.EWOULDBLOCK {
+			f.Close()
+			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
+		select {
+		case <-ctx.Done():
+			f.Close()
+			return nil, ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
 }
 
 // Dir is where the set's programs are or will be.

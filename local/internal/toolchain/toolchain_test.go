@@ -1,11 +1,14 @@
 package toolchain
 
 import (
+	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ai-film/ai-film/local/internal/progress"
 )
@@ -106,4 +109,23 @@ func TestLinkReplaces(t *testing.T) {
 			t.Fatalf("kubectl leads to %s, %v", got, err)
 		}
 	}
+}
+
+func TestLockWaitsForItsHolder(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tools", "a.lock")
+	unlock, err := lock(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := lock(short, path); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a second lock while the first is held: %v", err)
+	}
+	unlock()
+	again, err := lock(t.Context(), path)
+	if err != nil {
+		t.Fatalf("after the first was given back: %v", err)
+	}
+	again()
 }
