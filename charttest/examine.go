@@ -55,7 +55,7 @@ func (c *Chart) ExamineValues(renders ...*Render) (*ValuesReport, error) {
 		results[i] = r.result
 	}
 	var err error
-	if e.unread, err = c.engine.Unread(results); err != nil {
+	if e.mentions, err = c.engine.Mentions(results); err != nil {
 		return nil, convert(c.engine, err)
 	}
 	report := new(ValuesReport)
@@ -79,7 +79,7 @@ type examination struct {
 	reads    map[string]engine.Read
 	judged   map[string]bool  // leaves whose chart took part in a render
 	on, off  map[string]bool  // subcharts that took part in a render, and that stood out of one
-	unread   []engine.Mention // what no render executed
+	mentions []engine.Mention // what renders may not have shown
 }
 
 func (e *examination) add(r *Render) error {
@@ -184,7 +184,8 @@ func (e *examination) dead(renders []*Render) ([]ValueUse, error) {
 
 // untested says whether a branch that no render took may read the leaf: it
 // names the leaf, or a table around it, or keys like those of its path of
-// something that can't be told.
+// something that can't be told. So may a define that renders came to with the
+// table around the leaf.
 func (e *examination) untested(path string) bool {
 	paths := [][]string{strings.Split(path, ".")}
 	for _, subcharts := range []map[string]bool{e.on, e.off} {
@@ -194,7 +195,18 @@ func (e *examination) untested(path string) bool {
 			}
 		}
 	}
-	for _, m := range e.unread {
+	for _, m := range e.mentions {
+		for _, base := range m.Bases {
+			for i := range m.Fields {
+				at := joinField(base, strings.Join(m.Fields[i:], "."))
+				if _, read := e.reads[at]; !read && (path == at || !m.Asks && strings.HasPrefix(path, at+".")) {
+					return true
+				}
+			}
+		}
+		if m.Executed {
+			continue
+		}
 		fields := m.Fields
 		at := slices.Index(fields, "Values")
 		if at < 0 && (len(fields) == 0 || beside[fields[0]]) {

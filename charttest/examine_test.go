@@ -164,3 +164,31 @@ data:
 	}
 	require.Equal(t, []string{"halls.large.lift", "halls.small.lift"}, undeclared)
 }
+
+// A define that reads a value of one service only, for now, may read it of
+// another that comes to it too.
+func TestValuesOfAnotherServiceAreNotDead(t *testing.T) {
+	chart := charttest.MustLoad(t, unpack(t, "cinema",
+		txtar.File{Name: "values.yaml", Data: []byte(`screens: 2
+title: Nosferatu
+image: {repository: cinema, tag: ""}
+projector: {enabled: false}
+shop: {port: 80, scheme: http, colour: red}
+till: {port: 81, scheme: "", colour: red}
+`)},
+		txtar.File{Name: "templates/shop.yaml", Data: []byte(`apiVersion: v1
+kind: ConfigMap
+metadata: {name: shop}
+data:
+  shop: {{ include "url" (dict "of" .Values.shop "scheme" true) | quote }}
+  till: {{ include "url" (dict "of" .Values.till "scheme" false) | quote }}
+{{- define "url" }}{{ if .scheme }}{{ .of.scheme }}{{ end }}{{ .of.port }}{{ end }}
+`)}))
+	report, err := chart.ExamineValues(chart.MustRender(t))
+	require.NoError(t, err)
+	var dead []string
+	for _, v := range report.Dead {
+		dead = append(dead, v.Path)
+	}
+	require.Equal(t, []string{"shop.colour", "till.colour"}, dead)
+}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"strings"
 
 	"helm.sh/helm/v3/pkg/chart"
@@ -194,18 +195,23 @@ func (r *Result) Accepts(values map[string]any) (bool, error) {
 	return r.Chart.validate(t.program.chart, values) == nil, nil
 }
 
-// Mention is a value in a template's text, executed or not.
+// Mention is a value in a template's text.
 type Mention struct {
 	// Fields are the keys from a table down to what is read. They begin with
 	// "Values" if the table is what templates see as dot.
 	Fields []string
 	// Asks says that only emptiness matters: what is below isn't read.
 	Asks bool
+	// Executed says that some render read it, of one table at least.
+	Executed bool
+	// Bases are the paths of tables that renders came to its define with,
+	// whether or not they came to read it of them.
+	Bases []string
 }
 
-// Unread are the mentions of values, in the templates of the chart and all its
-// subcharts, that none of the results executed.
-func (c *Chart) Unread(results []*Result) ([]Mention, error) {
+// Mentions are those in the templates of the chart and all its subcharts that
+// may read more than the results show.
+func (c *Chart) Mentions(results []*Result) ([]Mention, error) {
 	if _, err := c.Points(); err != nil {
 		return nil, err
 	}
@@ -214,8 +220,11 @@ func (c *Chart) Unread(results []*Result) ([]Mention, error) {
 		pos          int
 		what, fields string
 	}
+	type define struct{ file, name string }
 	of := func(p *probe) key { return key{c.Source(p.template), p.pos, p.what, strings.Join(p.fields, ".")} }
 	executed := make(map[key]bool)
+	bases := make(map[define][]string)
+	seen := make(map[base]bool)
 	for _, r := range results {
 		t, err := r.traced()
 		if err != nil {
@@ -226,11 +235,23 @@ func (c *Chart) Unread(results []*Result) ([]Mention, error) {
 				executed[of(p)] = true
 			}
 		}
+		for b := range t.reads.bases {
+			if !seen[b] {
+				seen[b] = true
+				at := define{c.Source(b.template), b.define}
+				bases[at] = append(bases[at], global(b.path))
+			}
+		}
 	}
 	var all []Mention
 	for i := range c.everything.reads {
-		if p := &c.everything.reads[i]; !executed[of(p)] {
-			all = append(all, Mention{Fields: p.fields, Asks: p.usage == useTruth})
+		p := &c.everything.reads[i]
+		m := Mention{Fields: p.fields, Asks: p.usage == useTruth, Executed: executed[of(p)]}
+		if !slices.Contains(p.fields, "Values") {
+			m.Bases = bases[define{c.Source(p.template), p.define}]
+		}
+		if !m.Executed || m.Bases != nil {
+			all = append(all, m)
 		}
 	}
 	return all, nil

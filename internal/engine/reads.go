@@ -21,7 +21,11 @@ type reads struct {
 	paths map[uintptr]string // maps that are part of the values → path
 	seen  map[string]*read
 	hits  map[hit]bool // what found something, at whichever path
+	bases map[base]bool
 }
+
+// base is a table of the values that a define read something of.
+type base struct{ template, define, path string }
 
 // hit is one field of a probe's fields.
 type hit struct{ probe, field int }
@@ -38,6 +42,7 @@ func (r *reads) register(values map[string]any) {
 	r.paths = make(map[uintptr]string)
 	r.seen = make(map[string]*read)
 	r.hits = make(map[hit]bool)
+	r.bases = make(map[base]bool)
 	r.walk(values, "")
 }
 
@@ -73,12 +78,13 @@ func (r *reads) note(n int, p *probe, receiver any) {
 			return
 		}
 		next, found := m[field]
-		if base, ok := r.paths[pointer(m)]; ok {
+		if at, ok := r.paths[pointer(m)]; ok {
+			r.bases[base{p.template, p.define, at}] = true
 			use := usePass
 			if i == len(fields)-1 {
 				use = p.usage
 			}
-			r.mark(concat(base, field), hit{n, i}, use, found, p.asks && use == p.usage)
+			r.mark(concat(at, field), hit{n, i}, use, found, p.asks && use == p.usage)
 		}
 		cur = next
 	}
@@ -146,21 +152,30 @@ func (in *instrumenter) commandReads(cmd *parse.CommandNode, use usage) []parse.
 	return out
 }
 
-// indexed recognises index, get and hasKey with literal keys, which are field
-// accesses by another name.
+// indexed recognises index, get, hasKey and dig with literal keys, which are
+// field accesses by another name.
 func indexed(cmd *parse.CommandNode) (fields []string, receiver parse.Node) {
 	id, ok := cmd.Args[0].(*parse.IdentifierNode)
-	if !ok || len(cmd.Args) < 3 || (id.Ident != "index" && id.Ident != "get" && id.Ident != "hasKey") {
+	if !ok || len(cmd.Args) < 3 {
 		return nil, nil
 	}
-	for _, arg := range cmd.Args[2:] {
+	var keys []parse.Node
+	switch id.Ident {
+	case "index", "get", "hasKey":
+		receiver, keys = cmd.Args[1], cmd.Args[2:]
+	case "dig": // keys, a default, and what to dig in
+		receiver, keys = cmd.Args[len(cmd.Args)-1], cmd.Args[1:len(cmd.Args)-2]
+	default:
+		return nil, nil
+	}
+	for _, arg := range keys {
 		s, ok := arg.(*parse.StringNode)
 		if !ok {
 			return nil, nil
 		}
 		fields = append(fields, s.Text)
 	}
-	return fields, cmd.Args[1]
+	return fields, receiver
 }
 
 // refuses says whether a branch does nothing but call fail.
