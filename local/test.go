@@ -250,8 +250,9 @@ func (t tests) integration(ctx context.Context) (err error) {
 			"KUBEBUILDER_ASSETS="+t.local.Places.Bin())
 	}
 	var rehearsal error
-	if ours { // package server starts an API server of its own from the cluster's programs
-		rehearsal = t.run(ctx, t.repo(), env, "go", "test", "-count=1", "./charttest/server")
+	if ours { // these start an API server of their own from the cluster's programs
+		rehearsal = errors.Join(t.run(ctx, t.repo(), env, "go", "test", "-count=1", "./charttest/server", "./charttest/diff"),
+			t.run(ctx, t.repo(), env, "go", "test", "-count=1", "-run=AgainstRelease", "./cmd/ai-film"))
 	}
 	return errors.Join(rehearsal, t.run(ctx, t.integrationDir(), env, "go", "test", "-count=1", "-timeout=20m", "-v", "./..."))
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -152,8 +153,36 @@ func (r *Result) upgradeRelease(ctx context.Context, chart *charttest.Chart, con
 		return ctx.Err()
 	}
 	u.compare(before, content(without(b.Objects, func(o *charttest.Object) bool { return o.CRD })), b)
+	for i := range u.Objects {
+		if o := &u.Objects[i]; o.Change == diff.Changed {
+			live, err := in.Lookup(o.New.GetAPIVersion(), o.Kind, cmp.Or(o.Namespace, in.Namespace), o.Name)
+			if err == nil { // who may not look is told what can be known without
+				o.Old = &unstructured.Unstructured{Object: filled(o.Old.Object, o.New.Object, live)}
+			}
+		}
+	}
 	r.take(u, b, found)
 	return nil
+}
+
+// filled is the old object with what the cluster has filled in for it, as far as
+// the new one asks for it: a class or an address that was nobody's choice can't
+// be chosen any more.
+func filled(old, now, live map[string]any) map[string]any {
+	all := maps.Clone(old)
+	for key, value := range now {
+		below, _ := value.(map[string]any)
+		had, has := old[key]
+		oldBelow, wasMap := had.(map[string]any)
+		liveBelow, isMap := live[key].(map[string]any)
+		switch {
+		case !has && live[key] != nil:
+			all[key] = live[key]
+		case wasMap && isMap && below != nil:
+			all[key] = filled(oldBelow, below, liveBelow)
+		}
+	}
+	return all
 }
 
 // renderUpgrade renders, or makes a finding of why it can't be.

@@ -92,7 +92,27 @@ func TestVerifyAgainstRelease(t *testing.T) {
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
-	out, err := helm("install", "demo", "old", "--create-namespace", "--set", "replicas=2")
+	// The cluster's default class is filled in for a claim that names none, so that another is a change of it.
+	standard := filepath.Join(dir, "standard")
+	require.NoError(t, os.MkdirAll(filepath.Join(standard, "templates"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(standard, "Chart.yaml"), []byte("apiVersion: v2\nname: standard\nversion: 1.0.0\n"), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(standard, "templates", "class.yaml"), []byte(`apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: standard, annotations: {storageclass.kubernetes.io/is-default-class: "true"}}
+provisioner: example.com/disks
+`), 0o644))
+	out, err := helm("install", "classes", "standard", "--create-namespace")
+	require.NoError(t, err, out)
+	claim := func(version, class string) {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, version, "templates", "claim.yaml"), []byte(`apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: takes}
+spec: {accessModes: [ReadWriteOnce], `+class+`resources: {requests: {storage: 1Gi}}}
+`), 0o644))
+	}
+	claim("old", "")
+	claim("new", "storageClassName: fast, ")
+	out, err = helm("install", "demo", "old", "--set", "replicas=2")
 	require.NoError(t, err, out)
 	flags := []string{"--against", "demo", "-n", "town", "--kubeconfig", kubeconfig, "--kube-version", "1.36"}
 
@@ -105,9 +125,14 @@ func TestVerifyAgainstRelease(t *testing.T) {
 	require.Equal(t, 1, code, "%v", err)
 	require.Contains(t, got, "store.yaml:18: StatefulSet/store: an upgrade would be refused: spec.volumeClaimTemplates[name=data].spec.storageClassName: slow → fast")
 	require.Contains(t, got, "kubectl delete statefulset store --cascade=orphan")
-	require.Contains(t, got, "1 added, 2 changed, 0 removed, 1 kept")
+	require.Contains(t, got, "PersistentVolumeClaim/takes: an upgrade would be refused: spec.storageClassName: standard → fast")
+	require.Contains(t, got, "1 added, 3 changed, 0 removed, 1 kept")
 	require.NotContains(t, got, "replicas:", "the release's own values are used")
 	require.NotContains(t, got, "Secret/store", "lookup finds the password")
+
+	claim("new", "storageClassName: standard, ")
+	got, _, _ = verifying(append([]string{filepath.Join(dir, "new")}, flags...)...)
+	require.NotContains(t, got, "PersistentVolumeClaim/takes: an upgrade")
 
 	out, err = helm("upgrade", "demo", "new", "--reset-then-reuse-values", "--no-hooks")
 	require.Error(t, err)
