@@ -12,6 +12,7 @@ import (
 
 	"github.com/ai-film/ai-film/charttest"
 	"github.com/ai-film/ai-film/charttest/check"
+	"github.com/ai-film/ai-film/charttest/verify"
 )
 
 func findings(r *charttest.Render) []check.Finding { return check.Run(r, check.Cluster{}) }
@@ -21,35 +22,22 @@ func profile(t testing.TB, name string, options ...charttest.Option) *charttest.
 	return render(t, append([]charttest.Option{studio(t).Profile(name)}, options...)...)
 }
 
-// The three clusters of the design, as the checks see them.
+// Verify, with what the chart's own .verify.yaml knows of the three clusters of the design, finds nothing: every profile fits its
+// nodes, no value is dead, and no finding is accepted that isn't there.
 func TestProfilesFitTheirClusters(t *testing.T) {
-	list := func(cpu, memory, gpu string) corev1.ResourceList {
-		return corev1.ResourceList{"cpu": resource.MustParse(cpu), "memory": resource.MustParse(memory), "nvidia.com/gpu": resource.MustParse(gpu)}
+	config, err := verify.LoadConfig(studio(t).Path(), "")
+	require.NoError(t, err)
+	assert.Equal(t, "restricted", config.Cluster.PodSecurity)
+	assert.True(t, config.Values)
+	assert.NotZero(t, config.Coverage)
+	for _, p := range profiles(t)[1:] {
+		assert.NotEmpty(t, config.Profiles[p.Name].Cluster.Nodes, "the nodes of %s", p.Name)
 	}
-	for name, cluster := range map[string]check.Cluster{
-		"dev": {PodSecurity: "restricted", External: []string{"IngressClass/nginx"}, Nodes: []check.Node{{Name: "laptop", Count: 1, Allocatable: list("2", "8Gi", "0")}}},
-		"k3s-single-gpu": {
-			PodSecurity: "restricted", External: []string{"RuntimeClass/nvidia", "StorageClass/local-path", "IngressClass/traefik"},
-			Nodes: []check.Node{{Name: "box", Count: 1, Allocatable: list("8", "32Gi", "1")}},
-		},
-		// What n1-standard-4 leaves to pods.
-		"gke-autoscaling": {
-			PodSecurity: "restricted", External: []string{"StorageClass/standard-rw?", "IngressClass/gce"},
-			Nodes: []check.Node{
-				{Name: "n1-standard-4", Allocatable: list("3920m", "12300Mi", "0")},
-				{
-					Name: "t4", Allocatable: list("3920m", "12300Mi", "1"),
-					Labels: map[string]string{"cloud.google.com/gke-accelerator": "nvidia-tesla-t4"},
-					Taints: []corev1.Taint{{Key: "nvidia.com/gpu", Value: "present", Effect: corev1.TaintEffectNoSchedule}},
-				},
-			},
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			for _, finding := range check.Run(profile(t, name), cluster) {
-				t.Error(finding)
-			}
-		})
+	result, err := verify.Run(t.Context(), studio(t).Path(), config)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"default", "dev", "gke-autoscaling", "k3s-single-gpu"}, result.Profiles)
+	for _, f := range result.Findings {
+		t.Errorf("%s:%d: %s: %s (%s, in %v)", f.File, f.Line, f.Object, f.Message, f.Check, f.Profiles)
 	}
 }
 
