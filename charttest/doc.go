@@ -18,6 +18,10 @@
 // byte for byte. Random, certificate and date functions are the exception:
 // they return the same for the same seed, so that a test can be repeated.
 //
+// [Chart.Snapshots] holds every profile against a golden file, and [Render.Diff]
+// compares two renders; both by meaning, as package diff does, which also knows
+// the changes that the API server would refuse.
+//
 // Errors are typed: [*LoadError], [*ValuesError], [*SchemaError], [*Failure]
 // for templates, and [*StrictError] for objects that the API server would
 // refuse or silently cut down.

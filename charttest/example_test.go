@@ -71,6 +71,29 @@ func ExampleChart_Render_schema() {
 	//   screens: got string, want integer
 }
 
+func ExampleRender_Diff() {
+	chart, done := cinemaChart()
+	defer done()
+	before, err := chart.Render()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	after, err := chart.Render(charttest.Set("screens=3", "image.tag=5.0"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	d := after.Diff(before)
+	fmt.Print(d)
+	fmt.Println(len(d.Refused()), "refused")
+	// Output:
+	// ~ Deployment/release-name
+	//     spec.replicas: 2 → 3
+	//     spec.template.spec.containers[name=cinema].image: cinema:4.5 → cinema:5.0
+	// 0 refused
+}
+
 func ExampleChart_Cover() {
 	chart, done := cinemaChart()
 	defer done()

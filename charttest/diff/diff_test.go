@@ -124,6 +124,17 @@ func TestColourAndControlCharacters(t *testing.T) {
 	require.Contains(t, b.String(), "\x1b[33m~ ConfigMap/a\x1b[0m")
 }
 
+func TestLongPathsAreBroken(t *testing.T) {
+	deep := func(value string) []*unstructured.Unstructured {
+		return objects(t, "{apiVersion: example.com/v1, kind: Film, metadata: {name: f}, spec: {"+strings.Repeat("aVeryLongFieldName: {", 8)+"x: "+value+strings.Repeat("}", 8)+"}}")
+	}
+	text := diff.Objects(deep("1"), deep("2")).String()
+	for _, line := range strings.Split(text, "\n") {
+		require.LessOrEqual(t, len([]rune(line)), 80, line)
+	}
+	require.Contains(t, strings.NewReplacer("\n", "", " ", "").Replace(text), "spec"+strings.Repeat(".aVeryLongFieldName", 8)+".x:-1+2")
+}
+
 func FuzzObjects(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	require.NoError(f, err)

@@ -87,7 +87,7 @@ func (p *printer) field(f Field) {
 	oldText, oldIsText := old.(string)
 	newText, newIsText := now.(string)
 	if oldIsText && newIsText && strings.Contains(oldText+newText, "\n") {
-		p.line("", indent+f.Path+":")
+		p.path(f.Path)
 		p.hunks(oldText, newText)
 		return
 	}
@@ -106,7 +106,7 @@ func (p *printer) field(f Field) {
 			return
 		}
 	}
-	p.line("", indent+f.Path+":")
+	p.path(f.Path)
 	a, b := block(old), block(now)
 	if len(a) == 1 && len(b) == 1 {
 		a[0], b[0] = p.window(a[0], b[0])
@@ -116,6 +116,28 @@ func (p *printer) field(f Field) {
 	}
 	for _, line := range b {
 		p.line("+", indent+"  + "+p.cut(line))
+	}
+}
+
+// path writes a field's path on a line of its own, or on several, broken before
+// a dot, if it is longer than the line.
+func (p *printer) path(path string) {
+	width := max(p.style.Width-len(p.style.Indent)-len(indent)-1, 20)
+	for start := indent; ; start = indent + "  " {
+		if len(path) <= width {
+			p.line("", start+path+":")
+			return
+		}
+		end := strings.LastIndexByte(path[:width], '.')
+		if end <= 0 {
+			end = strings.IndexByte(path[1:], '.') + 1
+		}
+		if end <= 0 {
+			p.line("", start+path+":")
+			return
+		}
+		p.line("", start+path[:end])
+		path, width = path[end:], max(p.style.Width-len(p.style.Indent)-len(indent)-3, 20)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
@@ -133,6 +134,10 @@ func (r *Result) upgradeRelease(ctx context.Context, chart *charttest.Chart, con
 	in, err := engine.FindInstalled(ctx, against.Cluster, against.Namespace, against.Release)
 	if errors.Is(err, engine.ErrNotInstalled) {
 		err = fmt.Errorf("there is no folder or archive of that name, and no such release in namespace %q: helm list -A shows those that there are, -n chooses the namespace", against.Namespace)
+	}
+	if apierrors.IsForbidden(err) {
+		err = &server.Error{Message: "the release can't be read", Err: err,
+			Remedy: fmt.Sprintf("ask as a user who may list Secrets in namespace %q, where Helm keeps releases (--kube-context)", against.Namespace)}
 	}
 	if err != nil {
 		return &AgainstError{against.Release, err}

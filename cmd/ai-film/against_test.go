@@ -82,7 +82,8 @@ func TestVerifyAgainstNothing(t *testing.T) {
 // A release that helm has installed, and the upgrade that the API server
 // refuses in the end.
 func TestVerifyAgainstRelease(t *testing.T) {
-	kubeconfig := plane.Kubeconfig(t, plane.Start(t))
+	config := plane.Start(t)
+	kubeconfig := plane.Kubeconfig(t, config)
 	program, err := upstream()
 	require.NoError(t, err)
 	dir := shops(t)
@@ -144,6 +145,11 @@ spec: {accessModes: [ReadWriteOnce], `+class+`resources: {requests: {storage: 1G
 	_, code, err = verifying(filepath.Join(dir, "new"), "--against", "demo", "--kubeconfig", kubeconfig, "--kube-version", "1.36")
 	require.Equal(t, 2, code)
 	require.ErrorContains(t, err, `in namespace "default"`)
+	nobody := rest.CopyConfig(config)
+	nobody.BearerToken = plane.Nobody
+	_, code, err = verifying(filepath.Join(dir, "new"), "--against", "demo", "-n", "town", "--kubeconfig", plane.Kubeconfig(t, nobody), "--kube-version", "1.36")
+	require.Equal(t, 2, code)
+	require.ErrorContains(t, err, "may list Secrets")
 	var notVerified unverified
 	require.True(t, errors.As(err, &notVerified))
 

@@ -143,7 +143,7 @@ Exit codes:
 			verify.Watch(ctx, 100*time.Millisecond, func() {
 				fmt.Fprintln(cmd.OutOrStdout(), "────", time.Now().Format(time.TimeOnly))
 				tell(once())
-			}, chart)
+			}, chart, against)
 			return nil
 		},
 	}

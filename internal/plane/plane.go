@@ -24,6 +24,9 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 )
 
+// Nobody is the bearer token of a user without rights.
+const Nobody = "nobody"
+
 // Start starts an API server, which ends with the test, and returns how to
 // reach it as an administrator. The programs are found as by envtest:
 // KUBEBUILDER_ASSETS names their folder, or TEST_ASSET_ETCD and
@@ -46,7 +49,7 @@ func Start(t testing.TB) *rest.Config {
 	must(t, err)
 	for name, data := range map[string][]byte{
 		"accounts.key": pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}),
-		"tokens.csv":   []byte("test,admin,1,system:masters\n"),
+		"tokens.csv":   []byte("test,admin,1,system:masters\n" + Nobody + ",nobody,2\n"),
 	} {
 		must(t, os.WriteFile(file(name), data, 0o600))
 	}
