@@ -231,6 +231,40 @@ func TestRenderArchivesAndStandardInput(t *testing.T) {
 	compare(t, dir, "reel", "renamed")
 }
 
+// Charts of Helm 2's format keep their dependencies in a file of their own, and
+// subcharts come packaged as often as not.
+func TestRenderOldCharts(t *testing.T) {
+	helm, err := upstream()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"part/Chart.yaml":            "name: part\nversion: 0.1.0\nappVersion: 1\n",
+		"part/values.yaml":           "on: true\nexports: {data: {shared: 1}}\n",
+		"part/templates/a.yaml":      "{{- if .Values.on }}\na: {{ .Chart.Name }} {{ .Values | toJson }} {{ .Chart.AppVersion }}\n{{- end }}\n",
+		"old/Chart.yaml":             "apiVersion: v1\nname: old\nversion: 0.1.0\nengine: gotpl\ntillerVersion: \">=2\"\n",
+		"old/requirements.yaml":      "dependencies:\n- {name: part, version: 0.1.0, repository: \"https://charts.example.com\", condition: part.enabled, import-values: [data]}\n- {name: part, alias: again, version: 0.1.0, repository: \"https://charts.example.com\", tags: [more]}\n",
+		"old/requirements.lock":      "dependencies:\n- {name: part, version: 0.1.0, repository: \"https://charts.example.com\"}\ndigest: sha256:0\ngenerated: \"2020-01-01T00:00:00Z\"\n",
+		"old/values.yaml":            "\ufefftags: {more: false}\r\npart:\r\n  on: null\r\n",
+		"old/templates/a.yaml":       "a: {{ .Values.shared }}\r\nb: |\r\n  {{- toYaml .Values | nindent 2 }}\r\n",
+		"old/templates/_x.tpl":       "{{ define \"x\" }}{{ end }}",
+		"old/templates/deep/b.yaml":  "kind: Job\nmetadata:\n  annotations: {helm.sh/hook: crd-install}\n",
+		"old/templates/windows.yaml": "\ufeffkind: ConfigMap\r\n---\r\nkind: Secret\r\n",
+	} {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+	}
+	pack := exec.Command(helm, "package", "--destination", "old/charts", "part")
+	pack.Dir = dir
+	out, err := pack.CombinedOutput()
+	require.NoError(t, err, string(out))
+	for name, line := range map[string]string{
+		"bare": "old", "more": "reel old --set tags.more=true", "off": "old --set part.enabled=false", "on": "old --set part.on=yes,again.on=",
+	} {
+		t.Run(name, func(t *testing.T) { compare(t, dir, strings.Fields(line)...) })
+	}
+}
+
 func TestRenderChartsThatCannotBeRead(t *testing.T) {
 	for name, files := range map[string]map[string]string{
 		"no Chart.yaml":        {"values.yaml": "a: b"},
