@@ -65,7 +65,7 @@ func All() []*Check {
 	all := []*Check{
 		apiAvailable, apiDeprecated, claimShared, containerValid, duplicateObject, gpuPlacement, gpuRollout,
 		hpaReplicas, metadataValid, namedPorts, networkPolicyTarget, nodeFits, pdbTarget, podSecurity,
-		probePort, references, resourcesOrdered, roleRef, scaleTarget, selectorMatches, serviceLinks,
+		probePort, references, resourcesOrdered, postgresData, roleRef, scaleTarget, serviceAsleep, selectorMatches, serviceLinks,
 		servicePort, serviceSelects, serviceMonitorTarget, volumeMounts, ingressBackend,
 	}
 	slices.SortFunc(all, func(a, b *Check) int { return cmp.Compare(a.Name, b.Name) })

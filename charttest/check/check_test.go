@@ -171,6 +171,14 @@ var defects = []defect{
 	{check: "api-available", file: "scaling.yaml", old: "apiVersion: policy/v1\n", new: "apiVersion: policy/v1beta1\n", says: "use policy/v1"},
 	{check: "api-available", file: "data.yaml", old: "apiVersion: batch/v1\n", new: "apiVersion: batch/v2alpha1\n", says: "serves no CronJob"},
 	{check: "pod-security", file: "store.yaml", old: "          securityContext:\n            {{- include \"shop.restricted\" . | nindent 12 }}\n", new: "          securityContext: {allowPrivilegeEscalation: false, runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}\n", says: "capabilities"},
+	{check: "service-asleep", file: "store.yaml", old: "          ports:\n", new: "          command: [sh, -c, \"while true; do sleep 3600; done\"]\n          ports:\n", says: "only sleeps"},
+	{check: "service-asleep", file: "store.yaml", old: "          ports:\n", new: "          args:\n            - tail\n            - -f\n            - /dev/null\n          ports:\n", says: "only sleeps"},
+	{
+		check: "postgres-data", file: "store.yaml", old: "              mountPath: /data\n",
+		new: "              mountPath: /data\n        - name: db\n          image: docker.io/library/postgres:18.1\n          securityContext:\n" +
+			"            {{- include \"shop.restricted\" . | nindent 12 }}\n          volumeMounts:\n            - name: data\n              mountPath: /var/lib/postgresql/data\n",
+		at: "mountPath: /var/lib/postgresql/data", says: "/var/lib/postgresql/18/docker",
+	},
 	{check: "api-deprecated", file: "scaling.yaml", old: "apiVersion: policy/v1\n", new: "apiVersion: policy/v1beta1\n", says: "gone from 1.25 on; use policy/v1", kube: "1.24"},
 	{check: "api-deprecated", file: "data.yaml", new: "\n---\napiVersion: storage.k8s.io/v1beta1\nkind: VolumeAttributesClass\nmetadata: {name: fast}\ndriverName: x\n", at: "apiVersion: storage.k8s.io/v1beta1", says: "use storage.k8s.io/v1", kube: "1.35"},
 	{check: "api-deprecated", file: "data.yaml", new: "\n---\napiVersion: v1\nkind: Endpoints\nmetadata: {name: elsewhere}\n", at: "apiVersion: v1\nkind: Endpoints", says: "EndpointSlice"},

@@ -201,6 +201,7 @@ var mutations = []mutation{
 	{chart: "grafana", file: "deployment.yaml", line: 54, find: "GF_AUTH_ANONYMOUS_ENABLED", put: "GF_AUTH_BASIC_ENABLED", check: "container", says: "twice"},
 	{chart: "dapr", file: "./charts/dapr_operator/templates/dapr_operator_service.yaml", line: 49, find: "dapr-webhook", put: "dapr-api", check: "duplicate-object"},
 	{chart: "loadtester", file: "deployment.yaml", line: 51, find: "-port=8080", put: "-port=$(RELEASE_NAME_LOADTESTER_PORT)", check: "service-links", says: "tcp://"},
+	{chart: "loadtester", file: "deployment.yaml", line: 50, find: "- ./loadtester", put: "- sh\n            - -c\n            - while true; do sleep 60; done\n          args:", check: "service-asleep", at: 49},
 	{chart: "trust-manager", file: "deployment.yaml", line: 133, find: "toYaml .", put: `omit . "capabilities" | toYaml`, check: "pod-security", at: 132, says: "capabilities", cluster: check.Cluster{PodSecurity: "restricted"}},
 	{chart: "metrics-server", file: "deployment.yaml", line: 62, find: "toYaml .", put: `omit . "seccompProfile" | toYaml`, check: "pod-security", at: 61, says: "seccompProfile", cluster: check.Cluster{PodSecurity: "restricted"}},
 	{chart: "external-dns", file: "deployment.yaml", line: 15, find: "1", put: "1\n  replicas: 2", check: "strict", at: 16, says: "duplicate"},
