@@ -24,14 +24,20 @@ func keysOf(list []any, m member) ([]string, bool) {
 		names = []string{"name", "metadata.name"}
 	}
 	for _, name := range names {
-		if keys, ok := keysBy(name, list, m); ok {
+		if name == "topologyKey" { // one alone mostly does
+			if keys, ok := keysBy(name, false, list); ok {
+				return keys, true
+			}
+		}
+		if keys, ok := keysBy(name, true, list); ok {
 			return keys, true
 		}
 	}
 	return nil, false
 }
 
-func keysBy(name string, list []any, m member) ([]string, bool) {
+// keysBy names items by one field, or by two where it takes two.
+func keysBy(name string, two bool, list []any) ([]string, bool) {
 	keys, seen := make([]string, len(list)), make(map[string]bool, len(list))
 	for i, item := range list {
 		entry, ok := item.(map[string]any)
@@ -52,8 +58,13 @@ func keysBy(name string, list []any, m member) ([]string, bool) {
 		default:
 			key = scalar(value, nil)
 		}
-		key = label + "=" + key + second(name, entry, m)
-		if key == label+"=" || seen[key] {
+		if key == "" {
+			return nil, false
+		}
+		if key = label + "=" + key; two {
+			key += second(name, entry)
+		}
+		if seen[key] {
 			return nil, false
 		}
 		keys[i], seen[key] = key, true
@@ -63,7 +74,7 @@ func keysBy(name string, list []any, m member) ([]string, bool) {
 
 // second is the rest of a key of two fields, left out where it is what goes
 // without saying.
-func second(name string, entry map[string]any, m member) string {
+func second(name string, entry map[string]any) string {
 	switch name {
 	case "port", "containerPort":
 		if protocol := text(entry, "protocol"); protocol != "" && protocol != "TCP" {

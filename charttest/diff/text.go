@@ -120,7 +120,7 @@ func (p *printer) field(f Field) {
 }
 
 // path writes a field's path on a line of its own, or on several, broken before
-// a dot, if it is longer than the line.
+// a dot outside of brackets, if it is longer than the line.
 func (p *printer) path(path string) {
 	width := max(p.style.Width-len(p.style.Indent)-len(indent)-1, 20)
 	for start := indent; ; start = indent + "  " {
@@ -128,11 +128,20 @@ func (p *printer) path(path string) {
 			p.line("", start+path+":")
 			return
 		}
-		end := strings.LastIndexByte(path[:width], '.')
-		if end <= 0 {
-			end = strings.IndexByte(path[1:], '.') + 1
+		end, depth := 0, 0
+		for i, c := range path {
+			switch c {
+			case '[':
+				depth++
+			case ']':
+				depth--
+			case '.':
+				if depth == 0 && i > 0 && (i < width || end == 0) {
+					end = i
+				}
+			}
 		}
-		if end <= 0 {
+		if end == 0 {
 			p.line("", start+path+":")
 			return
 		}
