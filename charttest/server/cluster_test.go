@@ -19,6 +19,7 @@ import (
 	"github.com/ai-film/ai-film/charttest/check"
 	"github.com/ai-film/ai-film/charttest/server"
 	"github.com/ai-film/ai-film/charttest/verify"
+	"github.com/ai-film/ai-film/internal/plane"
 )
 
 // chartOf makes a chart of one template.
@@ -117,7 +118,7 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
 metadata: {name: few}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: few}
-subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: extra}]`)
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: nobody}]`)
 	r := charttest.MustLoad(t, chartOf(t, `apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata: {name: reader}
@@ -136,7 +137,7 @@ rules: [{apiGroups: [""], resources: [secrets], verbs: [create]}]
 `)).MustRender(t)
 	var h *server.Rehearsal
 	require.Eventually(t, func() bool { // until the rights have got about
-		s, err := server.Connect(t.Context(), plane.nobody)
+		s, err := server.Connect(t.Context(), api.As(plane.Nobody))
 		require.NoError(t, err)
 		h, err = s.Rehearse(t.Context(), r, check.Cluster{})
 		return err == nil
@@ -152,7 +153,7 @@ rules: [{apiGroups: [""], resources: [secrets], verbs: [create]}]
 func TestVerifyReportsWhatTheServerSays(t *testing.T) {
 	needPlane(t)
 	dir := chartOf(t, strings.Replace(deployment, "spec: {containers", "spec: {tolerationz: [], runtimeClassName: turbo, containers", 1))
-	config := verify.Config{Server: plane.config, Suppress: []verify.Suppression{{Check: "server", Object: "Deployment/other", Reason: "old"}}}
+	config := verify.Config{Server: api.Config, Suppress: []verify.Suppression{{Check: "server", Object: "Deployment/other", Reason: "old"}}}
 	var heard []int
 	config.Progress = func(done, total int) { heard = append(heard, done, total) }
 	result, err := verify.Run(t.Context(), dir, config)
@@ -177,7 +178,7 @@ func TestVerifyReportsWhatTheServerSays(t *testing.T) {
 		require.NoError(t, verify.Formats[format](&b, result))
 		require.Contains(t, b.String(), want, format)
 	}
-	result, err = verify.Run(t.Context(), dir, verify.Config{Server: plane.config, KubeVersions: []string{"1.30"}})
+	result, err = verify.Run(t.Context(), dir, verify.Config{Server: api.Config, KubeVersions: []string{"1.30"}})
 	require.NoError(t, err)
 	var b bytes.Buffer
 	require.NoError(t, verify.JUnit(&b, result))
@@ -186,7 +187,7 @@ func TestVerifyReportsWhatTheServerSays(t *testing.T) {
 	without, err := verify.Run(t.Context(), dir, verify.Config{Suppress: config.Suppress})
 	require.NoError(t, err)
 	require.Len(t, without.Findings, 1, "a suppression of server is no finding if no server was asked: %+v", without.Findings)
-	_, err = verify.Run(t.Context(), dir, verify.Config{Server: plane.nobody})
+	_, err = verify.Run(t.Context(), dir, verify.Config{Server: api.As(plane.Nobody)})
 	var trouble *server.Error
 	require.ErrorAs(t, err, &trouble)
 }
@@ -204,7 +205,7 @@ func TestAHundredWorkloadsAreRehearsedInSeconds(t *testing.T) {
 // What is written for real is the namespace, and what admission looks up.
 func TestOnlyAccountsAndLimitsAreMade(t *testing.T) {
 	s := connect(t)
-	config := rest.CopyConfig(plane.config)
+	config := rest.CopyConfig(api.Config)
 	config.QPS = -1
 	client, err := dynamic.NewForConfig(config)
 	require.NoError(t, err)

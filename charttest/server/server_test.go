@@ -25,6 +25,7 @@ import (
 	"github.com/ai-film/ai-film/charttest"
 	"github.com/ai-film/ai-film/charttest/check"
 	"github.com/ai-film/ai-film/charttest/server"
+	"github.com/ai-film/ai-film/internal/plane"
 )
 
 // unpack writes an archive's files into a folder, and returns them too.
@@ -179,17 +180,17 @@ func TestWhatKeepsARehearsalFromTakingPlaceIsSaidWithARemedy(t *testing.T) {
 	})
 	t.Run("wrong token", func(t *testing.T) {
 		needPlane(t)
-		config := rest.CopyConfig(plane.config)
+		config := rest.CopyConfig(api.Config)
 		config.BearerToken = "wrong"
 		_, err := server.Connect(t.Context(), config)
 		require.ErrorContains(t, err, "doesn't know who asks")
 	})
 	t.Run("no rights", func(t *testing.T) {
 		needPlane(t)
-		s, err := server.Connect(t.Context(), plane.nobody)
+		s, err := server.Connect(t.Context(), api.As(plane.Nobody))
 		require.NoError(t, err)
 		_, err = s.Rehearse(t.Context(), good(t), check.Cluster{})
-		require.ErrorContains(t, err, `user "extra"`)
+		require.ErrorContains(t, err, `user "nobody"`)
 		require.ErrorContains(t, err, "may not create namespaces at the cluster scope")
 	})
 	t.Run("too few rights", func(t *testing.T) {
@@ -197,15 +198,15 @@ func TestWhatKeepsARehearsalFromTakingPlaceIsSaidWithARemedy(t *testing.T) {
 		apply(t, `
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
-metadata: {name: extra}
+metadata: {name: nobody}
 rules: [{apiGroups: [""], resources: [namespaces], verbs: [create, delete]}]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
-metadata: {name: extra}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: extra}
-subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: extra}]`)
-		s, err := server.Connect(t.Context(), plane.nobody)
+metadata: {name: nobody}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: nobody}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: nobody}]`)
+		s, err := server.Connect(t.Context(), api.As(plane.Nobody))
 		require.NoError(t, err)
 		require.Eventually(t, func() bool { // until the right has got about
 			_, err = s.Rehearse(t.Context(), good(t), check.Cluster{})
@@ -235,7 +236,7 @@ func good(t *testing.T) *charttest.Render {
 // open are the throw-away namespaces that nobody has deleted.
 func open(t *testing.T) (names []string) {
 	t.Helper()
-	client, err := dynamic.NewForConfig(plane.config)
+	client, err := dynamic.NewForConfig(api.Config)
 	require.NoError(t, err)
 	list, err := client.Resource(namespaces).List(context.Background(), metav1.ListOptions{LabelSelector: server.Label})
 	require.NoError(t, err)
