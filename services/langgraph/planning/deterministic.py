@@ -77,7 +77,7 @@ class Deterministic:
         )
         mood = mood_of(scene.text)
         return Direction(
-            location=found[0], interior=found[1], time=time, mood=mood, grade=grade_for(time, mood, found[1], scene.text)
+            location=found[0], interior=found[1], time=time, mood=mood, grade=grade_for(time, mood, scene.text)
         )
 
     def shots(self, script: Script, scene: SceneText, direction: Direction, count: int, seed: int) -> list[Draft]:

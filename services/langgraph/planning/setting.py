@@ -63,10 +63,13 @@ def mood_of(text: str) -> Mood:
     return max(score, key=score.get)
 
 
-def grade_for(time: Time, mood: Mood, interior: bool, text: str = "") -> Grade:
-    """The look of a scene: night is night, its interiors noir when tense; the sad and the frozen are cold; low sun is warm."""
+def grade_for(time: Time, mood: Mood, text: str = "") -> Grade:
+    """The look of a scene: noir if its words ask for it, as black and white takes away the colours that tell people apart;
+    night is night; the sad and the frozen are cold; low sun is warm."""
+    if re.search(r"\b(?:noir|black[- ]and[- ]white|monochrome|private eye|detectives?)\b", text, re.I):
+        return Grade.NOIR
     if time is Time.NIGHT:
-        return Grade.NOIR if mood is Mood.TENSE and interior else Grade.NIGHT
+        return Grade.NIGHT
     if mood is Mood.SAD or re.search(r"\b(?:snow|ice|icy|frost|frozen|winter|glacier)\b", text, re.I):
         return Grade.COLD
     if mood is Mood.JOYFUL or time in (Time.DUSK, Time.DAWN):

@@ -83,7 +83,7 @@ def test_the_example_is_a_film():
     assert plan.language == "en"
     assert [(s.heading, s.grade) for s in plan.scenes] == [
         ("EXT. HARBOUR - DUSK", "warm"),
-        ("INT. LAMP ROOM - NIGHT", "noir"),
+        ("INT. LAMP ROOM - NIGHT", "night"),
         ("EXT. BEACH - DAWN", "warm"),
     ]
     assert [s.mood for s in plan.scenes] == ["calm", "tense", "joyful"]
@@ -274,3 +274,13 @@ def test_nonsense_makes_plans_too():
         brief = "a " + " ".join(chance.choices(words, k=chance.choice([1, 2, 5, 20, 80, 300])))
         seconds = chance.choice([5.0, 6.0, 8.0, 12.0, 20.0, 36.0, 90.0])
         check(plan_of(brief, seconds=seconds), seconds)
+
+
+@pytest.mark.parametrize(("text", "grade"), [
+    ("At night the detective waits in the doorway, and the danger grows.", "noir"),
+    ("A story in black and white: two sisters on a winter beach.", "noir"),
+    ("At night the storm breaks against the lighthouse and the lamp dies.", "night"),
+    ("Nobody could detect the notes of pinot noirs.", "neutral"),
+])
+def test_only_words_ask_for_noir(text, grade):
+    assert plan_of(text).scenes[0].grade == grade
