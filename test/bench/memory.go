@@ -31,5 +31,6 @@ func (b *bench) memory(n int) (*Memory, error) {
 		}
 	}
 	m.HeapAtEnd = heap()
+	runtime.KeepAlive(render) // and with it the chart and what it remembers
 	return m, nil
 }

@@ -144,7 +144,7 @@ func (r *Report) plot() string {
 	for i, c := range r.Measures {
 		y := 14 + i*row
 		color := "#b8c4d6"
-		if strings.Contains(c.Name, "charttest") {
+		if strings.Contains(c.Name, "charttest") || strings.HasPrefix(c.Name, "ai-film") {
 			color = "#d1495b"
 		}
 		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end">%s</text><rect x="%d" y="%d" width="%.1f" height="16" fill="%s"/>`+"\n",
