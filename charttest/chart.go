@@ -29,9 +29,7 @@ func Load(path string) (*Chart, error) {
 	if err != nil {
 		return nil, convert(nil, err)
 	}
-	chart := &Chart{engine: c, scheme: builtin()}
-	c.Decode = func(doc *engine.Document) any { return chart.decode(doc) }
-	return chart, nil
+	return &Chart{engine: c, scheme: builtin()}, nil
 }
 
 // MustLoad is [Load] for tests: it ends the test if the chart can't be read.

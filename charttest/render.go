@@ -40,6 +40,7 @@ func (c *Chart) Render(options ...Option) (*Render, error) {
 		if ctx == nil {
 			ctx = context.Background()
 		}
+		release.Decode = c.decode
 		result, err := c.engine.Render(ctx, values, release)
 		if err != nil {
 			return nil, convert(c.engine, err)

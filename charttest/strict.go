@@ -88,7 +88,7 @@ func (r *Render) decode() {
 
 // document adds a document's objects to the render.
 func (r *Render) document(m engine.Manifest, crd bool) {
-	d := m.Doc.Decoded(r.Chart.engine.Decode).(*decoded)
+	d := m.Doc.Decoded(r.Chart.decode).(*decoded)
 	for _, part := range d.objects {
 		o := &Object{
 			APIVersion: part.apiVersion, Kind: part.kind, Name: part.name, Namespace: part.namespace,
@@ -126,7 +126,8 @@ func (p *part) problem(field, format string, args ...any) {
 	p.problems = append(p.problems, Problem{Field: field, Message: fmt.Sprintf(format, args...)})
 }
 
-func (c *Chart) decode(doc *engine.Document) *decoded {
+// decode returns a *decoded, for a document to keep.
+func (c *Chart) decode(doc *engine.Document) any {
 	whole := &part{node: doc.Node}
 	if whole.node == nil {
 		whole.general(doc.Text)

@@ -18,11 +18,6 @@ import (
 // Chart is a chart that was read once and can be rendered many times, also by
 // several goroutines at once. It is never changed after Load.
 type Chart struct {
-	// Decode, if set before the first render, is called for each document as
-	// soon as its template is through, beside the templates that follow;
-	// Document.Decoded has what it returned.
-	Decode func(*Document) any
-
 	path       string
 	source     *chart.Chart
 	sources    map[string]string // template name as Helm prints it → file on disk

@@ -32,6 +32,10 @@ type Release struct {
 	Seeded bool
 	Seed   uint64
 	Now    time.Time
+	// Decode, unless nil, is called for each document as soon as its template is
+	// through, beside the templates that follow; Document.Decoded has what it
+	// returned.
+	Decode func(*Document) any
 	// Timeout ends renders that don't end by themselves; 0 is DefaultTimeout.
 	Timeout time.Duration
 }
@@ -116,7 +120,7 @@ func (c *Chart) render(ctx context.Context, vals map[string]any, release Release
 	if parseErr != nil {
 		return nil, parseErr
 	}
-	x := &execution{release: &release, included: make(map[string]int), ahead: c.documents.ahead(c.Decode)}
+	x := &execution{release: &release, included: make(map[string]int), ahead: c.documents.ahead(release.Decode)}
 	if release.Seeded {
 		x.random = newRandom(release.Seed, release.Now)
 	}
@@ -132,6 +136,7 @@ func (c *Chart) render(ctx context.Context, vals map[string]any, release Release
 		result.traced = func() (*trace, error) { return x.trace, nil }
 	} else {
 		result.traced = sync.OnceValues(func() (*trace, error) {
+			release.Decode = nil // only what is executed and read is wanted of it
 			// A render that was cancelled afterwards can still be traced.
 			r, err := c.render(context.WithoutCancel(ctx), vals, release, true)
 			if err != nil {
