@@ -16,7 +16,7 @@ var apiAvailable = &Check{
 	Why:    "The API server refuses objects of a version that it doesn't serve yet, or no longer.",
 	Remedy: "Use the version named in the finding; where several Kubernetes versions are served, choose by .Capabilities.KubeVersion.",
 	Run: func(p *Pass) {
-		major, minor, ok := kubeVersion(p.Render.Profile.KubeVersion)
+		target, ok := p.target()
 		if !ok {
 			return
 		}
@@ -28,12 +28,12 @@ var apiAvailable = &Check{
 				continue
 			}
 			if t, ok := o.Typed.(interface{ APILifecycleIntroduced() (int, int) }); ok {
-				if a, b := t.APILifecycleIntroduced(); a > major || a == major && b > minor {
-					p.report(o, "apiVersion", "%s %s is served from Kubernetes %d.%d on, not by %d.%d", o.APIVersion, o.Kind, a, b, major, minor)
+				if a, b := t.APILifecycleIntroduced(); !target.reached(a, b) {
+					p.report(o, "apiVersion", "%s %s is served from Kubernetes %d.%d on, not by %d.%d", o.APIVersion, o.Kind, a, b, target.major, target.minor)
 				}
 			}
 			if t, ok := o.Typed.(interface{ APILifecycleRemoved() (int, int) }); ok {
-				if a, b := t.APILifecycleRemoved(); a < major || a == major && b <= minor {
+				if a, b := t.APILifecycleRemoved(); target.reached(a, b) {
 					p.report(o, "apiVersion", "%s %s is no longer served since Kubernetes %d.%d%s", o.APIVersion, o.Kind, a, b, instead(o))
 				}
 			}
@@ -50,15 +50,32 @@ func (p *Pass) gone(o *charttest.Object) {
 	p.report(o, "apiVersion", "Kubernetes serves no %s in %s", o.Kind, o.APIVersion)
 }
 
+// replaced is a type that says which one took its place.
+type replaced interface {
+	APILifecycleReplacement() schema.GroupVersionKind
+}
+
 func instead(o *charttest.Object) string {
-	t, ok := o.Typed.(interface {
-		APILifecycleReplacement() schema.GroupVersionKind
-	})
+	t, ok := o.Typed.(replaced)
 	if !ok {
 		return ""
 	}
 	gvk := t.APILifecycleReplacement()
 	return fmt.Sprintf("; use %s", gvk.GroupVersion())
+}
+
+// kubernetes is a minor version of Kubernetes.
+type kubernetes struct{ major, minor int }
+
+// reached says whether it is of the given version or a later one.
+func (k kubernetes) reached(major, minor int) bool {
+	return major < k.major || major == k.major && minor <= k.minor
+}
+
+// target is the version that the render is for, if it can be told.
+func (p *Pass) target() (kubernetes, bool) {
+	major, minor, ok := kubeVersion(p.Render.Profile.KubeVersion)
+	return kubernetes{major, minor}, ok
 }
 
 // kubeVersion reads "1.36", "v1.36.3" and the like; "" is the default version.
