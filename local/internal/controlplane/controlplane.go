@@ -223,8 +223,8 @@ func (c ControlPlane) config() ([]byte, error) {
 }
 
 // configuration: heartbeatFactor 1 keeps Kubernetes' own time until a silent node counts as lost; kwokctl's default is
-// five times as long. The requestheader flags let aggregated APIs (metrics-server) trust what the API server forwards. A scheduler that is alone need
-// not be elected: on a busy machine it misses a renewal, ends, and pods stay Pending.
+// five times as long. The requestheader flags let aggregated APIs (metrics-server) trust what the API server forwards.
+// A scheduler that is alone need not be elected: on a busy machine it misses a renewal, ends, and pods stay Pending.
 var configuration = template.Must(template.New("kwokctl").Parse(`kind: KwokctlConfiguration
 apiVersion: config.kwok.x-k8s.io/v1alpha1
 metadata: {name: ai-film}
