@@ -23,6 +23,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 SERVICES = Path(__file__).resolve().parent.parent
+# What the services of a test know each other by.
+SERVICE_TOKEN = "a token of the tests"
 
 
 def free_port() -> int:
@@ -57,7 +59,7 @@ class Process:
     def __init__(self) -> None:
         self.user = _unprivileged()
         self.home = Path(tempfile.mkdtemp(prefix="ai-film-test-"))
-        self.port = free_port()
+        self.port, self.management_port = free_port(), free_port()
         self.process: subprocess.Popen | None = None
         if self.user:
             shutil.chown(self.home, self.user)
@@ -88,6 +90,18 @@ class Process:
         with socket.socket() as probe:
             probe.settimeout(1)
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def answers(self, path: str) -> bool:
+        """Whether an HTTP GET is answered with 200 on the management port or, by a server without one, on its own port."""
+        for port in (self.management_port, self.port):
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
+                    return answer.status == 200
+            except urllib.error.HTTPError:
+                return False
+            except OSError:
+                continue
+        return False
 
     def kill(self, sig: int = signal.SIGKILL, seconds: float = 30.0) -> int:
         """Signal the server, wait for its end and return its exit code."""
@@ -170,11 +184,12 @@ class Gunicorn(Process):
 
     def start(self) -> None:
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{SERVICES}:{SERVICES / self.service}",
-                       "PORT": str(self.port), "TMPDIR": tempfile.gettempdir(), "SERVICE": self.service,
+                       "PORT": str(self.port), "MANAGEMENT_PORT": str(self.management_port), "SERVICE_TOKEN": SERVICE_TOKEN,
+                       "TMPDIR": tempfile.gettempdir(), "SERVICE": self.service,
                        "DRAIN_SECONDS": "200ms"}
         self.spawn(sys.executable, "-m", "gunicorn", "-c", "python:aifilm.gunicorn", "-b", f"127.0.0.1:{self.port}", self.app,
                    env=environment | self.env, start_new_session=True)
-        self.wait_for(self._healthy)
+        self.wait_for(lambda: self.answers("/healthz"))
 
     def kill(self, sig: int = signal.SIGKILL, seconds: float = 30.0) -> int:
         """As Process.kill; SIGKILL takes the worker with the master, as the end of a pod does."""
@@ -185,10 +200,3 @@ class Gunicorn(Process):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
-
-    def _healthy(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/healthz", timeout=2) as answer:
-                return answer.status == 200
-        except (urllib.error.URLError, OSError):
-            return False

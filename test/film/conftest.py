@@ -1,5 +1,6 @@
 """A real tiny film, made once by the whole studio on this host, and the services to bypass afterwards."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,7 +11,9 @@ for place in ("test/film", "services", "services/dagster", "services/dagster/tes
 import pytest  # noqa: E402
 from host_studio import HostStudio  # noqa: E402
 
-from aifilm.testing import Postgres, Redis  # noqa: E402
+from aifilm.testing import SERVICE_TOKEN, Postgres, Redis  # noqa: E402
+
+os.environ["SERVICE_TOKEN"] = SERVICE_TOKEN  # the tests ask the services as the pipeline does
 
 BRIEF = ROOT / "examples" / "tiny.md"
 SETTINGS = {"width": 320, "height": 176, "seconds": 9, "seed": 1}

@@ -46,7 +46,8 @@ class Bypass:
         (studio.data / "videos/films" / self.name).mkdir(parents=True)
 
     def run(self, service: str, operation: str, body: dict) -> dict:
-        return jobs_client.run(getattr(self.studio, service).url, operation, body, film=self.name, shot=self.shot.id).result
+        shot = "" if operation == "cut" else self.shot.id
+        return jobs_client.run(getattr(self.studio, service).url, operation, body, film=self.name, shot=shot).result
 
     def move(self) -> None:
         operation, body = screenplay.move_request(self.name, self.plan, self.shot)
@@ -58,11 +59,10 @@ class Bypass:
     def cut(self) -> Path:
         """Encode the remade shot and cut it in between the film's other clips."""
         self.run("ffmpeg", "encode", screenplay.encode_request(self.name, self.plan, self.shot))
-        body = screenplay.cut_request(self.original, self.plan)
-        body["clips"] = [
-            clip.replace(self.original, self.name) if clip.endswith(f"/{self.shot.id}.mp4") else clip for clip in body["clips"]
-        ]
-        body["output"], body["poster"] = screenplay.video(self.name, "film.mp4"), screenplay.video(self.name, "poster.jpg")
+        body = screenplay.cut_request(self.name, self.plan)
+        for clip in body["clips"]:
+            if not (self.studio.data / clip).exists():
+                shutil.copy(self.studio.data / clip.replace(self.name, self.original), self.studio.data / clip)
         self.run("ffmpeg", "cut", body)
         return self.studio.data / body["output"]
 

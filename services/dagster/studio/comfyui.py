@@ -7,12 +7,13 @@ asked, so that a caller who died half-way finds its own work again, and asks ane
 import json
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import requests
 import websocket
 
+from studio import places
 from studio.jobs_client import PATIENCE_SECONDS, JobFailed, JobRefused, ServiceUnreachable
 
 # ComfyUI answers nothing while it loads a checkpoint or decodes a large latent.
@@ -51,13 +52,16 @@ def take(
     key: str,
     on_progress: Callable[[float], None] = lambda fraction: None,
     patience: float = PATIENCE_SECONDS,
+    *,
+    film: str = "",
+    shot: str = "",
 ) -> bytes:
     """Run a graph to its end and return the bytes of its first image.
 
     ``on_progress`` gets the sampler's progress, 0 to 1. Raises JobRefused (the graph is not valid there), JobFailed (its
     execution failed) or ServiceUnreachable (out of reach, or forgetting, beyond our patience).
     """
-    server = _Server(base_url, patience)
+    server = _Server(base_url, patience, places.headers(film, shot))
     try:
         attempt = 1
         # A failure an earlier step left in the history must not answer for this one.
@@ -83,11 +87,12 @@ def take(
 
 
 class _Server:
-    def __init__(self, base_url: str, patience: float):
+    def __init__(self, base_url: str, patience: float, headers: dict[str, str]):
         self.base = base_url.rstrip("/")
         self.patience = patience
         self.client = str(uuid.uuid4())
         self.http = requests.Session()
+        self.http.headers.update(headers)
 
     def close(self) -> None:
         self.http.close()
@@ -150,7 +155,7 @@ class _Server:
 
     def wait(self, identity: str, on_progress: Callable[[float], None]) -> dict | None:
         """The prompt's history entry once it has ended, or None when the server does not know it any more."""
-        follower = _Follower(self.base, self.client)
+        follower = _Follower(self.base, self.client, self.http.headers)
         missed = 0
         try:
             while True:
@@ -192,10 +197,14 @@ class _Server:
 class _Follower:
     """The WebSocket beside the polling: it tells progress and ends a wait early, and nothing depends on it."""
 
-    def __init__(self, base: str, client: str):
+    def __init__(self, base: str, client: str, headers: Mapping[str, str]):
         self.socket = None
         try:
-            self.socket = websocket.create_connection(f"ws{base.removeprefix('http')}/ws?clientId={client}", timeout=5.0)
+            self.socket = websocket.create_connection(
+                f"ws{base.removeprefix('http')}/ws?clientId={client}",
+                timeout=5.0,
+                header=[f"{name}: {headers[name]}" for name in ("Authorization", "X-Film-Id", "X-Shot-Id") if name in headers],
+            )
         except (OSError, websocket.WebSocketException):
             pass  # polling suffices
 

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from studio import places
+
 # The services promise a line every 5 s; four missed ones mean that nobody is there any more.
 SILENCE_SECONDS = 20.0
 CONNECT_SECONDS = 5.0
@@ -95,12 +97,7 @@ def run(
     to 1). Raises JobRefused, JobFailed or ServiceUnreachable; anything that interrupts this call (a signal, an exception
     of ``on_line``) closes the connection and so cancels the job.
     """
-    headers = {"Content-Type": "application/json", "Accept": "application/x-ndjson"}
-    # Header values are Latin-1 on the wire; ids are ASCII, and anything else would only end up in a log.
-    if film.isascii() and film:
-        headers["X-Film-Id"] = film
-    if shot.isascii() and shot:
-        headers["X-Shot-Id"] = shot
+    headers = {"Content-Type": "application/json", "Accept": "application/x-ndjson"} | places.headers(film, shot)
     url = f"{base_url.rstrip('/')}/v1/{operation}"
     payload = json.dumps(body, ensure_ascii=False).encode()
 

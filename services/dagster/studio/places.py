@@ -35,6 +35,15 @@ def service(name: str) -> str:
     return required(f"{name.upper()}_URL", f"http://{name}:8080").rstrip("/")
 
 
+def headers(film: str = "", shot: str = "") -> dict[str, str]:
+    """What every request to a service bears: who we are, and for which film and shot it is."""
+    said = {"X-Film-Id": film, "X-Shot-Id": shot}
+    # Header values are Latin-1 on the wire; ids are ASCII, and anything else would be refused there.
+    named = {name: value for name, value in said.items() if value and value.isascii()}
+    token = os.environ.get("SERVICE_TOKEN", "").strip()
+    return named | ({"Authorization": f"Bearer {token}"} if token else {})
+
+
 def data() -> Path:
     """The directory under which the volumes ``images`` and ``videos`` are mounted."""
     return Path(os.environ.get("DATA_DIR") or "/data")

@@ -45,7 +45,8 @@ def make(film: str, plan: dict, shot: screenplay.Shot, on_line: Callable[[dict],
     except (OSError, ValueError, KeyError, TypeError):
         pass  # no take yet, or a sidecar that a full disk cut short
 
-    picture = comfyui.take(places.service("comfyui"), asked, key, lambda part: on_line({"state": "running", "progress": part}))
+    picture = comfyui.take(places.service("comfyui"), asked, key, lambda part: on_line({"state": "running", "progress": part}),
+                           film=film, shot=shot.id)  # fmt: skip
     result = {"path": path, "bytes": len(picture)}
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 from scripted_studio import DagsterServers, write_dagster_yaml
 
 from aifilm.progress import Progress
-from aifilm.testing import SERVICES, Gunicorn, Postgres, Process, Redis
+from aifilm.testing import SERVICE_TOKEN, SERVICES, Gunicorn, Postgres, Process, Redis
 
 PROGRAMS = {"comfyui-preview": "comfyui", "comfyui-relay": "comfyui", "blender-service": "blender", "ffmpeg-service": "ffmpeg"}
 
@@ -39,20 +38,14 @@ class GoService(Process):
 
     def start(self) -> None:
         inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        self.spawn(str(self.program), env=inherited | {"PORT": str(self.port), "TMPDIR": str(self.home)} | self.env,
-                   start_new_session=True)  # fmt: skip
-        self.wait_for(self.ready, 60)
+        own = {"PORT": str(self.port), "MANAGEMENT_PORT": str(self.management_port), "SERVICE_TOKEN": SERVICE_TOKEN,
+               "TMPDIR": str(self.home)}  # fmt: skip
+        self.spawn(str(self.program), env=inherited | own | self.env, start_new_session=True)
+        self.wait_for(lambda: self.answers("/readyz"), 60)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
-
-    def ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:
-                return answer.status == 200
-        except (urllib.error.URLError, OSError):
-            return False
 
 
 class HostStudio:
@@ -93,6 +86,7 @@ class HostStudio:
             "STUDIO_DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url, "DAGSTER_DISABLE_TELEMETRY": "yes",
             "LANGGRAPH_URL": self.langgraph.url, "COMFYUI_URL": self.comfyui.url, "BLENDER_URL": self.blender.url,
             "OPENCV_URL": self.opencv.url, "FFMPEG_URL": self.ffmpeg.url, "COMFYUI_STEPS": "8",
+            "SERVICE_TOKEN": SERVICE_TOKEN,
         }  # fmt: skip
         write_dagster_yaml(self.directory / "home")
         self.dagster = self._part(DagsterServers(self.environment, self.directory / "home"))

@@ -14,7 +14,7 @@ from dagster import DagsterInstance, execute_job, reconstructable
 from scripted_services import Answer, ScriptedService, done, png
 
 from aifilm.films import Films
-from aifilm.testing import SERVICES, free_port
+from aifilm.testing import SERVICE_TOKEN, SERVICES, free_port
 from studio import places, production
 
 SETTINGS = {"width": 320, "height": 180, "seconds": 9, "seed": 7}
@@ -89,7 +89,7 @@ class ScriptedStudio:
         self.environment = {
             "DAGSTER_HOME": str(directory / "home"), "DAGSTER_PG_URL": dagster_url, "STUDIO_DATABASE_URL": database_url,
             "REDIS_URL": redis_url, "DATA_DIR": str(directory / "data"), "COMFYUI_URL": self.comfyui.service.url,
-            "COMFYUI_STEPS": "4", "DAGSTER_DISABLE_TELEMETRY": "yes",
+            "COMFYUI_STEPS": "4", "DAGSTER_DISABLE_TELEMETRY": "yes", "SERVICE_TOKEN": SERVICE_TOKEN,
             **{f"{name}_URL": self.jobs.url for name in ("LANGGRAPH", "BLENDER", "OPENCV", "FFMPEG")},
         }  # fmt: skip
         os.environ.update(self.environment)

@@ -27,6 +27,15 @@ def test_the_picture_of_the_prompt_is_fetched(server):
     assert prompt["prompt_id"] == comfyui.prompt_id("key")
 
 
+def test_every_request_says_who_asks_and_for_what(server, monkeypatch):
+    monkeypatch.setenv("SERVICE_TOKEN", "a token of the tests")
+    take(server, film="f1", shot="s01-01")
+    assert {request.path for request in server.service.requests} >= {"/prompt", "/queue", "/view", "/ws"}
+    for request in server.service.requests:
+        said = [request.headers.get(name) for name in ("Authorization", "X-Film-Id", "X-Shot-Id")]
+        assert said == ["Bearer a token of the tests", "f1", "s01-01"], request.path
+
+
 def test_a_prompt_already_there_is_not_queued_again(server):
     take(server)
     take(server)

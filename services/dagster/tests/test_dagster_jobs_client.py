@@ -21,7 +21,8 @@ def run(service, **options):
     return jobs_client.run(getattr(service, "url", service), "move", {"title": "Müller – 灯台"}, **options)
 
 
-def test_the_last_line_is_the_result_and_the_others_are_passed_on():
+def test_the_last_line_is_the_result_and_the_others_are_passed_on(monkeypatch):
+    monkeypatch.setenv("SERVICE_TOKEN", "a token of the tests")
     lines = []
     answer = [{"state": "queued", "position": 1}, {"state": "running", "progress": 0.5}, done({"frames": 48}, cached=True)]
     with ScriptedService(lambda _: answer) as service:
@@ -33,6 +34,7 @@ def test_the_last_line_is_the_result_and_the_others_are_passed_on():
     assert request.path == "/v1/move"
     assert request.body == {"title": "Müller – 灯台"}
     assert (request.headers["X-Film-Id"], request.headers["X-Shot-Id"]) == ("f1", "s01-01")
+    assert request.headers["Authorization"] == "Bearer a token of the tests"
 
 
 def test_lines_arrive_when_they_are_sent_not_when_the_stream_ends():
