@@ -20,16 +20,15 @@ import dataclasses
 import json
 import logging
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import prometheus_client
-from flask import Flask, Response, request, stream_with_context
+from flask import Flask, Response, stream_with_context
 
-from aifilm.service import Problem, seconds_of, service_of
+from aifilm.service import Problem, caller_gone, seconds_of, service_of
 
 HEARTBEAT_SECONDS = 4.0  # the contract says a line every 5 s
 POLL_SECONDS = 0.25
@@ -156,7 +155,7 @@ class Jobs:
             self._waiting.append((job, lambda: context.run(self._run, job, function)))
             self._streams += 1
             self._lock.notify()
-        lines = stream_with_context(self._lines(job, request.environ.get("gunicorn.socket")))
+        lines = stream_with_context(self._lines(job, caller_gone()))
         answer = Response(lines, content_type="application/x-ndjson")
         answer.headers["Cache-Control"] = "no-store"
         answer.headers["X-Accel-Buffering"] = "no"
@@ -172,7 +171,7 @@ class Jobs:
             self._waiting.clear()
             self._lock.wait_for(lambda: not self._waiting and not self._running and not self._streams)
 
-    # The workers start with the first job: gunicorn forks after it has loaded the app, and threads don't survive a fork.
+    # The workers start with the first job: an app that is only imported starts no thread.
     def _start_workers(self) -> None:
         if not self._started:
             self._started = True
@@ -224,7 +223,7 @@ class Jobs:
             job.seconds, job.outcome, job.problem, job.state = seconds, outcome, problem, state
             job.changed.notify_all()
 
-    def _lines(self, job: Job, connection: Any) -> Iterator[bytes]:
+    def _lines(self, job: Job, gone: Callable[[], bool]) -> Iterator[bytes]:
         told, told_at = None, 0.0
         while True:
             line, last = self._line(job)
@@ -236,7 +235,7 @@ class Jobs:
             if told is None or line["state"] != told["state"] or now - told_at >= wait:
                 told, told_at = line, now
                 yield _json(line)
-            if _closed(connection):
+            if gone():
                 return
             with job.changed:
                 # Not notified for every percent: the wait ends at a change of state, at the end, or after the poll interval.
@@ -285,15 +284,3 @@ class Jobs:
 
 def _json(line: dict[str, Any]) -> bytes:
     return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-
-
-def _closed(connection: socket.socket | None) -> bool:
-    """Whether the other side has closed the connection; writing would only tell after a line was lost."""
-    if connection is None:
-        return False
-    try:
-        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True

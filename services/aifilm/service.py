@@ -1,16 +1,19 @@
 """The HTTP scaffold every Python service of the studio stands on.
 
-``create_app`` gives a Flask app with ``/healthz``, ``/readyz`` and ``/metrics``, errors as ``application/problem+json``
-(RFC 9457), one JSON object a log line, and a graceful stop: ``stopping(app)`` is set at SIGTERM, ``/readyz`` turns 503, and the
-process ends when the work registered with ``before_exit`` is done. The gunicorn side of that is in ``gunicorn.py``.
+``create_app`` gives a Flask app with ``/healthz``, errors as ``application/problem+json`` (RFC 9457), one JSON object a log
+line, the studio's other services as its only callers (``token``), and a graceful stop: ``stopping(app)`` is set at SIGTERM, and
+the process ends when the work registered with ``before_exit`` is done. ``management_app`` is what stands beside it on the
+management port: ``/healthz``, ``/readyz`` and ``/metrics``. ``server.py`` serves both.
 """
 
 from __future__ import annotations
 
 import contextvars
 import datetime
+import hmac
 import json
 import logging
+import math
 import os
 import re
 import sys
@@ -25,6 +28,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from werkzeug.exceptions import HTTPException
 
 MAX_BODY_BYTES = 1 << 20
+# What /readyz found is good for so long.
+REMEMBERED_SECONDS = 1.0
+# A check that takes longer has found that its dependency hangs.
+HUNG_SECONDS = 5.0
+# A server's loop turns once a second at least; one that stood still for so long won't turn again.
+WEDGED_SECONDS = 60.0
 
 # Which film and shot the work of this thread is for; set from the request's headers, read by the log formatter.
 film_id: contextvars.ContextVar[str] = contextvars.ContextVar("film", default="")
@@ -48,16 +57,18 @@ class Problem(Exception):
 
     def body(self) -> dict[str, Any]:
         """The problem object, ready for JSON."""
-        kind = re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
-        body = {"type": f"urn:ai-film:problem:{kind}", "title": self.title, "status": self.status, "detail": self.detail}
+        body = {"type": "about:blank", "title": self.title, "status": self.status, "detail": self.detail}
         if self.remedy:
             body["remedy"] = self.remedy
         return body | self.more
 
+    def encoded(self) -> bytes:
+        """The problem object as the body of an answer."""
+        return json.dumps(self.body(), ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+
     def response(self) -> Response:
         """The HTTP answer."""
-        answer = Response(json.dumps(self.body(), ensure_ascii=False) + "\n", self.status,
-                          content_type="application/problem+json")
+        answer = Response(self.encoded(), self.status, content_type="application/problem+json")
         answer.headers.update(self.headers)
         return answer
 
@@ -121,6 +132,9 @@ class Service:
             f"aifilm_{name}_http_request_seconds", "Seconds until an HTTP answer began.", ["method", "endpoint"],
             registry=self.registry)
         self.stopping = threading.Event()
+        self._beat: Callable[[], float] = lambda: 0.0
+        self._checking = threading.Lock()
+        self._checked, self._missing = -math.inf, dict.fromkeys(self.dependencies, "not checked yet")
         self._before_exit: list[Callable[[], None]] = []
 
     def before_exit(self, wait: Callable[[], None]) -> None:
@@ -133,15 +147,40 @@ class Service:
         for wait in self._before_exit:
             wait()
 
+    def watch(self, beat: Callable[[], float]) -> None:
+        """Have ``beat``, the seconds since the server's loop last turned, tell whether the process is alive."""
+        self._beat = beat
+
+    def alive(self) -> bool:
+        """Whether the process can work; the kubelet restarts one that can't."""
+        return self._beat() < WEDGED_SECONDS
+
     def missing(self) -> dict[str, str]:
-        """The dependencies that can't be used now, each with the reason."""
-        found = {}
-        for name, check in self.dependencies.items():
-            try:
-                check()
-            except Exception as error:  # a probe's answer must not depend on which exception a client library chose
-                found[name] = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        return found
+        """The dependencies that can't be used now, each with the reason.
+
+        The answer is remembered for a second, and one caller at a time looks; the others take what was found last, so that
+        no crowd of probes becomes a crowd of connections to a dependency, or waits for one that hangs.
+        """
+        if not self._checking.acquire(blocking=False):
+            late = time.monotonic() - self._checked
+            if late > HUNG_SECONDS and math.isfinite(late):
+                return self._missing or dict.fromkeys(self.dependencies, f"no answer for {late:.0f} s")
+            return self._missing
+        try:
+            if time.monotonic() - self._checked >= REMEMBERED_SECONDS:
+                self._missing = {name: why for name, check in self.dependencies.items() if (why := _failure(check))}
+                self._checked = time.monotonic()
+            return self._missing
+        finally:
+            self._checking.release()
+
+
+def _failure(check: Callable[[], None]) -> str:
+    try:
+        check()
+    except Exception as error:  # a probe's answer must not depend on which exception a client library chose
+        return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return ""
 
 
 def service_of(app: Flask) -> Service:
@@ -154,11 +193,25 @@ def stopping(app: Flask) -> threading.Event:
     return service_of(app).stopping
 
 
-def create_app(name: str, *, dependencies: Mapping[str, Callable[[], None]] | None = None, **flask: Any) -> Flask:
+def service_token(environment: Mapping[str, str] = os.environ) -> str:
+    """The secret by which the studio's services know each other, from ``SERVICE_TOKEN``.
+
+    Raises SystemExit, with the remedy, when there is none or it is too short to be one.
+    """
+    token = environment.get("SERVICE_TOKEN", "")
+    if not re.fullmatch(r"[\x21-\x7e][\x20-\x7e]{14,}[\x21-\x7e]", token):
+        why = "is not set" if not token else "is shorter than 16 characters or not printable ASCII"
+        raise SystemExit(f"SERVICE_TOKEN {why}: give the key service-token of the Secret ai-film, the same to every service")
+    return token
+
+
+def create_app(name: str, *, token: str | None = None, dependencies: Mapping[str, Callable[[], None]] | None = None,
+               **flask: Any) -> Flask:
     """A Flask app with what every service of ours serves.
 
-    ``dependencies`` maps the name of each dependency to a check that returns within a second or two and raises when it can't be
-    used; ``/readyz`` calls them all. ``flask`` goes to the constructor of Flask (``static_folder`` …).
+    With ``token`` (see ``service_token``) all but ``GET /healthz`` demands ``Authorization: Bearer <token>``; without, the app
+    has a login of its own. ``dependencies`` maps the name of each dependency to a check that returns within a second or two and
+    raises when it can't be used; ``/readyz`` asks them all. ``flask`` goes to the constructor of Flask (``static_folder`` …).
     """
     configure_logging(name)
     app = Flask(flask.pop("import_name", __name__), **({"static_folder": None} | flask))
@@ -172,13 +225,25 @@ def create_app(name: str, *, dependencies: Mapping[str, Callable[[], None]] | No
         film_id.set(_label(request.headers.get("X-Film-Id", "")))
         shot_id.set(_label(request.headers.get("X-Shot-Id", "")))
 
+    if token is not None:
+        @app.before_request
+        def authorize() -> None:
+            if request.endpoint == "healthz" and request.method in ("GET", "HEAD"):
+                return
+            scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+            # Compared as bytes: compare_digest takes no other text than ASCII.
+            if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
+                raise Problem(401, "not authorized", "the request bears no valid service token",
+                              "send Authorization: Bearer with the studio's service token",
+                              headers={"WWW-Authenticate": "Bearer"})
+
     @app.after_request
     def end(answer: Response) -> Response:
         endpoint = request.endpoint or "none"
         seconds = time.monotonic() - g.get("begun", time.monotonic())
         service.requests.labels(request.method, endpoint, answer.status_code).inc()
         service.request_seconds.labels(request.method, endpoint).observe(seconds)
-        level = logging.DEBUG if endpoint in ("healthz", "readyz", "metrics") else logging.INFO
+        level = logging.DEBUG if endpoint == "healthz" else logging.INFO
         log.log(level, "request", extra={"method": request.method, "path": request.path, "status": answer.status_code,
                                          "seconds": round(seconds, 4)})
         return answer
@@ -187,7 +252,22 @@ def create_app(name: str, *, dependencies: Mapping[str, Callable[[], None]] | No
     def healthz() -> Response:
         return app.json.response(status="ok")
 
-    @app.get("/readyz")
+    _answer_problems(app, log)
+    return app
+
+
+def management_app(app: Flask) -> Flask:
+    """What the management port of ``app`` serves: ``/healthz``, ``/readyz`` and ``/metrics``."""
+    service = service_of(app)
+    management = Flask("management", static_folder=None)
+
+    @management.get("/healthz")
+    def healthz() -> Response:
+        if not service.alive():
+            return Problem(503, "not alive", f"the server's loop has stood still for {WEDGED_SECONDS:g} s").response()
+        return management.json.response(status="ok")
+
+    @management.get("/readyz")
     def readyz() -> Response:
         if service.stopping.is_set():
             return Problem(503, "not ready", "stopping", missing=[]).response()
@@ -195,13 +275,19 @@ def create_app(name: str, *, dependencies: Mapping[str, Callable[[], None]] | No
         if missing:
             detail = "; ".join(f"{dependency}: {why}" for dependency, why in missing.items())
             return Problem(503, "not ready", detail, missing=list(missing)).response()
-        return app.json.response(status="ready")
+        return management.json.response(status="ready")
 
-    @app.get("/metrics")
+    @management.get("/metrics")
     def metrics() -> Response:
         return Response(prometheus_client.generate_latest(service.registry),
                         content_type=prometheus_client.CONTENT_TYPE_LATEST)
 
+    _answer_problems(management, logging.getLogger(service.name))
+    return management
+
+
+def _answer_problems(app: Flask, log: logging.Logger) -> None:
+    """Have every error answered as ``application/problem+json``."""
     @app.errorhandler(Problem)
     def problem(error: Problem) -> Response:
         return error.response()
@@ -216,10 +302,16 @@ def create_app(name: str, *, dependencies: Mapping[str, Callable[[], None]] | No
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> Response:
         log.exception("unexpected error")
-        return Problem(500, "internal error", f"{type(error).__name__} in {name}",
+        return Problem(500, "internal error", f"{type(error).__name__} in {app.name}",
                        "see the service's log").response()
 
-    return app
+
+def caller_gone() -> Callable[[], bool]:
+    """Tells, at any time and from any thread, whether the caller of the current request has closed the connection.
+
+    Writing would tell only after a line was lost.
+    """
+    return request.environ.get("waitress.client_disconnected", lambda: False)
 
 
 def _label(value: str) -> str:

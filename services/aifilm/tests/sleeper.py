@@ -3,12 +3,14 @@
 import time
 from pathlib import Path
 
+from flask import send_file
+
 from aifilm.jobs import Jobs, Outcome
-from aifilm.service import Problem, Request, create_app, parse
+from aifilm.service import Problem, Request, create_app, parse, service_token
 
 BROKEN = Path("broken")
 
-app = create_app("sleeper", dependencies={"file": lambda: BROKEN.exists() and 1 / 0})
+app = create_app("sleeper", token=service_token(), dependencies={"file": lambda: BROKEN.exists() and 1 / 0})
 jobs = Jobs(app)
 
 
@@ -16,6 +18,15 @@ class SleepRequest(Request):
     seconds: float
     deaf: bool = False
     fail: str = ""
+
+
+@app.get("/file")
+def large_file():
+    """A file of 64 MiB."""
+    path = Path("large")
+    if not path.exists():
+        path.write_bytes(bytes(64 << 20))
+    return send_file(path.resolve(), mimetype="video/mp4", conditional=True)
 
 
 @app.post("/v1/sleep")

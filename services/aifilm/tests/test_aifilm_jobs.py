@@ -1,4 +1,4 @@
-"""The scaffold and the job protocol, over HTTP, under gunicorn."""
+"""The scaffold and the job protocol, over HTTP."""
 
 import concurrent.futures
 import http.client
@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from aifilm.service import seconds_of
-from aifilm.testing import SERVICES, Gunicorn
+from aifilm.testing import AUTHORIZATION, SERVICES, PythonService
 
 ENVIRONMENT = {"PYTHONPATH": f"{SERVICES}:{Path(__file__).parent}"}
 
 
 @pytest.fixture
 def sleeper(request):
-    server = Gunicorn("aifilm", "sleeper:app", ENVIRONMENT | getattr(request, "param", {}))
+    server = PythonService("aifilm", "sleeper:app", ENVIRONMENT | getattr(request, "param", {}))
     yield server
     server.close()
 
@@ -27,7 +27,8 @@ class Stream:
 
     def __init__(self, server, headers=None, **body):
         self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
-        self.connection.request("POST", "/v1/sleep", json.dumps(body), {"Content-Type": "application/json"} | (headers or {}))
+        self.connection.request("POST", "/v1/sleep", json.dumps(body), 
+                                {"Content-Type": "application/json"} | AUTHORIZATION | (headers or {}))
         self.answer = self.connection.getresponse()
         self.status = self.answer.status
 
@@ -44,7 +45,8 @@ class Stream:
 
 
 def get(server, path):
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    """What the management port answers."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.management_port, timeout=10)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -73,7 +75,7 @@ def test_a_job_tells_how_far_it_is(sleeper):
 def test_problems_end_the_stream(sleeper):
     lines = Stream(sleeper, seconds=0.01, fail="problem").lines()
     assert lines[-1]["state"] == "failed"
-    assert lines[-1]["problem"] == {"type": "urn:ai-film:problem:insufficient-storage", "title": "insufficient storage", "status": 507,
+    assert lines[-1]["problem"] == {"type": "about:blank", "title": "insufficient storage", "status": 507,
                                     "detail": "no room", "remedy": "make room"}
     assert Stream(sleeper, seconds=0.01, fail="kaputt").lines()[-1]["problem"]["detail"] == "RuntimeError: kaputt"
     assert Stream(sleeper, seconds=0.01).lines()[-1]["state"] == "done"
@@ -161,9 +163,10 @@ def test_logs_are_json_and_name_film_and_shot(sleeper):
 def test_readiness_names_what_is_missing(sleeper):
     assert get(sleeper, "/readyz")[0] == 200
     (sleeper.home / "broken").touch()
+    until(lambda: get(sleeper, "/readyz")[0] == 503)  # what was found is remembered for a second
     status, body = get(sleeper, "/readyz")
     assert status == 503
-    assert json.loads(body) | {"type": ""} == {"type": "", "title": "not ready", "status": 503, "detail": "file: division by zero",
+    assert json.loads(body) == {"type": "about:blank", "title": "not ready", "status": 503, "detail": "file: division by zero",
                                                "missing": ["file"]}
     assert get(sleeper, "/healthz")[0] == 200
 

@@ -11,7 +11,7 @@ from flask import Blueprint, Flask, Response, jsonify, request, send_file
 from pydantic import ValidationError
 
 from aifilm.films import OVER, FilmGone, KeyReused
-from aifilm.service import Problem, invalid_fields, parse, service_of, stopping
+from aifilm.service import Problem, caller_gone, invalid_fields, parse, service_of, stopping
 from studio_web.files import reap
 from studio_web.submission import Submission, require_room
 from studio_web.timeline import board, subtitles
@@ -117,9 +117,7 @@ def register(app: Flask, studio: Studio) -> None:
 
     @blueprint.get("/films/<film_id>/events")
     def events(film_id: str) -> Response:
-        stream = studio.followers.follow(
-            film_id, request.headers.get("Last-Event-ID", ""), request.environ.get("gunicorn.socket")
-        )
+        stream = studio.followers.follow(film_id, request.headers.get("Last-Event-ID", ""), caller_gone())
         # X-Accel-Buffering: an nginx before us must not wait for a full buffer.
         return Response(
             stream,

@@ -1,7 +1,7 @@
 """The WSGI application, put together from the environment.
 
 `DATABASE_URL` (studio), `REDIS_URL`, `SECRET_KEY`, `ADMIN_PASSWORD`, `DATA_DIR` (default `/data`), `THREADS` (see
-`aifilm/gunicorn.py`). Only PostgreSQL is needed to be ready: without Redis progress is told from the stage table, and
+`aifilm/server.py`). Only PostgreSQL is needed to be ready: without Redis progress is told from the stage table, and
 without the rest a film is stored and waits.
 """
 

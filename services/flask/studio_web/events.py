@@ -10,10 +10,9 @@ from __future__ import annotations
 import json
 import logging
 import re
-import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import prometheus_client
 import psycopg
@@ -44,11 +43,11 @@ class Followers:
         gauge = prometheus_client.Gauge("aifilm_flask_followers", "Open streams of server-sent events.", registry=registry)
         gauge.set_function(lambda: self._now)
 
-    def follow(self, film_id: str, last_event_id: str, connection: socket.socket | None = None) -> Iterator[str]:
+    def follow(self, film_id: str, last_event_id: str, gone: Callable[[], bool] = lambda: False) -> Iterator[str]:
         """The stream of a film's events as text; ends after the film's end, and when the service stops.
 
         From the start it begins with the last event of each shot and stage; with the id of an event, after that one.
-        It also ends when the other end of `connection` has hung up.
+        It also ends when the caller is `gone`.
         Raises FilmGone, and Problem 503 when too many follow already.
         """
         self._films.standing(film_id)  # so that an unknown film is an ordinary 404
@@ -61,19 +60,19 @@ class Followers:
                 headers={"Retry-After": "10"},
             )
         self._now += 1
-        return _Released(self._stream(film_id, last_event_id, connection), self._release)
+        return _Released(self._stream(film_id, last_event_id, gone), self._release)
 
     def _release(self) -> None:
         self._now -= 1
         self._places.release()
 
-    def _stream(self, film_id: str, last_event_id: str, connection: socket.socket | None) -> Iterator[str]:
+    def _stream(self, film_id: str, last_event_id: str, gone: Callable[[], bool]) -> Iterator[str]:
         last = last_event_id if STREAM_ID.fullmatch(last_event_id) else ""
         told: dict[tuple[str, str], str] = {}  # (shot, stage) → the state last told
         written = time.monotonic()
         redis_after = 0.0
         yield "retry: 2000\n\n"
-        while not self.stopping.is_set() and not _hung_up(connection):
+        while not self.stopping.is_set() and not gone():
             events: list[tuple[str, Event]] = []
             asked = time.monotonic()
             if asked >= redis_after:
@@ -119,18 +118,6 @@ class Followers:
                 yield ": still here\n\n"
                 written = time.monotonic()
             self.stopping.wait(max(0.0, _POLL_SECONDS - (time.monotonic() - asked)))
-
-
-def _hung_up(connection: socket.socket | None) -> bool:
-    """Whether the other end has closed: writing would tell only at the second try, ten seconds and a thread later."""
-    if connection is None:
-        return False
-    try:
-        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-    except BlockingIOError:
-        return False  # open, and nothing was sent
-    except OSError:
-        return True
 
 
 class _Released:

@@ -12,12 +12,12 @@ from pydantic import Field, field_validator
 
 from aifilm.jobs import Job, Jobs, Outcome
 from aifilm.plan import MAX_BRIEF, Settings
-from aifilm.service import Problem, Request, create_app, parse
+from aifilm.service import Problem, Request, create_app, parse, service_token
 from planning.deterministic import Deterministic
 from planning.graph import Planning
 
 planning = Planning(os.environ.get("DATABASE_URL", ""))
-app = create_app("langgraph", dependencies={"postgresql": planning.check})
+app = create_app("langgraph", token=service_token(), dependencies={"postgresql": planning.check})
 jobs = Jobs(app)
 
 _FILM = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"

@@ -1,4 +1,4 @@
-"""The LangGraph service over HTTP, under gunicorn, with real PostgreSQL, and an endpoint that speaks OpenAI's protocol."""
+"""The LangGraph service over HTTP, with real PostgreSQL, and an endpoint that speaks OpenAI's protocol."""
 
 import concurrent.futures
 import http.client
@@ -14,7 +14,7 @@ from typing import ClassVar
 import pytest
 
 from aifilm.plan import Plan
-from aifilm.testing import Gunicorn, Postgres, free_port
+from aifilm.testing import AUTHORIZATION, Postgres, PythonService, free_port
 
 LIGHTHOUSE = (Path(__file__).resolve().parents[3] / "examples" / "lighthouse.md").read_text()
 
@@ -24,7 +24,8 @@ def call(service, method, path, body=None, *, raw=None):
     connection = http.client.HTTPConnection(urllib.parse.urlsplit(service.url).netloc, timeout=60)
     try:
         content = raw if raw is not None else None if body is None else json.dumps(body)
-        connection.request(method, path, content, {"Content-Type": "application/json", "X-Film-Id": "f1"} if content else {})
+        json_headers = {"Content-Type": "application/json", "X-Film-Id": "f1"} if content else {}
+        connection.request(method, path, content, AUTHORIZATION | json_headers)
         answer = connection.getresponse()
         text = answer.read()
     finally:
@@ -42,7 +43,7 @@ def plan(service, film_id, brief=LIGHTHOUSE, **changes):
 
 @pytest.fixture(scope="module")
 def service(postgres_server):
-    server = Gunicorn("langgraph", "planning.app:app", {"DATABASE_URL": postgres_server.new_database()})
+    server = PythonService("langgraph", "planning.app:app", {"DATABASE_URL": postgres_server.new_database()})
     yield server
     server.close()
 
@@ -151,7 +152,7 @@ def endpoint():
 
 @pytest.fixture
 def with_model(postgres_url, endpoint):
-    server = Gunicorn(
+    server = PythonService(
         "langgraph",
         "planning.app:app",
         {"DATABASE_URL": postgres_url, "OPENAI_BASE_URL": endpoint.url, "OPENAI_MODEL": "small", "OPENAI_API_KEY": "k"},
@@ -306,8 +307,8 @@ def test_what_is_wrong_with_the_endpoint_is_said(with_model, endpoint, answer, t
 
 @pytest.mark.parametrize("base", ["http://127.0.0.1:{closed}/v1", "{service}", "not a url"])
 def test_an_endpoint_that_is_none(postgres_url, service, base):
-    url = base.format(closed=free_port(), service=service.url)
-    server = Gunicorn("langgraph", "planning.app:app", {"DATABASE_URL": postgres_url, "OPENAI_BASE_URL": url})
+    url = base.format(closed=free_port(), service=f"http://127.0.0.1:{service.management_port}")
+    server = PythonService("langgraph", "planning.app:app", {"DATABASE_URL": postgres_url, "OPENAI_BASE_URL": url})
     try:
         ended = plan(server, "n")
         assert ended["state"] == "failed"
@@ -325,8 +326,9 @@ def test_without_its_database():
     try:
         url = database.new_database()
         database.stop()
-        server = Gunicorn("langgraph", "planning.app:app", {"DATABASE_URL": url})
-        status, problem = call(server, "GET", "/readyz")
+        server = PythonService("langgraph", "planning.app:app", {"DATABASE_URL": url})
+        status, text = server.manage("/readyz")
+        problem = json.loads(text)
         assert (status, problem["missing"]) == (503, ["postgresql"])
         assert "refused" in problem["detail"]
         ended = plan(server, "d")
@@ -338,11 +340,11 @@ def test_without_its_database():
         assert "refused" in ended["problem"]["detail"]
         assert call(server, "GET", "/v1/plans/d")[0] == 503
         database.start()
-        assert call(server, "GET", "/readyz")[0] == 200
+        server.wait_for(lambda: server.manage("/readyz")[0] == 200)
         made = plan(server, "d")
         assert made["state"] == "done"
         database.kill()
-        assert call(server, "GET", "/readyz")[0] == 503
+        server.wait_for(lambda: server.manage("/readyz")[0] == 503)
         database.start()
         assert call(server, "GET", "/v1/plans/d") == (200, made["result"])
     finally:

@@ -8,7 +8,7 @@ from flask import Response
 from pydantic import Field
 
 from aifilm.jobs import Job, Jobs, Outcome
-from aifilm.service import Problem, Request, create_app, parse
+from aifilm.service import Problem, Request, create_app, parse, service_token
 from aifilm.volume import Volume, content_key, finished, frames_of, require_space, writing
 from finishing import finish as finishing
 from finishing import inspection
@@ -18,7 +18,7 @@ from finishing.grade import LOOKS
 FINISH_VERSION = "opencv.finish/1"
 
 volume = Volume()
-app = create_app("opencv", dependencies={"volumes": volume.check})
+app = create_app("opencv", token=service_token(), dependencies={"volumes": volume.check})
 jobs = Jobs(app)
 
 Rate = Annotated[int, Field(ge=1, le=240)]

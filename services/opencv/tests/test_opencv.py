@@ -1,4 +1,4 @@
-"""The OpenCV service over HTTP, under gunicorn, as its image runs it."""
+"""The OpenCV service over HTTP, as its image runs it."""
 
 import http.client
 import json
@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from aifilm.testing import Gunicorn
+from aifilm.testing import AUTHORIZATION, PythonService
 from finishing import finish as finishing
 from finishing import inspection
 from finishing.grade import LOOKS, Grader
@@ -32,7 +32,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def service(data):
-    server = Gunicorn("opencv", "finishing.app:app", {"DATA_DIR": str(data), "QUEUE_LIMIT": "2"})
+    server = PythonService("opencv", "finishing.app:app", {"DATA_DIR": str(data), "QUEUE_LIMIT": "2"})
     yield server
     server.close()
 
@@ -42,7 +42,7 @@ def call(service, path, body, *, raw=None, headers=None):
     connection = http.client.HTTPConnection(urllib.parse.urlsplit(service.url).netloc, timeout=60)
     try:
         connection.request("POST", path, raw if raw is not None else json.dumps(body),
-                           {"Content-Type": "application/json"} | (headers or {}))
+                           {"Content-Type": "application/json"} | AUTHORIZATION | (headers or {}))
         answer = connection.getresponse()
         content = answer.read()
     finally:
@@ -94,6 +94,14 @@ def finish(service, name, **changes):
     body = {"frames": f"images/{name}/move", "output": f"images/{name}/finish", "fps_in": 12, "fps_out": 24, "grade": "warm",
             "seed": 1}
     return call(service, "/v1/finish", body | changes)
+
+
+def begin_finish(service, body):
+    """A socket on which the answer to a finish comes."""
+    connection = socket.create_connection(("127.0.0.1", service.port))
+    connection.sendall(f"POST /v1/finish HTTP/1.1\r\nHost: x\r\nAuthorization: {AUTHORIZATION['Authorization']}\r\n"
+                       f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+    return connection
 
 
 def test_finish_doubles_the_frames_and_is_idempotent(service, data):
@@ -282,9 +290,7 @@ def test_bad_requests_name_the_field(service):
 def test_closing_the_connection_cancels_and_leaves_nothing(service, data):
     write_frames(data / "images/cancel/move", panned(400, step=1))
     body = json.dumps({"frames": "images/cancel/move", "output": "images/cancel/finish", "fps_in": 12, "fps_out": 24})
-    with socket.create_connection(("127.0.0.1", service.port)) as connection:
-        connection.sendall(f"POST /v1/finish HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-                           f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
+    with begin_finish(service, body) as connection:
         while b'"running"' not in connection.recv(65536):
             pass
     end = time.monotonic() + 3
@@ -297,11 +303,9 @@ def test_kill_half_way_then_again(data):
     """A pod that dies in the middle leaves no output; asked again, another makes it, and takes the debris away in time."""
     write_frames(data / "images/killed/move", panned(60))
     body = json.dumps({"frames": "images/killed/move", "output": "images/killed/finish", "fps_in": 12, "fps_out": 24})
-    server = Gunicorn("opencv", "finishing.app:app", {"DATA_DIR": str(data)})
+    server = PythonService("opencv", "finishing.app:app", {"DATA_DIR": str(data)})
     try:
-        with socket.create_connection(("127.0.0.1", server.port)) as connection:
-            connection.sendall(f"POST /v1/finish HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-                               f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        with begin_finish(server, body) as connection:
             while not re.search(rb'"progress":0[.]0*[1-9]', connection.recv(65536)):
                 pass
             server.kill(signal.SIGKILL)
