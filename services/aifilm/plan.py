@@ -1,68 +1,42 @@
-"""The plan of a film: what is shot, how, and for how long. LangGraph makes it, Dagster shoots it, Flask shows it."""
+"""The plan of a film: what is shot, how, and for how long. LangGraph makes it, Dagster shoots it, Flask shows it.
+
+What it may hold, in length and in words, is in `limits`.
+"""
 
 from __future__ import annotations
 
 import enum
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
-# Blender renders at this rate, and the film runs at FPS; a length that is whole at this rate is whole at both.
-STEPS_PER_SECOND = 12
-FPS = 24
-SHORTEST_SHOT = 1.5  # seconds
-MAX_BRIEF = 20_000  # characters
+import limits
+from aifilm.text import clean, has_word, one_line
+from limits import FPS, STEPS_PER_SECOND
 
-
-class Size(enum.StrEnum):
-    """How much of the scene a shot takes in."""
-
-    WIDE = "wide"
-    MEDIUM = "medium"
-    CLOSE = "close"
-
-
-class Move(enum.StrEnum):
-    """What the camera does during a shot."""
-
-    DOLLY_IN = "dolly-in"
-    DOLLY_OUT = "dolly-out"
-    TRUCK_LEFT = "truck-left"
-    TRUCK_RIGHT = "truck-right"
-    CRANE_UP = "crane-up"
-    CRANE_DOWN = "crane-down"
-    ORBIT_LEFT = "orbit-left"
-    ORBIT_RIGHT = "orbit-right"
+SHORTEST_SHOT = limits.SHOT_SECONDS.min
 
 
-class Grade(enum.StrEnum):
-    """The look a scene is graded to."""
-
-    NEUTRAL = "neutral"
-    WARM = "warm"
-    COLD = "cold"
-    NIGHT = "night"
-    NOIR = "noir"
+def _words(name: str, words: tuple[str, ...]) -> type[enum.StrEnum]:
+    return enum.StrEnum(name, {word.upper().replace("-", "_"): word for word in words}, module=__name__)
 
 
-class Mood(enum.StrEnum):
-    """What a scene feels like; the soundtrack follows it."""
-
-    CALM = "calm"
-    TENSE = "tense"
-    JOYFUL = "joyful"
-    SAD = "sad"
-    WONDER = "wonder"
-
-
-class Time(enum.StrEnum):
-    """When a scene plays."""
-
-    DAWN = "dawn"
-    DAY = "day"
-    DUSK = "dusk"
-    NIGHT = "night"
+Size = _words("Size", limits.SIZES)  # how much of the scene a shot takes in
+Move = _words("Move", limits.MOVES)  # what the camera does during a shot
+Grade = _words("Grade", limits.GRADES)  # the look a scene is graded to
+Mood = _words("Mood", limits.MOODS)  # what a scene feels like; the soundtrack follows it
+Time = _words("Time", limits.TIMES)  # when a scene plays
 
 
 def steps(seconds: float) -> int:
@@ -81,9 +55,46 @@ def _on_the_grid(seconds: Any) -> Any:
     return seconds
 
 
+def _text(length: limits.Length, **more: Any) -> Any:
+    return Annotated[str, Field(min_length=length.min, max_length=length.max, **more)]
+
+
+def _number(of: type, bounds: limits.Range, **more: Any) -> Any:
+    return Annotated[of, Field(ge=bounds.min, le=bounds.max, **more)]
+
+
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_on_the_grid)]
-Seed = Annotated[int, Field(ge=0, lt=1 << 32)]
-Text = Annotated[str, Field(max_length=2000)]
+Seed = _number(int, limits.SEED)
+
+
+def refused(why: str) -> PydanticCustomError:
+    """What a validator raises for people to read."""
+    return PydanticCustomError("refused", "{why}", {"why": why})
+
+
+def _story(length: limits.Length):
+    def told(text: str) -> str:
+        text = clean(text)
+        if not has_word(text):
+            raise refused("is empty: write a few sentences of story")
+        if len(text) > length.max:
+            raise refused(f"has {len(text)} characters, at most {length.max} are taken")
+        return text
+
+    return AfterValidator(told)
+
+
+def _title(text: str) -> str:
+    text = one_line(text)
+    if len(text) > limits.TITLE.max:
+        raise refused(f"has {len(text)} characters, at most {limits.TITLE.max} are taken")
+    return text
+
+
+# What comes in is kept clean; lengths are those of the clean text.
+Brief = Annotated[str, _story(limits.BRIEF)]
+Edit = Annotated[str, _story(limits.EDIT)]  # a scene's new text
+Title = Annotated[str, AfterValidator(_title)]  # empty: the planner finds one
 
 
 class Strict(BaseModel):
@@ -91,47 +102,54 @@ class Strict(BaseModel):
 
 
 class Settings(Strict):
-    """What the film maker may choose. Width and height are pixels, multiples of 8 as latent images are."""
+    """What the film maker may choose: pixels, seconds (planned to the nearest step), and the seed of every choice."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
-    width: Annotated[int, Field(ge=64, le=2048, multiple_of=8)] = 640
-    height: Annotated[int, Field(ge=64, le=2048, multiple_of=8)] = 360
-    seconds: Annotated[float, Field(ge=5, le=900)] = 36.0
+    width: _number(int, limits.WIDTH, multiple_of=limits.WIDTH.step) = 640
+    height: _number(int, limits.HEIGHT, multiple_of=limits.HEIGHT.step) = 360
+    seconds: _number(float, limits.SECONDS) = 36.0
     seed: Seed = 1
+
+    @field_validator("height")
+    @classmethod
+    def _shape(cls, height: int, info: ValidationInfo) -> int:
+        if "width" in info.data and (fault := limits.shape_fault(info.data["width"], height)):
+            raise refused(fault)
+        return height
 
 
 class Character(Strict):
     """Somebody with a name."""
 
-    name: Annotated[str, Field(min_length=1, max_length=100)]
-    description: Annotated[str, Field(max_length=300)] = ""
+    name: _text(limits.NAME)
+    description: _text(limits.LOOKS) = ""
 
 
 class Shot(Strict):
     """One take: a still, a camera move over it, a subtitle."""
 
-    id: Annotated[str, Field(pattern=r"^s\d{2}-\d{2,3}$")]
+    id: Annotated[str, Field(pattern=limits.PLAN_SHOT_ID)]
     size: Size
     move: Move
-    seconds: Annotated[Seconds, Field(ge=SHORTEST_SHOT)]
+    seconds: Annotated[Seconds, Field(ge=limits.SHOT_SECONDS.min, le=limits.SHOT_SECONDS.max)]
     seed: Seed
     characters: list[str] = Field(default_factory=list)
-    description: Text = ""
-    prompt: Annotated[str, Field(min_length=1, max_length=2000)]
-    negative: Text = ""
-    subtitle: Annotated[str, Field(max_length=200)] = ""
+    description: _text(limits.DESCRIPTION) = ""
+    prompt: _text(limits.PROMPT)
+    negative: _text(limits.NEGATIVE) = ""
+    subtitle: _text(limits.SUBTITLE) = ""
 
 
 class Scene(Strict):
     """Shots at one place and time."""
 
-    id: Annotated[str, Field(pattern=r"^s\d{2}$")]
-    heading: Text
-    location: Annotated[str, Field(min_length=1, max_length=200)]
+    id: Annotated[str, Field(pattern=limits.PLAN_SCENE_ID)]
+    heading: _text(limits.HEADING)
+    location: _text(limits.LOCATION)
     time: Time
     mood: Mood
-    text: Annotated[str, Field(max_length=MAX_BRIEF)]
+    text: _text(limits.BRIEF)
     grade: Grade
     shots: Annotated[list[Shot], Field(min_length=1)]
 
@@ -144,18 +162,19 @@ class Scene(Strict):
 class Plan(Strict):
     """The whole film: ``title_seconds`` of title, the scenes' shots in order, ``end_seconds`` of end card."""
 
-    title: Annotated[str, Field(min_length=1, max_length=200)]
-    logline: Text
+    title: _text(limits.TITLE)
+    logline: _text(limits.LOGLINE)
     language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
-    width: int
-    height: int
-    fps: int = FPS
-    seconds: Seconds
+    width: _number(int, limits.WIDTH, multiple_of=limits.WIDTH.step)
+    height: _number(int, limits.HEIGHT, multiple_of=limits.HEIGHT.step)
+    fps: Literal[FPS] = FPS
+    seconds: Annotated[Seconds, Field(ge=limits.SECONDS.min, le=limits.SECONDS.max)]
     title_seconds: Seconds
     end_seconds: Seconds
-    planner: str
-    characters: list[Character]
-    scenes: Annotated[list[Scene], Field(min_length=1, max_length=99)]
+    planner: _text(limits.PLANNER)
+    planner_note: _text(limits.PLANNER_NOTE) = ""
+    characters: Annotated[list[Character], Field(max_length=limits.CHARACTERS.max)]
+    scenes: Annotated[list[Scene], Field(min_length=limits.SCENES.min, max_length=limits.SCENES.max)]
 
     @property
     def shots(self) -> list[Shot]:
@@ -164,6 +183,10 @@ class Plan(Strict):
 
     @model_validator(mode="after")
     def _coherent(self) -> Plan:
+        if fault := limits.shape_fault(self.width, self.height):
+            raise ValueError(fault)
+        if len(self.shots) > limits.SHOTS.max:
+            raise ValueError(f"{len(self.shots)} shots are more than {limits.SHOTS.max}")
         length = steps(self.title_seconds) + steps(self.end_seconds) + sum(steps(shot.seconds) for shot in self.shots)
         if length != steps(self.seconds):
             raise ValueError(f"title, shots and end last {length / STEPS_PER_SECOND:.3f} s, seconds says {self.seconds}")

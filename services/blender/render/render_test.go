@@ -3,6 +3,7 @@ package render
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
@@ -18,6 +19,7 @@ import (
 	"github.com/ai-film/ai-film/services/internal/jobs/jobstest"
 	"github.com/ai-film/ai-film/services/internal/serving"
 	"github.com/ai-film/ai-film/services/internal/volume"
+	"github.com/ai-film/ai-film/services/limits"
 )
 
 type m = map[string]any
@@ -241,6 +243,39 @@ func TestTitle(t *testing.T) {
 	if !bytes.Equal(x, y) {
 		t.Error("a letter without a font is seen")
 	}
+	// A film must not fail for a title of nothing else.
+	b.Done("title", request("\U000E1234", "", "nothing"))
+}
+
+// What a film may be is rendered: the widest and the tallest pictures, the longest title and logline.
+func TestTitleAtTheLimits(t *testing.T) {
+	b := newBench(t, 4)
+	film := limits.Film
+	text := strings.Repeat("Mare 灯台 ", film.Lengths.Title.Max)
+	title, logline := string([]rune(text)[:film.Lengths.Title.Max-1])+".", string([]rune(text)[:film.Lengths.Logline.Max-1])+"."
+	low, narrow := film.Picture.Height.Min, film.Picture.Width.Min
+	for _, size := range [][2]int{{film.Picture.Widest * low, low}, {narrow, film.Picture.Tallest * narrow}, {narrow, low}} {
+		if err := film.CheckPicture(size[0], size[1]); err != nil {
+			t.Fatal(err)
+		}
+		out := fmt.Sprintf("title%dx%d", size[0], size[1])
+		b.Done("title", m{"text": title, "subtitle": logline, "output": "images/" + out, "width": size[0], "height": size[1], "fps": 12, "frames": 1,
+			"seed": film.Seed.Max})
+		frame, letters := b.frame("images/"+out+"/frame_00001.png"), 0
+		for y := range size[1] {
+			for x := range size[0] {
+				if luma(frame, x, y) > 120 {
+					letters++
+					if x < 2 || x >= size[0]-2 || y < 2 || y >= size[1]-2 {
+						t.Fatalf("%s: letters reach the border at %d, %d", out, x, y)
+					}
+				}
+			}
+		}
+		if letters < 50 {
+			t.Errorf("%s: only %d pixels of letters", out, letters)
+		}
+	}
 }
 
 func TestRefusals(t *testing.T) {
@@ -298,7 +333,7 @@ func TestRefusals(t *testing.T) {
 	}
 	for name, change := range map[string]m{
 		"no text": {"text": ""}, "white space": {"text": " \n\t"}, "too long": {"text": strings.Repeat("x", 201)}, "a number": {"text": 1},
-		"seed minus": {"seed": -1}, "unknown": {"font": "/etc/passwd"}, "no glyph": {"text": "\U000E1234"},
+		"seed minus": {"seed": -1}, "unknown": {"font": "/etc/passwd"},
 	} {
 		request := m{"text": "x", "subtitle": "", "output": "images/out", "width": 128, "height": 72, "fps": 12, "frames": 2, "seed": 1}
 		for k, v := range change {

@@ -21,6 +21,7 @@ import (
 	"github.com/ai-film/ai-film/services/internal/program"
 	"github.com/ai-film/ai-film/services/internal/serving"
 	"github.com/ai-film/ai-film/services/internal/volume"
+	"github.com/ai-film/ai-film/services/limits"
 )
 
 //go:embed film.py
@@ -87,8 +88,8 @@ func (p Picture) check() error {
 	if p.Width%2 != 0 || p.Height%2 != 0 {
 		return serving.Invalid("width", "give an even width and height, as film has", "%d×%d is odd", p.Width, p.Height)
 	}
-	if p.Width > 4*p.Height || p.Height > 2*p.Width {
-		return serving.Invalid("width", "", "%d×%d is no shape of a film", p.Width, p.Height)
+	if err := limits.Film.CheckShape(p.Width, p.Height); err != nil {
+		return serving.Invalid("width", "", "%v", err)
 	}
 	return nil
 }

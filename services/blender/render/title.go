@@ -4,10 +4,10 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/ai-film/ai-film/services/internal/jobs"
 	"github.com/ai-film/ai-film/services/internal/serving"
+	"github.com/ai-film/ai-film/services/limits"
 )
 
 // TitleRequest is the body of /v1/title.
@@ -28,11 +28,11 @@ func (s *Studio) Title(ctx context.Context, r TitleRequest) (jobs.Job, error) {
 	if r.Text == "" {
 		return nil, serving.Invalid("text", "give the title of the film", "is empty")
 	}
-	if n := utf8.RuneCountInString(r.Text); n > 200 {
-		return nil, serving.Invalid("text", "shorten it", "%d letters are more than 200", n)
+	if err := limits.Film.Lengths.Title.Check(r.Text); err != nil {
+		return nil, serving.Invalid("text", "shorten it", "%v", err)
 	}
-	if n := utf8.RuneCountInString(r.Subtitle); n > 300 {
-		return nil, serving.Invalid("subtitle", "shorten it", "%d letters are more than 300", n)
+	if err := limits.Film.Lengths.Logline.Check(r.Subtitle); err != nil {
+		return nil, serving.Invalid("subtitle", "shorten it", "%v", err)
 	}
 	fonts := s.Fonts.For(r.Text + r.Subtitle)
 	if len(fonts.Missing) > 0 { // a film must not fail for an emoji in its title
@@ -44,8 +44,9 @@ func (s *Studio) Title(ctx context.Context, r TitleRequest) (jobs.Job, error) {
 			return c
 		}
 		r.Text, r.Subtitle = oneLine(strings.Map(leave, r.Text)), oneLine(strings.Map(leave, r.Subtitle))
-		if r.Text == "" {
-			return nil, serving.Invalid("text", "add a font that has them to the image", "no font here has any of its letters (%s)", string(fonts.Missing))
+		if r.Text == "" { // nor for a title of nothing else
+			r.Text = "…"
+			fonts = s.Fonts.For(r.Text + r.Subtitle)
 		}
 	}
 	out, err := s.Volume.Output("output", r.Output, nil, "images")

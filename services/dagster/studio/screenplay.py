@@ -67,10 +67,9 @@ def shots(plan: dict, seed: int = 1) -> list[Shot]:
             at += take["seconds"]
     words = _THE_END.get(language, title)
     listed.append(
-        Shot(
-            END, at, plan["end_seconds"], "neutral", scenes[-1]["mood"], seed + 1, None, words, title if words != title else ""
-        )
-    )
+        Shot(END, at, plan["end_seconds"], "neutral", scenes[-1]["mood"], (seed + 1) % (1 << 32), None, words,
+             title if words != title else "")
+    )  # fmt: skip
     at += plan["end_seconds"]
 
     keys = [shot.key for shot in listed]

@@ -10,12 +10,14 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/ai-film/ai-film/services/ffmpeg/score"
 	"github.com/ai-film/ai-film/services/internal/jobs"
 	"github.com/ai-film/ai-film/services/internal/program"
 	"github.com/ai-film/ai-film/services/internal/serving"
 	"github.com/ai-film/ai-film/services/internal/volume"
+	"github.com/ai-film/ai-film/services/limits"
 )
 
 // CutRequest is the body of /v1/cut.
@@ -76,8 +78,8 @@ func (s *Studio) acceptCut(r CutRequest) (c *cut, err error) {
 	if len(r.Clips) == 0 || len(r.Clips) > 2000 {
 		return nil, serving.Invalid("clips", "give the clips of the film in order", "want 1 to 2000, not %d", len(r.Clips))
 	}
-	if len(r.Title) > 500 || strings.ContainsFunc(r.Title, func(c rune) bool { return c < ' ' }) {
-		return nil, serving.Invalid("title", "shorten it", "want one line of at most 500 bytes")
+	if n := limits.Film.Lengths.Title.Max; utf8.RuneCountInString(r.Title) > n || strings.ContainsFunc(r.Title, func(c rune) bool { return c < ' ' }) {
+		return nil, serving.Invalid("title", "shorten it", "want one line of at most %d characters", n)
 	}
 	if c.Language == "" {
 		c.Language = "und"

@@ -9,11 +9,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+import limits
 from aifilm import plan
-from aifilm.plan import FPS, MAX_BRIEF, STEPS_PER_SECOND
 from aifilm.service import Problem, Request
+from limits import FPS, STEPS_PER_SECOND
 
-LONGEST_BRIEF = MAX_BRIEF
+LONGEST_BRIEF = limits.BRIEF.max
 DEFAULTS = plan.Settings().model_dump()
 
 # Bytes a pixel of a frame takes as PNG. Film grain hardly compresses: 2.1 was the most seen in graded frames.

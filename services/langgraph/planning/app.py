@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from typing import Annotated
 
 from flask import Response
-from pydantic import Field, field_validator
+from pydantic import Field
 
+import limits
 from aifilm.jobs import Job, Jobs, Outcome
-from aifilm.plan import MAX_BRIEF, Settings
+from aifilm.plan import Brief, Edit, Settings, Title
 from aifilm.service import Problem, Request, create_app, parse, service_token
 from planning.deterministic import Deterministic
 from planning.graph import Planning
@@ -19,8 +19,6 @@ from planning.graph import Planning
 planning = Planning(os.environ.get("DATABASE_URL", ""))
 app = create_app("langgraph", token=service_token(), dependencies={"postgresql": planning.check})
 jobs = Jobs(app)
-
-_FILM = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 
 
 def _model(check: Callable[[], None] = lambda: None):
@@ -33,25 +31,15 @@ def _model(check: Callable[[], None] = lambda: None):
     return from_environment(check)
 
 
-def _told(text: str) -> str:
-    if not re.search(r"\w", text):
-        raise ValueError("must hold a word of story")
-    return text
-
-
 class PlanRequest(Request):
-    film_id: Annotated[str, Field(pattern=_FILM)]
-    brief: Annotated[str, Field(max_length=MAX_BRIEF)]
-    title: Annotated[str, Field(max_length=120)] = ""
+    film_id: Annotated[str, Field(pattern=limits.FILM_ID)]
+    brief: Brief
+    title: Title = ""
     settings: Settings = Field(default_factory=Settings)
-
-    _brief = field_validator("brief")(_told)
 
 
 class SceneRequest(Request):
-    text: Annotated[str, Field(max_length=5000)]
-
-    _text = field_validator("text")(_told)
+    text: Edit
 
 
 @app.post("/v1/plans")
@@ -82,6 +70,6 @@ def replan_scene(film_id: str, scene_id: str) -> Response:
 
 
 def _known(film_id: str) -> str:
-    if not re.match(_FILM, film_id):
+    if not limits.is_film_id(film_id):
         raise Problem(404, "not found", "that is no film's id", "a film's id is letters, digits, - and _")
     return film_id

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 
+import limits
 from aifilm.plan import (
     SHORTEST_SHOT,
-    STEPS_PER_SECOND,
     Character,
     Move,
     Plan,
@@ -17,8 +18,10 @@ from aifilm.plan import (
     seconds_of_steps,
     steps,
 )
+from aifilm.text import clip
+from limits import STEPS_PER_SECOND
 from planning.prose import READING_SPEED, condense, width
-from planning.script import Direction, Draft, SceneText, Script
+from planning.script import NOWHERE, Direction, Draft, SceneText, Script
 
 NEGATIVE = "text, watermark, logo, frame, blurry, low quality, deformed hands, extra limbs"
 USUAL_SHOT = 3.4  # seconds: about what feature films average (Cutting et al., «Attention and Hollywood films», 2010: 3 to 4 s)
@@ -57,21 +60,30 @@ def shot_counts(total_steps: int, texts: list[str]) -> list[int]:
     return apportion(min(wished, most), [width(text) for text in texts], 1)
 
 
+def spoken(text: str) -> str:
+    """A text in words alone: letters, digits, and the marks within words and at the end of sentences.
+
+    What is left out is ComfyUI's own language, by which a prompt could weight its parts or have files loaded:
+    ``(word:1.5)``, ``[a|b]``, ``{a|b}``, ``<lora:…>``, ``embedding:…``.
+    """
+    kept = (c if unicodedata.category(c)[0] in "LMN" or c in "'’-–—.!?…\u200c\u200d" else " " for c in text)
+    return " ".join("".join(kept).split())
+
+
 def prompt(draft: Draft, direction: Direction, described: dict[str, str]) -> str:
     """What ComfyUI is asked for, in the one grammar that its preview mode reads too."""
-    who = " and ".join(
-        f"{name} ({described[name]})" if described.get(name) else name for name in draft.characters[:MOST_IN_PROMPT]
-    )
+    people = [(spoken(name), spoken(described.get(name, ""))) for name in draft.characters[:MOST_IN_PROMPT]]
+    who = " and ".join(f"{name} ({looks})" if looks else name for name, looks in people if name)
     parts = [
         f"{draft.size} shot",
         "interior" if draft.interior else "exterior",
-        f"{draft.location} at {direction.time}",
+        f"{spoken(draft.location) or NOWHERE} at {direction.time}",
         who,
-        draft.action,
+        spoken(draft.action),
         f"{direction.mood} mood",
         "cinematic storyboard",
     ]
-    return ", ".join(part for part in parts if part)
+    return clip(", ".join(part for part in parts if part), limits.PROMPT)
 
 
 def shot_seed(seed: int, text: str, number: int) -> int:
@@ -98,14 +110,15 @@ def cut_scene(
             seconds=seconds_of_steps(length),
             seed=shot_seed(seed, scene.text, n),
             characters=draft.characters,
-            description=" ".join(draft.told)[:2000],
+            description=clip(" ".join(draft.told), limits.DESCRIPTION),
             prompt=prompt(draft, direction, described),
             negative=NEGATIVE,
             subtitle="" if draft.again else condense(draft.told, int(length / STEPS_PER_SECOND * READING_SPEED)),
         )
         for n, (draft, length) in enumerate(zip(drafts, lengths, strict=True), 1)
     ]
-    heading = f"{'INT' if direction.interior else 'EXT'}. {direction.location.upper()} - {direction.time.upper()}"
+    where = "INT" if direction.interior else "EXT"
+    heading = clip(f"{where}. {direction.location.upper()} - {direction.time.upper()}", limits.HEADING)
     return Scene(
         id=identity,
         heading=heading,

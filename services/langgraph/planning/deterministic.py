@@ -7,12 +7,14 @@ import hashlib
 import math
 import re
 
-from aifilm.plan import MAX_BRIEF, Character, Move, Settings, Size, Time, seconds_of_steps
+import limits
+from aifilm.plan import Character, Move, Settings, Size, Time, seconds_of_steps
+from aifilm.text import clean, clip, one_line
 from planning.continuity import USUAL_SHOT, content_steps
 from planning.lexicon import CLOSE_UPS
 from planning.people import Person, find, shown
-from planning.prose import balanced, clauses, clean, condense, finish_sentence, plain, sentences, width, without_appositions
-from planning.script import Direction, Draft, SceneText, Script
+from planning.prose import balanced, clauses, condense, finish_sentence, plain, sentences, width, without_appositions
+from planning.script import NOWHERE, Direction, Draft, SceneText, Script
 from planning.setting import grade_for, mood_of, place, time_of
 
 _BREAK = re.compile(
@@ -49,12 +51,12 @@ class Deterministic:
 
     def script(self, brief: str, title: str, settings: Settings) -> Script:
         headline, scenes = split(clean(brief))
-        most = max(1, min(99, int(seconds_of_steps(content_steps(settings.seconds)) / 4.5)))
+        most = max(1, min(limits.SCENES.max, int(seconds_of_steps(content_steps(settings.seconds)) / 4.5)))
         scenes = merged(scenes, most)
         prose = "\n\n".join(scene.text for scene in scenes)
         people = find(prose)
         return Script(
-            title=clean(title)[:120] or headline or _title(prose, people),
+            title=one_line(title) or headline or _title(prose, people),
             logline=_logline(prose, people),
             language=_language(prose),
             characters=[Character(name=p.name, description=p.description) for p in people],
@@ -66,9 +68,9 @@ class Deterministic:
         found = place(scene.text, surely=True) or place(scene.text)
         if slug:
             location = re.split(r"\s+[-–—]\s+|\s*,\s*", slug[2])[0].strip(" .").lower()
-            found = (location or "set", slug[1].upper().startswith("INT"))
+            found = (location or NOWHERE, slug[1].upper().startswith("INT"))
         if found is None:
-            found = (before.location, before.interior) if before else ("open landscape", False)
+            found = (before.location, before.interior) if before else (NOWHERE, False)
         time = (
             (time_of(scene.slug) if scene.slug else None)
             or time_of(scene.text)
@@ -122,7 +124,7 @@ def split(brief: str) -> tuple[str, list[SceneText]]:
     """(headline or empty, scenes) of a brief: at its own headings and breaks, else where place or time change."""
     headline = ""
     if found := re.match(r"#\s+(.+)\n?", brief):
-        headline, brief = plain(found[1])[:120], brief[found.end() :]
+        headline, brief = one_line(plain(found[1])), brief[found.end() :]
     else:
         first, _, rest = brief.partition("\n")
         if (
@@ -133,7 +135,7 @@ def split(brief: str) -> tuple[str, list[SceneText]]:
             and rest.strip()
             and not _BREAK.match(first)
         ):
-            headline, brief = plain(first), rest
+            headline, brief = one_line(plain(first)), rest
             headline = headline.title() if headline.isupper() else headline
     scenes: list[SceneText] = []
     start, slug, broken = 0, "", False
@@ -147,8 +149,8 @@ def split(brief: str) -> tuple[str, list[SceneText]]:
                 scenes += _by_setting(paragraphs)
         if mark:
             line = mark.group().strip().lstrip("#").strip()
-            slug, broken, start = plain(line)[:200] if re.search(r"\w", line) else "", True, mark.end()
-    return headline, scenes or [SceneText(text=headline or plain(brief))]
+            slug, broken, start = plain(line) if re.search(r"\w", line) else "", True, mark.end()
+    return headline, scenes or [SceneText(text=headline or plain(brief) or brief)]
 
 
 def _by_setting(paragraphs: list[str]) -> list[SceneText]:
@@ -175,7 +177,7 @@ def _at_jumps(paragraph: str) -> list[str]:
         if parts[-1] and _LATER.match(sentence):
             parts.append([])
         parts[-1].append(sentence)
-    return [" ".join(part)[:MAX_BRIEF] for part in parts] if len(parts) > 1 else [paragraph]
+    return [" ".join(part) for part in parts] if len(parts) > 1 else [paragraph]
 
 
 def merged(scenes: list[SceneText], most: int) -> list[SceneText]:
@@ -189,7 +191,7 @@ def merged(scenes: list[SceneText], most: int) -> list[SceneText]:
 
 
 def _joined(scenes: list[SceneText]) -> SceneText:
-    return SceneText(text="\n\n".join(scene.text for scene in scenes)[:MAX_BRIEF], slug=scenes[0].slug)
+    return SceneText(text="\n\n".join(scene.text for scene in scenes), slug=scenes[0].slug)
 
 
 def grouped(text: str, count: int) -> list[list[str]]:
@@ -283,7 +285,7 @@ def _logline(text: str, people: list[Person]) -> str:
     """The sentence that brings in the first character, else the first sentence."""
     listed = sentences(text)
     sentence = next((s for s in listed if people and people[0].named_in(s)), listed[0])
-    return sentence if len(sentence) <= 300 else sentence[:299].rsplit(" ", 1)[0] + "…"
+    return clip(sentence, limits.LOGLINE)
 
 
 def _language(text: str) -> str:

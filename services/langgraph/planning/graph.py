@@ -20,12 +20,13 @@ from langgraph.graph import END, START, StateGraph
 from psycopg.rows import dict_row
 from pydantic import ValidationError
 
+import limits
 from aifilm.plan import SHORTEST_SHOT, Character, Plan, Settings, steps
 from aifilm.service import Problem
+from aifilm.text import clean, one_line
 from planning.continuity import USUAL_SHOT, assemble, content_steps, replace_scene, shot_counts
 from planning.deterministic import scene_seed
 from planning.people import find
-from planning.prose import clean
 from planning.script import Direction, Draft, Planner, SceneText, Script
 
 NODES = ("screenwriter", "director", "shotlist", "continuity")
@@ -72,7 +73,7 @@ class Planning:
         Goes on where an interrupted planning of the same brief stopped. Raises Problem: 503 when PostgreSQL can't be reached,
         422 when no plan can be made of the brief, 502 when the model fails.
         """
-        request = {"brief": clean(brief), "title": clean(title), "settings": settings.model_dump()}
+        request = {"brief": clean(brief), "title": one_line(title), "settings": settings.model_dump()}
         key = hashlib.sha256(json.dumps([request, planner.name], sort_keys=True).encode()).hexdigest()
         with self._film(film_id, progress) as saver:
             graph, config = build(planner).compile(checkpointer=saver), _thread(film_id)
@@ -126,10 +127,10 @@ class Planning:
                 if p.name not in known and not any(p.aliases & set(name.split()) for name in known)
             ]
             script = Script(
-                title=plan.title[:120],
-                logline=plan.logline[:500],
+                title=plan.title,
+                logline=plan.logline,
                 language=plan.language,
-                characters=(plan.characters + newcomers)[:12],
+                characters=(plan.characters + newcomers)[: limits.CHARACTERS.max],
                 scenes=[scene if n == at else SceneText(text=s.text) for n, s in enumerate(plan.scenes)],
             )
             before = plan.scenes[at - 1] if at else None

@@ -18,9 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aifilm.plan import Character, Grade, Mood, Move, Settings, Size, Time
 from aifilm.service import Problem
+from aifilm.text import clean
 from planning.continuity import content_steps
 from planning.deterministic import merged
-from planning.prose import clean, sentences
+from planning.prose import sentences
 from planning.script import Direction, Draft, SceneText, Script
 
 ATTEMPTS = 3

@@ -20,13 +20,6 @@ _CLAUSE_END = re.compile(
 )
 
 
-def clean(text: str) -> str:
-    """Composed Unicode (NFC), plain line ends, no control characters, no runs of blanks."""
-    text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
-    text = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs", "Co", "Cn"))
-    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[^\S\n]+", " ", text)).strip()
-
-
 def plain(markdown: str) -> str:
     """A paragraph without Markdown's emphasis, links and quote marks, on one line."""
     text = re.sub(r"!?\[([^\[\]]{0,300})\]\([^()]{0,300}\)", r"\1", markdown)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from aifilm.plan import MAX_BRIEF, Plan, Settings, steps
+import limits
+from aifilm.plan import Plan, Settings, steps
 from planning.continuity import apportion, assemble, content_steps, shot_counts
 from planning.deterministic import Deterministic, grouped, scene_seed, split
 from planning.people import find
@@ -247,7 +248,7 @@ def test_a_plan_that_does_not_add_up_is_refused(change, wrong):
 
 def test_a_long_brief_is_planned_quickly():
     begun = time.process_time()
-    plan = plan_of((LIGHTHOUSE.split("\n\n", 1)[1] * 12)[:MAX_BRIEF], seconds=120.0)
+    plan = plan_of((LIGHTHOUSE.split("\n\n", 1)[1] * 12)[:limits.BRIEF.max], seconds=120.0)
     assert time.process_time() - begun < 5
     check(plan, 120.0)
 
@@ -261,7 +262,7 @@ def test_a_long_brief_is_planned_quickly():
 def test_no_brief_takes_the_planner_hostage(piece, seconds):
     """A search that backtracks over a whole brief would hold the interpreter, and with it the probes."""
     begun = time.process_time()
-    plan = plan_of((piece * MAX_BRIEF)[:MAX_BRIEF], seconds=seconds)
+    plan = plan_of((piece * limits.BRIEF.max)[:limits.BRIEF.max], seconds=seconds)
     assert time.process_time() - begun < 5
     check(plan, seconds)
 
