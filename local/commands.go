@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -57,7 +58,7 @@ What it keeps, and where:
 The Makefile's targets call this program: make up, down, images, env.`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(upCommand(local), downCommand(local), imagesCommand(local), statusCommand(local), envCommand(local), depsCommand(local), programsCommand(local), testCommand(local), filmCommand(local), benchCommand(local))
+	root.AddCommand(upCommand(local), downCommand(local), imagesCommand(local), statusCommand(local), envCommand(local), depsCommand(local), rootsCommand(local), programsCommand(local), testCommand(local), filmCommand(local), benchCommand(local))
 	return root, nil
 }
 
@@ -121,17 +122,7 @@ chooses). Where Docker Hub is out of reach (AI_FILM_REGISTRY=off pretends so),
 Debian's packages make debian:trixie-slim, postgres:17 and redis:8.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx := c.Context()
-			if os.Geteuid() == 0 && os.Getenv("AI_FILM_ENGINE") == "" {
-				if err := packages.Install(ctx, local.Log, "about 20 s", packages.Images...); err != nil {
-					return err
-				}
-			}
-			engine, err := images.NewEngine(local.Places)
-			if err != nil {
-				return err
-			}
-			builder := &images.Builder{Places: local.Places, Engine: engine, Log: local.Log}
-			built, err := builder.Services(ctx)
+			builder, built, err := buildImages(ctx, local)
 			if err != nil {
 				return err
 			}
@@ -148,6 +139,41 @@ Debian's packages make debian:trixie-slim, postgres:17 and redis:8.`,
 				fmt.Println(i.Ref)
 			}
 			local.Log.Say("%d images, in %s", len(built), local.Log.Total().Round(100*time.Millisecond))
+			return nil
+		},
+	}
+}
+
+// buildImages builds the images of all services that changed and returns all of them.
+func buildImages(ctx context.Context, local *cluster.Local) (*images.Builder, []images.Image, error) {
+	if os.Geteuid() == 0 && os.Getenv("AI_FILM_ENGINE") == "" {
+		if err := packages.Install(ctx, local.Log, "about 20 s", packages.Images...); err != nil {
+			return nil, nil, err
+		}
+	}
+	engine, err := images.NewEngine(local.Places)
+	if err != nil {
+		return nil, nil, err
+	}
+	builder := &images.Builder{Places: local.Places, Engine: engine, Log: local.Log}
+	built, err := builder.Services(ctx)
+	return builder, built, err
+}
+
+func rootsCommand(local *cluster.Local) *cobra.Command {
+	return &cobra.Command{
+		Use: "roots", Short: "Build the images, and print what a shell needs to test in them", Args: cobra.NoArgs,
+		Long: `Build the images that changed and print shell lines that let tests run what the
+images hold: blender, ffmpeg, initdb, redis-server and others on the PATH are
+then those of the images, and "enter IMAGE PROGRAM" runs anything in one.`,
+		Example: `  eval "$(go run -C local . roots)"
+  enter blender blender --version`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			dir, err := tests{local}.roots(c.Context())
+			if err != nil {
+				return err
+			}
+			fmt.Printf("export AI_FILM_ROOTS=%s AI_FILM_REPO=%s PATH=%s:$PATH\n", dir, local.Places.Repo, filepath.Join(dir, "bin"))
 			return nil
 		},
 	}
@@ -186,12 +212,12 @@ containerd (for ctr).`,
 
 func depsCommand(local *cluster.Local) *cobra.Command {
 	return &cobra.Command{
-		Use: "deps", Short: "Install what the services' own tests need from Debian", Args: cobra.NoArgs,
-		Long: `Install the programs that the services' own tests run against: PostgreSQL,
-Redis, FFmpeg, Blender, OpenCV, fonts. None of them is left running as a
-service of the system; tests start their own.`,
+		Use: "deps", Short: "Install what the tests need from Debian", Args: cobra.NoArgs,
+		Long: `Install what building the images and running the tests needs from Debian. What
+the services run (PostgreSQL, Redis, FFmpeg, Blender, OpenCV, fonts) is not
+among it: their tests run in the images.`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return packages.Install(c.Context(), local.Log, "2 to 4 min", packages.Tests...)
+			return packages.Install(c.Context(), local.Log, "about 30 s", append(packages.Images, packages.Tests...)...)
 		},
 	}
 }

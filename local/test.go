@@ -19,7 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ai-film/ai-film/local/internal/cluster"
-	"github.com/ai-film/ai-film/local/internal/packages"
+	"github.com/ai-film/ai-film/local/internal/roots"
 	"github.com/ai-film/ai-film/local/internal/stages"
 	"github.com/ai-film/ai-film/local/internal/toolchain"
 )
@@ -33,11 +33,11 @@ func testCommand(local *cluster.Local) *cobra.Command {
 as processes, and by all but one of them) and integration, and print how long
 each took.
 
-Programs that the tests run against (PostgreSQL, Redis, FFmpeg, Blender) are
-installed from Debian if we are root. Python tests run in an environment of
-their own in the cache, made anew when the lock file changes. The integration
-stage brings the cluster up unless it runs, and takes it down again if it was
-the one to start it.`,
+The services' tests run in the root file systems of the images that ship, with
+the PostgreSQL, Redis, FFmpeg, Blender, OpenCV, Python and fonts that are in
+there: what this machine has besides is neither needed nor seen. The images are
+built first if they changed. The integration stage brings the cluster up unless
+it runs, and takes it down again if it was the one to start it.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			t := tests{local}
 			chosen, err := stages.Select(t.stages(), only)
@@ -176,8 +176,16 @@ func (t tests) lintChart(ctx context.Context) error {
 	return nil
 }
 
+// inImages are the services' tests that need more than Go or Python: each runs in the root file system of the image named,
+// as does every program that it starts by name.
+var inImages = struct{ packages, python [][2]string }{ // directory under services, image
+	packages: [][2]string{{"blender", "blender"}, {"ffmpeg", "ffmpeg"}},
+	python:   [][2]string{{"aifilm", "flask"}, {"opencv", "opencv"}, {"langgraph", "langgraph"}, {"flask", "flask"}, {"dagster", "dagster"}},
+}
+
 func (t tests) unitGo(ctx context.Context) error {
-	if err := t.programs(ctx); err != nil {
+	env, err := t.inRoots(ctx)
+	if err != nil {
 		return err
 	}
 	modules, err := t.modules()
@@ -189,41 +197,103 @@ func (t tests) unitGo(ctx context.Context) error {
 		if dir == t.integrationDir() || dir == t.benchDir() {
 			continue
 		}
+		if dir == t.services() {
+			failures = append(failures, t.unitServices(ctx, env))
+			continue
+		}
 		// Charts of others, downloaded as Go modules, are not to be skipped where the rest needs the network anyway.
 		failures = append(failures, t.run(ctx, dir, []string{"AI_FILM_WILD=1"}, "go", "test", "./..."))
 	}
 	return errors.Join(failures...)
 }
 
+// unitServices runs the Go services' tests; a binary without cgo runs in any image.
+func (t tests) unitServices(ctx context.Context, env []string) error {
+	out, err := t.command(ctx, t.services(), env, "go", "list", "./...").Output()
+	if err != nil {
+		return fmt.Errorf("go list ./... in services: %w", err)
+	}
+	env = append(env, "CGO_ENABLED=0")
+	rest := strings.Fields(string(out))
+	var failures []error
+	for _, in := range inImages.packages {
+		of := func(pkg string) bool { return strings.Contains(pkg+"/", "/services/"+in[0]+"/") }
+		rest = slices.DeleteFunc(rest, of)
+		failures = append(failures, t.run(ctx, t.services(), env, "go", "test", "-exec", t.enter()+" "+in[1], "./"+in[0]+"/..."))
+	}
+	return errors.Join(append(failures, t.run(ctx, t.services(), env, "go", append([]string{"test"}, rest...)...))...)
+}
+
+// unitPython runs each Python service's tests with the Python, the packages and the libraries of its image.
 func (t tests) unitPython(ctx context.Context) error {
-	return t.pytest(ctx)
+	env, err := t.inRoots(ctx)
+	if err != nil {
+		return err
+	}
+	var failures []error
+	for _, in := range inImages.python {
+		pytest, err := t.pytestIn(ctx, env, in[1])
+		if err != nil {
+			return err
+		}
+		failures = append(failures, t.run(ctx, t.services(), append(env, "PYTHONPATH="+pytest, "PYTHONDONTWRITEBYTECODE=1"), t.enter(), in[1],
+			"python", "-m", "pytest", "-q", "-c", "pyproject.toml", "-p", "no:cacheprovider", in[0]))
+	}
+	return errors.Join(failures...)
 }
 
-// film makes a film with the services as processes of this machine, and shows that bypassing any one of them is noticed.
+// film makes a film with the services as processes of this machine, each in the root file system of its image, and shows
+// that bypassing any one of them is noticed.
 func (t tests) film(ctx context.Context) error {
-	return t.pytest(ctx, filepath.Join(t.repo(), "test", "film"))
-}
-
-// pytest runs the tests at the given paths, by default those of the services.
-func (t tests) pytest(ctx context.Context, paths ...string) error {
-	if err := t.programs(ctx); err != nil {
+	env, err := t.inRoots(ctx)
+	if err != nil {
 		return err
 	}
 	venv, err := t.venv(ctx)
 	if err != nil {
 		return err
 	}
-	env := []string{"VIRTUAL_ENV=" + venv, "PATH=" + filepath.Join(venv, "bin") + ":" + os.Getenv("PATH")}
-	args := append([]string{"-m", "pytest", "-q", "-c", "pyproject.toml"}, paths...)
-	return t.run(ctx, filepath.Join(t.repo(), "services"), env, filepath.Join(venv, "bin", "python"), args...)
+	return t.run(ctx, t.services(), append(env, "VIRTUAL_ENV="+venv), filepath.Join(venv, "bin", "python"), "-m", "pytest", "-q", "-c", "pyproject.toml",
+		filepath.Join(t.repo(), "test", "film"))
 }
 
-// programs installs what tests run against; without root, tests that miss one say so themselves.
-func (t tests) programs(ctx context.Context) error {
-	if os.Geteuid() != 0 {
-		return nil
+// roots builds the images and returns the directory from which enter runs what they hold.
+func (t tests) roots(ctx context.Context) (string, error) {
+	builder, built, err := buildImages(ctx, t.local)
+	if err != nil {
+		return "", err
 	}
-	return packages.Install(ctx, t.local.Log, "2 to 4 min", packages.Tests...)
+	return roots.Prepare(ctx, t.local.Places, builder.Engine, built)
+}
+
+// inRoots is the environment in which the images' programs come before the host's.
+func (t tests) inRoots(ctx context.Context) ([]string, error) {
+	if os.Geteuid() != 0 {
+		return nil, errors.New("tests run in the root file systems of the images, which takes root: sudo make test")
+	}
+	dir, err := t.roots(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return []string{"AI_FILM_ROOTS=" + dir, "AI_FILM_REPO=" + t.repo(), "PATH=" + filepath.Join(dir, "bin") + ":" + os.Getenv("PATH")}, nil
+}
+
+func (t tests) enter() string { return filepath.Join(roots.Dir(t.local.Places), "bin", "enter") }
+
+func (t tests) services() string { return filepath.Join(t.repo(), "services") }
+
+// pytestIn returns a directory with pytest for the image's Python, which has none and no pip.
+func (t tests) pytestIn(ctx context.Context, env []string, image string) (string, error) {
+	out, err := t.command(ctx, t.services(), env, t.enter(), image, "python", "-c", "import sys; print('%d.%d' % sys.version_info[:2])").Output()
+	if err != nil {
+		return "", fmt.Errorf("python in the image %s: %w", image, err)
+	}
+	version := strings.TrimSpace(string(out))
+	lock := filepath.Join(t.services(), "requirements-pytest.txt")
+	return t.environment(ctx, "pytest-"+version, lock, "make pytest for Python "+version, func(dir string) *exec.Cmd {
+		return exec.CommandContext(ctx, "python3", "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:",
+			"--python-version", version, "--target", dir, "-r", lock)
+	})
 }
 
 func (t tests) integrationDir() string { return filepath.Join(t.repo(), "test", "integration") }
@@ -259,8 +329,7 @@ func (t tests) integration(ctx context.Context) (err error) {
 
 // run shows a program's output as it comes. A stage over its budget leaves nothing behind.
 func (t tests) run(ctx context.Context, dir string, env []string, name string, args ...string) error {
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+	cmd := t.command(ctx, dir, env, name, args...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	endGroup(cmd)
 	if err := cmd.Run(); err != nil {
@@ -270,6 +339,12 @@ func (t tests) run(ctx context.Context, dir string, env []string, name string, a
 	return nil
 }
 
+func (t tests) command(ctx context.Context, dir string, env []string, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+	return cmd
+}
+
 // endGroup makes a command end with all its children when its context does.
 func endGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -277,11 +352,18 @@ func endGroup(cmd *exec.Cmd) {
 	cmd.WaitDelay = 10 * time.Second
 }
 
-// venv returns the Python environment of the tests, made from the lock file with its hashes. Its last file marks it as
-// whole, so that an interrupted installation is made anew. The lock is complete, hence --no-deps: pip refuses an extra
-// (gql[requests]) in hash mode although the lock pins it.
+// venv returns the Python environment of the host's own tests, with all that the services use. The lock is complete, hence
+// --no-deps: pip refuses an extra (gql[requests]) in hash mode although the lock pins it.
 func (t tests) venv(ctx context.Context) (string, error) {
-	lock := filepath.Join(t.repo(), "services", "requirements-test.txt")
+	lock := filepath.Join(t.services(), "requirements-test.txt")
+	return t.environment(ctx, "python", lock, "make the tests' Python environment", func(dir string) *exec.Cmd {
+		return exec.CommandContext(ctx, "sh", "-ec", `python3 -m venv "$0" && "$0/bin/pip" install --quiet --no-deps --require-hashes -r "$1"`, dir, lock)
+	})
+}
+
+// environment returns a directory of the cache that install has filled from a lock file with hashes. Its last file marks
+// it as whole, so that an interrupted installation is made anew.
+func (t tests) environment(ctx context.Context, name, lock, what string, install func(dir string) *exec.Cmd) (string, error) {
 	data, err := os.ReadFile(lock)
 	if err != nil {
 		return "", err
@@ -291,7 +373,7 @@ func (t tests) venv(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("python3: %w\nRemedy: apt-get install python3 python3-venv", err)
 	}
 	sum := sha256.Sum256(append(data, version...))
-	dir := filepath.Join(t.local.Places.Cache, "python-"+hex.EncodeToString(sum[:6]))
+	dir := filepath.Join(t.local.Places.Cache, name+"-"+hex.EncodeToString(sum[:6]))
 	done := filepath.Join(dir, "complete")
 	if _, err := os.Stat(done); err == nil {
 		return dir, nil
@@ -299,13 +381,9 @@ func (t tests) venv(ctx context.Context) (string, error) {
 	if err := os.RemoveAll(dir); err != nil {
 		return "", err
 	}
-	return dir, t.local.Log.Do("make the tests' Python environment", "about 1 min", func() error {
-		if out, err := exec.CommandContext(ctx, "python3", "-m", "venv", dir).CombinedOutput(); err != nil {
-			return fmt.Errorf("python3 -m venv: %w: %s\nRemedy: apt-get install python3-venv", err, out)
-		}
-		out, err := exec.CommandContext(ctx, filepath.Join(dir, "bin", "pip"), "install", "--quiet", "--no-deps", "--require-hashes", "-r", lock).CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("pip install -r services/requirements-test.txt: %w: %s\nRemedy: check the network; PIP_INDEX_URL names another index", err, out)
+	return dir, t.local.Log.Do(what, "about 1 min", func() error {
+		if out, err := install(dir).CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w: %s\nRemedy: apt-get install python3-venv; check the network (PIP_INDEX_URL names another index)", what, err, out)
 		}
 		return os.WriteFile(done, nil, 0o644)
 	})

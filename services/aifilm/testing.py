@@ -44,9 +44,21 @@ def program(name: str) -> str:
     raise FileNotFoundError(f"{name} is not installed: apt-get install {package}")
 
 
+def inside(image: str, *command: str) -> tuple[str, ...]:
+    """The command that runs a program as an image of ours holds it.
+
+    ``AI_FILM_ROOTS`` is where `make test` put the images' root file systems; without it the command is the host's.
+    """
+    return (f"{_roots()}/bin/enter", image, *command) if _roots() else command
+
+
+def _roots() -> str | None:
+    return os.environ.get("AI_FILM_ROOTS")
+
+
 def _unprivileged() -> str | None:
     """The user to run a server as, or None to stay who we are."""
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 or _roots():
         return None
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
@@ -62,8 +74,9 @@ class Process:
         self.home = Path(tempfile.mkdtemp(prefix="ai-film-test-"))
         self.port, self.management_port = free_port(), free_port()
         self.process: subprocess.Popen | None = None
-        if self.user:
-            shutil.chown(self.home, self.user)
+        # In their images PostgreSQL and Redis become their user, 999, by themselves.
+        if owner := 999 if _roots() else self.user:
+            shutil.chown(self.home, owner)
 
     def spawn(self, *command: str, **popen) -> None:
         with open(self.home / "log", "ab") as log:
