@@ -23,6 +23,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 SERVICES = Path(__file__).resolve().parent.parent
+# Where `make test` put what it takes to run programs in the images' root file systems (local/internal/roots).
+ROOTS = os.environ.get("AI_FILM_ROOTS")
 # What the services of a test know each other by.
 SERVICE_TOKEN = "a token of the tests"
 AUTHORIZATION = {"Authorization": f"Bearer {SERVICE_TOKEN}"}
@@ -47,18 +49,14 @@ def program(name: str) -> str:
 def inside(image: str, *command: str) -> tuple[str, ...]:
     """The command that runs a program as an image of ours holds it.
 
-    ``AI_FILM_ROOTS`` is where `make test` put the images' root file systems; without it the command is the host's.
+    Without ``ROOTS`` the command is the host's.
     """
-    return (f"{_roots()}/bin/enter", image, *command) if _roots() else command
-
-
-def _roots() -> str | None:
-    return os.environ.get("AI_FILM_ROOTS")
+    return (f"{ROOTS}/bin/enter", image, *command) if ROOTS else command
 
 
 def _unprivileged() -> str | None:
     """The user to run a server as, or None to stay who we are."""
-    if os.geteuid() != 0 or _roots():
+    if os.geteuid() != 0 or ROOTS:
         return None
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
@@ -75,7 +73,7 @@ class Process:
         self.port, self.management_port = free_port(), free_port()
         self.process: subprocess.Popen | None = None
         # In their images PostgreSQL and Redis become their user, 999, by themselves.
-        if owner := 999 if _roots() else self.user:
+        if owner := 999 if ROOTS else self.user:
             shutil.chown(self.home, owner)
 
     def spawn(self, *command: str, **popen) -> None:
@@ -200,7 +198,10 @@ class PythonService(Process):
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{SERVICES}:{SERVICES / self.service}", "HOST": "127.0.0.1",
                        "PORT": str(self.port), "MANAGEMENT_PORT": str(self.management_port), "SERVICE_TOKEN": SERVICE_TOKEN,
                        "TMPDIR": tempfile.gettempdir(), "DRAIN_SECONDS": "200ms"}
-        self.spawn(sys.executable, "-m", "aifilm.server", self.app, env=environment | self.env, start_new_session=True)
+        if ROOTS:
+            del environment["PYTHONPATH"]  # the image's own code and packages
+        python = inside(self.service, "python") if ROOTS else (sys.executable,)
+        self.spawn(*python, "-m", "aifilm.server", self.app, env=environment | self.env, start_new_session=True)
         self.wait_for(lambda: self.answers("/healthz"))
 
     @property

@@ -54,10 +54,12 @@ func run(name string, args []string) error {
 	if err := syscall.Unshare(syscall.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("a mount namespace: %w (root is needed)", err)
 	}
+	mask := syscall.Umask(0o022) // a caller's stricter one would close the root to its users
 	merged, err := mount(dir, root, work)
 	if err != nil {
 		return err
 	}
+	syscall.Umask(mask)
 	if err := syscall.Chroot(merged); err != nil {
 		return fmt.Errorf("chroot: %w", err)
 	}
@@ -115,7 +117,10 @@ func mount(dir string, root roots.Root, work string) (string, error) {
 			return "", fmt.Errorf("bind %s: %w", place, err)
 		}
 	}
-	// What the kubelet gives every pod.
+	// What the kubelet gives every pod, also one whose image is empty.
+	if err := os.MkdirAll(filepath.Join(merged, "etc"), 0o755); err != nil {
+		return "", err
+	}
 	for _, file := range []string{"/etc/hosts", "/etc/resolv.conf"} {
 		content, err := os.ReadFile(file)
 		if err != nil {

@@ -16,31 +16,40 @@ from pathlib import Path
 from scripted_studio import DagsterServers, write_dagster_yaml
 
 from aifilm.progress import Progress
-from aifilm.testing import SERVICE_TOKEN, SERVICES, Gunicorn, Postgres, Process, Redis
+from aifilm.testing import ROOTS, SERVICE_TOKEN, SERVICES, Gunicorn, Postgres, Process, Redis, inside
 
-PROGRAMS = {"comfyui-preview": "comfyui", "comfyui-relay": "comfyui", "blender-service": "blender", "ffmpeg-service": "ffmpeg"}
+# Of each Go program the service whose image holds it, and where in there.
+PROGRAMS = {
+    "comfyui-preview": ("comfyui", "/comfyui-preview"),
+    "comfyui-relay": ("comfyui", "/comfyui-relay"),
+    "blender-service": ("blender", "/usr/local/bin/blender-service"),
+    "ffmpeg-service": ("ffmpeg", "/usr/local/bin/ffmpeg-service"),
+}
 
 
-def build(directory: Path) -> None:
-    """Compile the Go services into a directory."""
-    packages = [f"./{service}/cmd/{name}" for name, service in PROGRAMS.items()]
+def build(directory: Path) -> dict[str, tuple[str, ...]]:
+    """The command of each Go program: in its image, or compiled into a directory where there are no images."""
+    if ROOTS:
+        return {name: inside(*place) for name, place in PROGRAMS.items()}
+    packages = [f"./{service}/cmd/{name}" for name, (service, _) in PROGRAMS.items()]
     subprocess.run(["go", "build", "-o", f"{directory}/", *packages], cwd=SERVICES, check=True)
+    return {name: (str(directory / name),) for name in PROGRAMS}
 
 
 class GoService(Process):
     """One of our Go programs, ready when it says so."""
 
-    def __init__(self, program: Path, env: Mapping[str, str]):
+    def __init__(self, command: tuple[str, ...], env: Mapping[str, str]):
         super().__init__()
         self.user = None
-        self.program, self.env = program, dict(env)
+        self.command, self.env = command, dict(env)
         self.start()
 
     def start(self) -> None:
         inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         own = {"PORT": str(self.port), "MANAGEMENT_PORT": str(self.management_port), "SERVICE_TOKEN": SERVICE_TOKEN,
                "TMPDIR": str(self.home)}  # fmt: skip
-        self.spawn(str(self.program), env=inherited | own | self.env, start_new_session=True)
+        self.spawn(*self.command, env=inherited | own | self.env, start_new_session=True)
         self.wait_for(lambda: self.answers("/readyz"), 60)
 
     @property
@@ -59,7 +68,7 @@ class HostStudio:
             (self.data / volume).mkdir(parents=True)
         (directory / "home").mkdir()
         (directory / "bin").mkdir()
-        build(directory / "bin")
+        self.programs = build(directory / "bin")
         self.database_url, dagster_url, langgraph_url = (postgres.new_database() for _ in range(3))
         self.redis_url = redis.url
         try:
@@ -96,7 +105,7 @@ class HostStudio:
         return part
 
     def _go(self, name: str, env: Mapping[str, str]) -> GoService:
-        return self._part(GoService(self.directory / "bin" / name, env))
+        return self._part(GoService(self.programs[name], env))
 
     def api(self, method: str, path: str, body: dict | None = None) -> dict:
         """One request to Flask's API as the user ``admin``; the answer's JSON. Raises HTTPError."""
@@ -127,7 +136,7 @@ class HostStudio:
 
     def logs(self) -> str:
         """The end of every service's log."""
-        return "\n".join(f"── {type(part).__name__} {getattr(part, 'program', getattr(part, 'service', ''))}\n{part.log()[-3000:]}"
+        return "\n".join(f"── {type(part).__name__} {getattr(part, 'command', getattr(part, 'service', ''))}\n{part.log()[-3000:]}"
                          for part in self.parts)  # fmt: skip
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from dagster import DagsterInstance, execute_job, reconstructable
 from scripted_services import Answer, ScriptedService, done, png
 
 from aifilm.films import Films
-from aifilm.testing import SERVICE_TOKEN, SERVICES, free_port
+from aifilm.testing import ROOTS, SERVICE_TOKEN, SERVICES, free_port, inside
 from studio import places, production
 
 SETTINGS = {"width": 320, "height": 180, "seconds": 9, "seed": 7}
@@ -174,7 +174,8 @@ class DagsterServers:
 
     def __init__(self, environment: dict[str, str], home: Path):
         self.home = home
-        self.environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{SERVICES}:{SERVICES / 'dagster'}", **environment}
+        code = {} if ROOTS else {"PYTHONPATH": f"{SERVICES}:{SERVICES / 'dagster'}"}
+        self.environment = {"PATH": os.environ["PATH"], **code, **environment}
         self.code = self.daemon = None
         self.code_port = free_port()
         (home / "workspace.yaml").write_text(
@@ -184,8 +185,8 @@ class DagsterServers:
 
     def spawn(self, *command: str) -> subprocess.Popen:
         log = open(self.home / f"{command[0]}.log", "ab")  # noqa: SIM115
-        program = Path(sys.executable).with_name(command[0])
-        return subprocess.Popen([program, *command[1:]], env=self.environment, stdout=log, stderr=log, cwd=self.home,
+        program = inside("dagster", command[0]) if ROOTS else (Path(sys.executable).with_name(command[0]),)
+        return subprocess.Popen([*program, *command[1:]], env=self.environment, stdout=log, stderr=log, cwd=self.home,
                                 start_new_session=True)  # fmt: skip
 
     def start(self) -> None:
