@@ -16,7 +16,7 @@ from pathlib import Path
 from scripted_studio import DagsterServers, write_dagster_yaml
 
 from aifilm.progress import Progress
-from aifilm.testing import ROOTS, SERVICE_TOKEN, SERVICES, Gunicorn, Postgres, Process, Redis, inside
+from aifilm.testing import ROOTS, SERVICE_TOKEN, SERVICES, Postgres, Process, PythonService, Redis, inside
 
 # Of each Go program the service whose image holds it, and where in there.
 PROGRAMS = {
@@ -83,10 +83,10 @@ class HostStudio:
         self.comfyui = self._go("comfyui-relay", {"BACKENDS": self.preview.url, "DATABASE_URL": self.database_url})
         self.blender = self._go("blender-service", data)
         self.ffmpeg = self._go("ffmpeg-service", data)
-        self.opencv = self._part(Gunicorn("opencv", "finishing.app:app", data))
-        self.langgraph = self._part(Gunicorn("langgraph", "planning.app:app", {"DATABASE_URL": langgraph_url}))
+        self.opencv = self._part(PythonService("opencv", "finishing.app:app", data))
+        self.langgraph = self._part(PythonService("langgraph", "planning.app:app", {"DATABASE_URL": langgraph_url}))
         self.flask = self._part(
-            Gunicorn("flask", "studio_web.app:make_app()", {
+            PythonService("flask", "studio_web.app:make_app()", {
                 **data, "DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url, "SECRET_KEY": "a key for tests",
                 "ADMIN_PASSWORD": "a password for tests"})
         )  # fmt: skip
