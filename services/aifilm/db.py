@@ -5,6 +5,7 @@ Needs `psycopg[binary,pool]`.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -32,12 +33,15 @@ class Database:
             min_size=0,
             max_size=size,
             timeout=timeout,
+            # Whoever comes when so many wait already is told at once: it would wait in vain.
+            max_waiting=16 * size,
             max_idle=60.0,
             reconnect_timeout=timeout,
             check=ConnectionPool.check_connection,
-            kwargs={"row_factory": dict_row, "connect_timeout": max(2, int(timeout))},
+            kwargs={"row_factory": dict_row, "connect_timeout": max(2, int(timeout)), "tcp_user_timeout": 10_000},
             open=False,
         )
+        self._pinging, self._own = threading.Lock(), None
 
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Connection]:
@@ -47,12 +51,28 @@ class Database:
             yield connection
 
     def ping(self, timeout: int = 2) -> None:
-        """Raise `psycopg.OperationalError`, with the server's own reason, unless a fresh connection answers.
+        """Raise `psycopg.OperationalError`, with the server's own reason, unless PostgreSQL answers.
 
-        Beside the pool on purpose: a pool that waits for connections can tell only that it waited.
+        It has one connection of its own, kept from one time to the next: a pool that waits for connections can tell only
+        that it waited, and a busy one is no reason not to be ready.
         """
-        with psycopg.connect(self.url, connect_timeout=timeout, autocommit=True) as connection:
-            connection.execute("SELECT 1")
+        with self._pinging:
+            fresh = self._own is None or self._own.closed
+            if fresh:
+                self._own = self._dial(timeout)
+            try:
+                self._own.execute("SELECT 1")
+            except psycopg.OperationalError:
+                self._own.close()
+                if fresh:
+                    raise
+                # It may have broken long ago, with a server that is back since.
+                self._own = self._dial(timeout)
+                self._own.execute("SELECT 1")
+
+    def _dial(self, timeout: int) -> psycopg.Connection:
+        # tcp_user_timeout: a server that vanished without a word must not hold us for a quarter of an hour.
+        return psycopg.connect(self.url, connect_timeout=timeout, autocommit=True, tcp_user_timeout=timeout * 1000)
 
     def migrate(self, migrations: Sequence[str]) -> int:
         """Apply the migrations this database has not seen, in order, all or none; return how many that were.
@@ -76,3 +96,6 @@ class Database:
     def close(self) -> None:
         """Give the connections back to the server."""
         self._pool.close()
+        with self._pinging:
+            if self._own is not None:
+                self._own.close()

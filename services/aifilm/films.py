@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -37,6 +38,7 @@ STAGES = {  # stage → the service that does it, in the order a film goes throu
 }
 
 _SUBMISSION_LOCK = 0x61692D7375626D
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 MIGRATIONS = [
     """
@@ -76,6 +78,19 @@ MIGRATIONS = [
         error       jsonb,
         PRIMARY KEY (film_id, shot, stage)
     );
+    """,
+    # Who is logged in, and who guessed (services/flask: sessions.py, guesses.py).
+    """
+    CREATE TABLE session (
+        hash       bytea PRIMARY KEY,
+        user_name  text NOT NULL,
+        password   text NOT NULL,
+        address    text NOT NULL,
+        created_at timestamptz NOT NULL DEFAULT now(),
+        seen_at    timestamptz NOT NULL DEFAULT now()
+    );
+    CREATE TABLE wrong_password (lane text PRIMARY KEY, until timestamptz NOT NULL);
+    CREATE TABLE known_address (address text PRIMARY KEY, seen_at timestamptz NOT NULL DEFAULT now());
     """,
 ]
 
@@ -396,10 +411,10 @@ class Films:
 
 
 def _uuid(film_id: str) -> UUID:
-    try:
-        return UUID(str(film_id))
-    except ValueError:
-        raise FilmGone(f"no film {film_id}: not an id") from None
+    # UUID() takes it in braces and without hyphens, too: then one film would have many names, in headers, paths and keys.
+    if not _ID.fullmatch(str(film_id)):
+        raise FilmGone(f"no film {str(film_id)[:50]!r}: not an id")
+    return UUID(str(film_id))
 
 
 def _jsonb(value: Any) -> Jsonb | None:

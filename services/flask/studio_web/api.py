@@ -70,8 +70,8 @@ def register(app: Flask, studio: Studio) -> None:
 
     @blueprint.before_request
     def guard() -> None:
-        studio.login.require()
         studio.migrate()
+        studio.login.require()
 
     @blueprint.after_request
     def private(answer: Response) -> Response:
@@ -166,6 +166,11 @@ def register(app: Flask, studio: Studio) -> None:
     @blueprint.delete("/films/<film_id>")
     def remove(film_id: str) -> Response:
         delete(studio, film_id)
+        return Response(status=204)
+
+    @blueprint.delete("/sessions")
+    def log_out_everywhere() -> Response:
+        studio.login.end_all()
         return Response(status=204)
 
     @blueprint.route("/", defaults={"rest": ""})

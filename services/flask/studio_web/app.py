@@ -1,6 +1,8 @@
 """The WSGI application, put together from the environment.
 
-`DATABASE_URL` (studio), `REDIS_URL`, `SECRET_KEY`, `ADMIN_PASSWORD`, `DATA_DIR` (default `/data`), `THREADS` (see
+`DATABASE_URL` (studio), `REDIS_URL`, `SECRET_KEY`, `ADMIN_PASSWORD`, `DATA_DIR` (default `/data`), `TRUSTED_PROXIES`
+(CIDRs of the proxies whose word on client and scheme counts; none), `COOKIE_SECURE` (`true`: cookies for HTTPS only, also
+where no such proxy tells of it), `SESSION_IDLE` (`24h`) and `SESSION_LIFETIME` (`336h`), `THREADS` (see
 `aifilm/server.py`). Only PostgreSQL is needed to be ready: without Redis progress is told from the stage table, and
 without the rest a film is stored and waits.
 """
@@ -15,25 +17,33 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
-from flask import Flask, Response, request
+from flask import Flask, Response, g, render_template, request
 from flask.json.provider import DefaultJSONProvider
-from flask.sessions import SecureCookieSessionInterface
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from aifilm.films import FilmGone, Films
 from aifilm.progress import Progress
-from aifilm.service import Problem, create_app, service_of
+from aifilm.service import Problem, create_app, seconds_of, service_of
 from studio_web import api, pages
 from studio_web.events import Followers
 from studio_web.files import Films as Files
 from studio_web.files import Reaper
 from studio_web.login import Login
+from studio_web.proxies import TrustedProxies
 
 log = logging.getLogger("flask")
 
 # Nothing inline, nothing from elsewhere, in nobody's frame.
-_POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self';"
+    " frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",  # for browsers that don't know frame-ancestors
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
 
 
 class Studio:
@@ -48,8 +58,14 @@ class Studio:
 
         self.films = Films(needed("DATABASE_URL"))
         self.progress = Progress(needed("REDIS_URL"))
-        self.login = Login(needed("ADMIN_PASSWORD"))
-        self.secret_key = needed("SECRET_KEY")
+        self.login = Login(
+            self.films.database,
+            needed("ADMIN_PASSWORD"),
+            needed("SECRET_KEY"),
+            idle=seconds_of(environment.get("SESSION_IDLE") or "24h"),
+            lifetime=seconds_of(environment.get("SESSION_LIFETIME") or "336h"),
+            secure=environment.get("COOKIE_SECURE", "") == "true",
+        )
         self.files = Files(environment.get("DATA_DIR", "/data"))
         # Every follower holds a thread; a quarter of them stays free for everything else.
         self.followers = Followers(self.films, self.progress, most=max(4, int(environment.get("THREADS", "32")) * 3 // 4))
@@ -68,6 +84,7 @@ class Studio:
                 if not self._migrated:
                     if applied := self.films.migrate():
                         log.info("database migrated", extra={"migrations": applied})
+                    self.login.sweep_others()
                     self._migrated = True
 
 
@@ -84,13 +101,6 @@ class Json(DefaultJSONProvider):
         return DefaultJSONProvider.default(value)
 
 
-class Sessions(SecureCookieSessionInterface):
-    """Cookies are marked Secure exactly where the browser came over HTTPS: plain http://ai-film.local must work too."""
-
-    def get_cookie_secure(self, app: Flask) -> bool:
-        return request.is_secure
-
-
 def make_app(environment: Mapping[str, str] = os.environ) -> Flask:
     """The application; dials nothing until it is asked something."""
     studio = Studio(environment)
@@ -102,32 +112,34 @@ def make_app(environment: Mapping[str, str] = os.environ) -> Flask:
     )
     app.extensions["studio"] = studio
     app.json = Json(app)
-    app.session_interface = Sessions()
-    app.secret_key = studio.secret_key
-    app.config.update(
-        SESSION_COOKIE_NAME="ai_film_session",
-        SESSION_COOKIE_SAMESITE="Lax",
-        SESSION_COOKIE_HTTPONLY=True,
-        MAX_CONTENT_LENGTH=1 << 20,
-        SEND_FILE_MAX_AGE_DEFAULT=3600,
-    )
-    app.wsgi_app = ProxyFix(app.wsgi_app)  # the ingress tells scheme and client
+    app.config.update(MAX_CONTENT_LENGTH=1 << 20, SEND_FILE_MAX_AGE_DEFAULT=3600)
+    # The router's own redirects would say the host that the request says, whoever that is.
+    app.url_map.merge_slashes = app.url_map.strict_slashes = False
+    try:
+        app.wsgi_app = TrustedProxies(app.wsgi_app, environment.get("TRUSTED_PROXIES", ""))
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
 
+    studio.login.register(app)
     api.register(app, studio)
     pages.register(app, studio)
     studio.followers.measure(service_of(app).registry)
     studio.followers.stopping = service_of(app).stopping
 
     @app.errorhandler(psycopg.OperationalError)
-    def database_away(error: psycopg.OperationalError) -> Response:
+    def database_away(error: psycopg.OperationalError) -> Any:
         log.error("postgresql does not answer: %s", error)
-        return Problem(
+        problem = Problem(
             503,
             "database unavailable",
             "postgresql does not answer; nothing was changed",
             "try again in a few seconds",
             headers={"Retry-After": "5"},
-        ).response()
+        )
+        if request.path.startswith("/api/"):
+            return problem.response()
+        g.session_user = None  # it can't be asked now who this is
+        return render_template("problem.html", problem=problem), problem.status, problem.headers
 
     @app.errorhandler(FilmGone)
     def no_film(error: FilmGone) -> Response:
@@ -145,9 +157,8 @@ def make_app(environment: Mapping[str, str] = os.environ) -> Flask:
 
     @app.after_request
     def harden(answer: Response) -> Response:
-        answer.headers.setdefault("Content-Security-Policy", _POLICY)
-        answer.headers.setdefault("X-Content-Type-Options", "nosniff")
-        answer.headers.setdefault("Referrer-Policy", "same-origin")
+        for name, value in _HEADERS.items():
+            answer.headers.setdefault(name, value)
         return answer
 
     reaper = Reaper(studio, service_of(app).stopping)

@@ -6,6 +6,7 @@ import logging
 import re
 import shutil
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ log = logging.getLogger("flask")
 
 _SHOT = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _REAP_SECONDS = 20.0
+_SWEEP_SECONDS = 600.0
 
 
 class Films:
@@ -68,9 +70,13 @@ class Reaper(threading.Thread):
         self._studio, self._stopping = studio, stopping
 
     def run(self) -> None:
+        swept = 0.0
         while not self._stopping.wait(_REAP_SECONDS):
             try:
                 reap(self._studio)
+                if time.monotonic() - swept > _SWEEP_SECONDS:
+                    swept = time.monotonic()
+                    self._studio.login.sweep()
             except Exception as error:  # PostgreSQL or a volume is away: both are told elsewhere, and come back
                 log.debug("reaping put off: %s", error)
 

@@ -1,69 +1,148 @@
-"""Who may use the studio: the user `admin`, by session cookie on the page or HTTP Basic on the API."""
+"""Who may use the studio: the user `admin`, by a session's cookie on the page or HTTP Basic on the API."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
+import logging
+import math
 import secrets
-import threading
 import time
+import unicodedata
+from collections.abc import Callable
 
-from flask import request, session
+import prometheus_client
+from flask import Flask, Response, g, request
 
-from aifilm.service import Problem
+from aifilm.db import Database
+from aifilm.service import Problem, service_of
+from studio_web.guesses import Guesses
+from studio_web.proxies import neighbourhood
+from studio_web.sessions import Sessions
 
 USER = "admin"
-_WINDOW_SECONDS = 60.0
-_MOST_FAILURES = 10  # in the window, an address
+_DEVICE_SECONDS = 400 * 24 * 3600  # browsers keep no cookie longer
+# How often a stream asks whether the session that it was opened with still is.
+_WATCH_SECONDS = 10.0
+
+log = logging.getLogger("flask")
 
 
 class Login:
-    """Checks passwords, sessions and the tokens of forms; slows down who guesses."""
+    """Checks passwords, sessions and the tokens of forms; slows down who guesses (`guesses.py`).
 
-    def __init__(self, password: str):
-        self._password = password.encode()
-        # Kept in the session, so that a changed password ends the sessions made with the old one.
-        self._mark = hashlib.sha256(b"ai-film session " + self._password).hexdigest()[:32]
-        self._failures: dict[str, list[float]] = {}
-        self._lock = threading.Lock()
+    `secret` signs what browsers keep. `secure`: cookies are for HTTPS only, also where no trusted proxy tells of TLS.
+    """
+
+    def __init__(self, database: Database, password: str, secret: str, *, idle: float, lifetime: float, secure: bool = False):
+        self._secret = secret.encode()
+        # Both sides of a comparison are of one length then, and the password's own is told to nobody.
+        self._password = self._signed("password", _written(password))
+        # Of the password only the owner of the secret can make out anything by this, and only slowly.
+        mark = hashlib.scrypt(_written(password).encode(), salt=self._secret, n=1 << 14, r=8, p=1, dklen=32).hex()
+        self._sessions = Sessions(database, mark, idle=idle, lifetime=lifetime)
+        self._guesses = Guesses(database)
+        self._always_secure = secure
+
+    def register(self, app: Flask) -> None:
+        """Have the app's answers set the cookies, and count the passwords."""
+        self._attempts = prometheus_client.Counter(
+            "aifilm_flask_passwords_total", "Passwords: right, wrong, or slowed (not looked at after too many wrong ones).",
+            ["outcome"], registry=service_of(app).registry,
+        )  # fmt: skip
+
+        @app.after_request
+        def cookies(answer: Response) -> Response:
+            for name, (value, seconds) in g.get("cookies", {}).items():
+                answer.set_cookie(
+                    self._cookie_name(name), value, max_age=seconds if value else 0, path="/", httponly=True, samesite="Lax",
+                    secure=self._secure(),
+                )  # fmt: skip
+            return answer
+
+    # Passwords.
 
     def correct(self, user: str, password: str) -> bool:
-        """Whether this is the user and the password. Problem 429 after ten wrong ones in a minute from one address."""
-        address, now = request.remote_addr or "", time.monotonic()
-        with self._lock:
-            recent = [t for t in self._failures.get(address, ()) if now - t < _WINDOW_SECONDS]
-            if len(recent) >= _MOST_FAILURES:
-                wait = int(_WINDOW_SECONDS - (now - recent[0])) + 1
-                raise Problem(
-                    429,
-                    "too many wrong passwords",
-                    f"{len(recent)} wrong passwords in the last minute",
-                    f"wait {wait} s; the password is in the Secret ai-film, key admin-password",
-                    headers={"Retry-After": str(wait)},
-                )
-        # Both are compared in full, so that the time taken tells nothing.
-        right = hmac.compare_digest(user.encode(), USER.encode()) & hmac.compare_digest(password.encode(), self._password)
-        with self._lock:
-            if right:
-                self._failures.pop(address, None)
-            else:
-                if len(self._failures) > 10_000:
-                    self._failures.clear()
-                self._failures[address] = [*recent, now]
-        return bool(right)
+        """Whether this is the user and the password. Problem 429 when there were too many wrong ones to look at it now."""
+        address = neighbourhood(request.remote_addr or "")
+
+        def right() -> bool:
+            # Both are compared in full, so that the time taken tells nothing.
+            return hmac.compare_digest(self._signed("user", user), self._signed("user", USER)) & hmac.compare_digest(
+                self._signed("password", _written(password)), self._password
+            )
+
+        good, wait = self._guesses.attempt(right, address, self._device())
+        self._attempts.labels("slowed" if wait else "right" if good else "wrong").inc()
+        if wait:
+            seconds = max(1, math.ceil(wait))
+            raise Problem(
+                429,
+                "too many wrong passwords",
+                "so many wrong passwords came from here, or from everywhere, that this one was not looked at",
+                f"try again in {seconds} s; the password is in the Secret ai-film, key admin-password",
+                headers={"Retry-After": str(seconds)},
+            )
+        if good:
+            self._guesses.welcome(address)
+        else:
+            log.warning("wrong password", extra={"address": address})
+        return good
+
+    # Sessions.
 
     def begin(self) -> None:
-        """Make the current session the admin's."""
-        session.clear()
-        session["user"], session["mark"] = USER, self._mark
-        session.permanent = True
+        """Begin the admin's session: a new one, whatever the browser brought."""
+        session = self._sessions.begin(USER, request.remote_addr or "", instead_of=self._given("session"))
+        g.session_user = USER
+        self._set("session", session, int(self._sessions.lifetime))
+        if self._device() is None:
+            device = secrets.token_urlsafe(16)
+            self._set("device", f"{device}.{self._text('device', device)}", _DEVICE_SECONDS)
 
     def end(self) -> None:
-        session.clear()
+        """End the session of the current request."""
+        self._sessions.end(self._given("session"))
+        self._forget()
+
+    def end_all(self) -> None:
+        """End all sessions of the user, this one included."""
+        self._sessions.end_all(USER)
+        self._forget()
 
     def by_session(self) -> bool:
         """Whether the current request's cookie is a valid session's."""
-        return session.get("user") == USER and hmac.compare_digest(str(session.get("mark", "")), self._mark)
+        if "session_user" not in g:
+            g.session_user = self._sessions.user(self._given("session"))
+        return g.session_user == USER
+
+    def watch(self) -> Callable[[], bool]:
+        """Tells, at any time, whether the session that the current request came with has ended."""
+        session = self._given("session")
+        if request.authorization is not None:
+            return lambda: False
+        asked = time.monotonic()
+
+        def ended() -> bool:
+            nonlocal asked
+            if time.monotonic() - asked < _WATCH_SECONDS:
+                return False
+            asked = time.monotonic()
+            return self._sessions.user(session, touch=False) is None
+
+        return ended
+
+    def sweep(self) -> None:
+        """Remove what has run out."""
+        self._sessions.sweep()
+        self._guesses.sweep()
+
+    def sweep_others(self) -> None:
+        """Remove the sessions of former passwords (see `Sessions.sweep_others`)."""
+        self._sessions.sweep_others()
+
+    # Requests.
 
     def require(self) -> None:
         """Let the API's request pass, or raise Problem 401 (who are you), 403 (token missing) or 429.
@@ -82,18 +161,53 @@ class Login:
             self.require_token(request.headers.get("X-CSRF-Token", ""))
 
     def require_token(self, given: str) -> None:
-        """Raise Problem 403 unless `given` is the session's token."""
-        if not hmac.compare_digest(given.encode(), self.token().encode()):
+        """Raise Problem 403 unless `given` is the token of the session or, before the login, of the form."""
+        if not hmac.compare_digest(given.encode("utf-8", "replace"), self.token().encode()):
             raise Problem(
                 403, "stale form", "the form's token is missing or of another session", "reload the page and send it again"
             )
 
-    @staticmethod
-    def token() -> str:
-        """The session's token for forms, made at first use."""
-        if "token" not in session:
-            session["token"] = secrets.token_urlsafe(24)
-        return session["token"]
+    def token(self) -> str:
+        """The token for forms: of the session, or before the login of a cookie that is set with the form."""
+        if self.by_session():
+            fresh = g.get("cookies", {}).get("session")
+            return self._text("token", fresh[0] if fresh else self._given("session"))
+        if "form" not in g:
+            g.form = self._given("form")
+            if not 20 <= len(g.form) <= 100:
+                g.form = secrets.token_urlsafe(24)
+                self._set("form", g.form, None)
+        return self._text("form", g.form)
+
+    # Inside.
+
+    def _secure(self) -> bool:
+        return self._always_secure or request.is_secure
+
+    def _cookie_name(self, name: str) -> str:
+        # With the prefix no other host of the domain, and nobody on plain HTTP, can put a cookie in the place of ours.
+        return f"{'__Host-' if self._secure() else ''}ai_film_{name}"
+
+    def _given(self, name: str) -> str:
+        return request.cookies.get(self._cookie_name(name), "")
+
+    def _set(self, name: str, value: str, seconds: int | None) -> None:
+        g.setdefault("cookies", {})[name] = (value, seconds)
+
+    def _forget(self) -> None:
+        g.session_user = None
+        self._set("session", "", 0)
+
+    def _device(self) -> str | None:
+        """The id of a device that was logged in before."""
+        device, _, signature = self._given("device").partition(".")
+        return device if device and hmac.compare_digest(signature.encode(), self._text("device", device).encode()) else None
+
+    def _signed(self, what: str, text: str) -> bytes:
+        return hmac.digest(self._secret, f"ai-film {what}\0{text}".encode("utf-8", "replace"), "sha256")
+
+    def _text(self, what: str, text: str) -> str:
+        return base64.urlsafe_b64encode(self._signed(what, text)).decode().rstrip("=")
 
     @staticmethod
     def _unauthorized(detail: str) -> Problem:
@@ -107,3 +221,8 @@ class Login:
             "user admin, password from the Secret ai-film, key admin-password",
             headers=headers,
         )
+
+
+def _written(password: str) -> str:
+    """One spelling of a password whose letters keyboards compose differently (RFC 8265)."""
+    return unicodedata.normalize("NFC", password)

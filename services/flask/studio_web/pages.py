@@ -33,13 +33,13 @@ def register(app: Flask, studio: Studio) -> None:
 
         @wraps(view)
         def wrapped(**values: Any):
+            studio.migrate()
             if not login.by_session():
                 wanted = request.full_path.rstrip("?") if request.method == "GET" else "/"
-                return redirect(url_for("pages.login_form", next=wanted), 303)
+                return redirect(url_for("pages.login_form", next=_inside(wanted)), 303)
             try:
                 if request.method == "POST":
                     login.require_token(request.form.get("token", ""))
-                studio.migrate()
                 return view(**values)
             except FilmGone:
                 return _problem(Problem(404, "no such film", "It never was, or it has been deleted."))
@@ -58,6 +58,7 @@ def register(app: Flask, studio: Studio) -> None:
 
     @blueprint.get("/login")
     def login_form() -> Any:
+        studio.migrate()
         if login.by_session():
             return redirect("/")
         return render_template("login.html", next=request.args.get("next", "/"), wrong="")
@@ -66,6 +67,7 @@ def register(app: Flask, studio: Studio) -> None:
     def log_in() -> Any:
         form = request.form
         try:
+            studio.migrate()
             login.require_token(form.get("token", ""))
             if login.correct(form.get("user", ""), form.get("password", "")):
                 login.begin()
@@ -79,7 +81,10 @@ def register(app: Flask, studio: Studio) -> None:
     @blueprint.post("/logout")
     @page
     def log_out() -> Any:
-        login.end()
+        if request.form.get("everywhere"):
+            login.end_all()
+        else:
+            login.end()
         return redirect("/login", 303)
 
     @blueprint.get("/")
@@ -132,7 +137,7 @@ def register(app: Flask, studio: Studio) -> None:
         return redirect("/", 303)
 
     app.register_blueprint(blueprint)
-    app.jinja_env.globals.update(token=login.token, active_states=ACTIVE)
+    app.jinja_env.globals.update(token=login.token, logged_in=login.by_session, active_states=ACTIVE)
     app.jinja_env.filters.update(clock=_clock, took=_took, ago=_ago)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
@@ -156,7 +161,8 @@ def _submission(form) -> dict:
 
 def _inside(target: str) -> str:
     """The target if it is a path of ours, else the front page: a login must not lead to somebody else's site."""
-    return target if target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable() else "/"
+    inside = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable() and len(target) <= 2000
+    return target if inside else "/"
 
 
 def _clock(seconds: float) -> str:

@@ -281,17 +281,13 @@ def test_who_may(studio):
     assert studio.ask("GET", "/api/films")[0] == 200
 
 
-def test_guessing_is_slowed_down(studio):
-    address = {"X-Forwarded-For": "192.0.2.7"}
-    answers = [studio.ask("GET", "/api/films", headers=address, password=f"guess {n}")[0] for n in range(11)]
-    assert answers == [401] * 10 + [429]
-    status, headers, _ = studio.ask("GET", "/api/films", headers=address)
-    assert status == 429, "the right one must not tell itself apart now"
-    assert 0 < int(headers["Retry-After"]) <= 61
-    assert studio.ask("GET", "/api/films")[0] == 200, "others are not kept out"
-
-
-@pytest.mark.parametrize("film_id", ["x", "00000000-0000-4000-8000-000000000000", "%00", "..%2f..%2fetc"])
+@pytest.mark.parametrize(
+    "film_id",
+    [
+        "x", "00000000-0000-4000-8000-000000000000", "%00", "..%2f..%2fetc", "%7b00000000-0000-4000-8000-000000000000%7d",
+        "00000000000040008000000000000000", "%ed%a0%80", "x" * 4000,
+    ],
+)  # fmt: skip
 def test_no_such_film(studio, film_id):
     for method, tail in (
         ("GET", ""),
