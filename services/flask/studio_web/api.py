@@ -117,7 +117,8 @@ def register(app: Flask, studio: Studio) -> None:
 
     @blueprint.get("/films/<film_id>/events")
     def events(film_id: str) -> Response:
-        stream = studio.followers.follow(film_id, request.headers.get("Last-Event-ID", ""), caller_gone())
+        gone, ended = caller_gone(), studio.login.watch()
+        stream = studio.followers.follow(film_id, request.headers.get("Last-Event-ID", ""), lambda: gone() or ended())
         # X-Accel-Buffering: an nginx before us must not wait for a full buffer.
         return Response(
             stream,

@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Callable
 
 import prometheus_client
+import psycopg
 from flask import Flask, Response, g, request
 
 from aifilm.db import Database
@@ -129,7 +130,10 @@ class Login:
             if time.monotonic() - asked < _WATCH_SECONDS:
                 return False
             asked = time.monotonic()
-            return self._sessions.user(session, touch=False) is None
+            try:
+                return self._sessions.user(session, touch=False) is None
+            except psycopg.OperationalError:
+                return False  # away for a moment
 
         return ended
 

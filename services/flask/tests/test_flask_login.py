@@ -284,6 +284,21 @@ def test_all_sessions_can_be_ended(studio):
     assert browsers[2].open("/")[0] == 200
 
 
+def test_a_stream_ends_with_the_session_that_opened_it(studio):
+    film = studio.submit()["id"]
+    browser = Browser(studio)
+    browser.log_in()
+    connection = studio.connect()
+    connection.request("GET", f"/api/films/{film}/events", headers={"Cookie": browser.cookie})
+    answer = connection.getresponse()
+    assert answer.status == 200
+    browser.open("/logout", {"token": browser.token("/")})
+    connection.sock.settimeout(60)
+    assert b'"submitted"' in answer.read(), "read to its end"
+    assert studio.films.get(film)["state"] == "submitted"
+    connection.close()
+
+
 def test_a_login_begins_a_new_session(studio):
     planted = "A" * 43
     browser = Browser(studio, {"ai_film_session": planted})
