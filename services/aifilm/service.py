@@ -20,12 +20,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import prometheus_client
 from flask import Flask, Response, g, request
 from pydantic import BaseModel, ConfigDict, ValidationError
 from werkzeug.exceptions import HTTPException
+from werkzeug.wsgi import wrap_file
 
 MAX_BODY_BYTES = 1 << 20
 # What /readyz found is good for so long.
@@ -304,6 +306,21 @@ def _answer_problems(app: Flask, log: logging.Logger) -> None:
         log.exception("unexpected error")
         return Problem(500, "internal error", f"{type(error).__name__} in {app.name}",
                        "see the service's log").response()
+
+
+def hand_over(answer: Response, path: Path) -> Response:
+    """Have the server send an answer that ``send_file`` made of a file, without a thread for as long as its reader takes.
+
+    A whole file goes so by itself; of a range, Werkzeug makes a generator.
+    """
+    if answer.status_code == 206:
+        answer.close()
+        content = open(path, "rb")  # noqa: SIM115: the server closes it
+        content.seek(answer.content_range.start)
+        # No further than Content-Length, which is the range's.
+        answer.response = wrap_file(request.environ, content)
+        answer.direct_passthrough = True
+    return answer
 
 
 def caller_gone() -> Callable[[], bool]:

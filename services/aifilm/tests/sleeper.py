@@ -6,7 +6,7 @@ from pathlib import Path
 from flask import send_file
 
 from aifilm.jobs import Jobs, Outcome
-from aifilm.service import Problem, Request, create_app, parse, service_token
+from aifilm.service import Problem, Request, create_app, hand_over, parse, service_token
 
 BROKEN = Path("broken")
 
@@ -22,11 +22,15 @@ class SleepRequest(Request):
 
 @app.get("/file")
 def large_file():
-    """A file of 64 MiB."""
+    """A file of 2 GiB, of which every MiB begins with its number."""
     path = Path("large")
     if not path.exists():
-        path.write_bytes(bytes(64 << 20))
-    return send_file(path.resolve(), mimetype="video/mp4", conditional=True)
+        with open(path, "wb") as file:  # sparse
+            for number in range(2048):
+                file.seek(number << 20)
+                file.write(number.to_bytes(4, "big"))
+            file.truncate(2 << 30)
+    return hand_over(send_file(path.resolve(), mimetype="video/mp4", conditional=True), path)
 
 
 @app.post("/v1/sleep")

@@ -8,6 +8,7 @@ import resource
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -165,7 +166,9 @@ def memory(server):
 
 HEADER = b"POST /v1/sleep HTTP/1.1\r\nHost: x\r\nX-Slow: "
 BODY = b"POST /v1/sleep HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n{"
-FILE = f"GET /file HTTP/1.1\r\nHost: x\r\nAuthorization: {TOKEN}\r\n\r\n".encode()  # and never reads what is answered
+# And never read what is answered.
+FILE = f"GET /file HTTP/1.1\r\nHost: x\r\nAuthorization: {TOKEN}\r\n\r\n".encode()
+RANGE = f"GET /file HTTP/1.1\r\nHost: x\r\nAuthorization: {TOKEN}\r\nRange: bytes=1000000-\r\n\r\n".encode()
 
 
 def seconds(port, path):
@@ -184,10 +187,11 @@ def idle():
 
 
 @pytest.mark.parametrize("count", [96, 500, 1200])
-@pytest.mark.parametrize("kind", ["header", "body", "reader", "silent"])
+@pytest.mark.parametrize("kind", ["header", "body", "reader", "ranges", "silent"])
 def test_slow_callers_hold_nobody_up(sleeper, idle, kind, count):
     before = memory(sleeper)
-    crowd = slow(sleeper.port, count, {"header": HEADER, "body": BODY + b" " * 60_000, "reader": FILE, "silent": b""}[kind])
+    first = {"header": HEADER, "body": BODY + b" " * 60_000, "reader": FILE, "ranges": RANGE, "silent": b""}[kind]
+    crowd = slow(sleeper.port, count, first)
     try:
         for _ in range(4):
             if kind in ("header", "body"):
@@ -256,3 +260,36 @@ def test_a_body_in_pieces_arrives_whole(sleeper):
         status, _, body = raw(sleeper.port, head, *rest, pause=0.1)
         assert status == 200
         assert b'"done"' in body
+
+
+def test_a_range_of_a_gibibyte(sleeper):
+    """Every byte of it in its place, and no more memory than for another answer."""
+    before, first, length = memory(sleeper), (5 << 20) - 3, 1 << 30
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", sleeper.port, timeout=60)) as connection:
+        connection.request("GET", "/file", headers=AUTHORIZATION | {"Range": f"bytes={first}-{first + length - 1}"})
+        answer = connection.getresponse()
+        assert (answer.status, answer.headers["Content-Range"]) == (206, f"bytes {first}-{first + length - 1}/{2 << 30}")
+        assert answer.read(3) == bytes(3)
+        for number in range(5, 5 + 1023):
+            assert answer.read(1 << 20)[:4] == number.to_bytes(4, "big")
+        assert answer.read()[:4] == (1028).to_bytes(4, "big")
+        assert ask(sleeper.port, "GET", "/healthz")[0] == 200
+        connection.request("GET", "/file", headers=AUTHORIZATION | {"Range": "bytes=-2"})
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (206, bytes(2))
+        connection.request("GET", "/file", headers=AUTHORIZATION | {"Range": f"bytes={2 << 30}-"})
+        assert connection.getresponse().status == 416
+    assert memory(sleeper) - before < 40
+
+
+def test_one_fast_reader_does_not_keep_the_server_for_itself(sleeper, idle):
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", sleeper.port, timeout=60)) as connection:
+        connection.request("GET", "/file", headers=AUTHORIZATION)
+        answer = connection.getresponse()
+        reader = threading.Thread(target=lambda: [answer.read(1 << 20) for _ in range(2048)])
+        reader.start()
+        asked = 0
+        while reader.is_alive():
+            assert seconds(sleeper.port, "/healthz") < 1 + 5 * seconds(idle.port, "/healthz")
+            asked += 1
+        assert asked > 3

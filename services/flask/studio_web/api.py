@@ -11,7 +11,7 @@ from flask import Blueprint, Flask, Response, jsonify, request, send_file
 from pydantic import ValidationError
 
 from aifilm.films import OVER, FilmGone, KeyReused
-from aifilm.service import Problem, caller_gone, invalid_fields, parse, service_of, stopping
+from aifilm.service import Problem, caller_gone, hand_over, invalid_fields, parse, service_of, stopping
 from studio_web.files import reap
 from studio_web.submission import Submission, require_room
 from studio_web.timeline import board, subtitles
@@ -205,4 +205,4 @@ def _file(
     )
     if name and not as_attachment:
         answer.headers.pop("Content-Disposition", None)
-    return answer
+    return hand_over(answer, path)
