@@ -315,7 +315,7 @@ def hand_over(answer: Response, path: Path) -> Response:
     """
     if answer.status_code == 206:
         answer.close()
-        content = open(path, "rb")  # noqa: SIM115: the server closes it
+        content = open(path, "rb")  # noqa: SIM115 - the server closes it
         content.seek(answer.content_range.start)
         # No further than Content-Length, which is the range's.
         answer.response = wrap_file(request.environ, content)
