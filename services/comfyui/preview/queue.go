@@ -158,24 +158,26 @@ func (q *queue) runs(id string) bool {
 }
 
 // remove takes waiting prompts out; all of them if ids is nil.
-func (q *queue) remove(ids []string) {
+func (q *queue) remove(ids []string) error {
 	q.mu.Lock()
 	q.waiting = slices.DeleteFunc(q.waiting, func(j *job) bool { return ids == nil || slices.Contains(ids, j.id) })
 	q.mu.Unlock()
 	q.changed()
+	return nil
 }
 
-func (q *queue) forget(ids []string) {
+func (q *queue) forget(ids []string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if ids == nil {
 		q.done, q.order = map[string]*record{}, nil
-		return
+		return nil
 	}
 	q.order = slices.DeleteFunc(q.order, func(id string) bool { return slices.Contains(ids, id) })
 	for _, id := range ids {
 		delete(q.done, id)
 	}
+	return nil
 }
 
 // history returns one record, or limit of them from offset on (limit < 0: all; offset < 0: the newest).

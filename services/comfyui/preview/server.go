@@ -84,12 +84,12 @@ func (s *Server) Routes(handle func(pattern string, h http.Handler), work func(h
 		running, waiting := s.queue.lists()
 		wire.Answer(w, 200, map[string]any{"queue_running": running, "queue_pending": waiting})
 	})
-	add("POST", "/queue", func(w http.ResponseWriter, r *http.Request) { wire.ClearOrDelete(w, r, s.queue.remove) })
+	add("POST", "/queue", func(w http.ResponseWriter, r *http.Request) { wire.ClearOrDelete(w, r, s.queue.remove, nil) })
 	add("GET", "/history", s.history)
 	add("GET", "/history/{id}", func(w http.ResponseWriter, r *http.Request) {
 		wire.Answer(w, 200, s.queue.history(r.PathValue("id"), -1, -1))
 	})
-	add("POST", "/history", func(w http.ResponseWriter, r *http.Request) { wire.ClearOrDelete(w, r, s.queue.forget) })
+	add("POST", "/history", func(w http.ResponseWriter, r *http.Request) { wire.ClearOrDelete(w, r, s.queue.forget, nil) })
 	add("POST", "/interrupt", s.interrupt)
 	add("POST", "/free", s.free)
 	add("GET", "/view", s.view)
@@ -169,16 +169,9 @@ func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) history(w http.ResponseWriter, r *http.Request) {
-	limit, offset := -1, -1
-	for name, value := range map[string]*int{"max_items": &limit, "offset": &offset} {
-		if text := r.URL.Query().Get(name); text != "" {
-			n, err := strconv.Atoi(text)
-			if err != nil {
-				wire.Refuse(w, 400, "bad_request", name+" must be a whole number", name+"="+text)
-				return
-			}
-			*value = n
-		}
+	limit, offset, ok := wire.Page(w, r)
+	if !ok {
+		return
 	}
 	wire.Answer(w, 200, s.queue.history("", limit, offset))
 }

@@ -5,14 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"slices"
-	"strconv"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/ai-film/ai-film/services/comfyui/wire"
 	"github.com/ai-film/ai-film/services/internal/serving"
@@ -31,17 +28,18 @@ func (r *Relay) Routes(handle func(pattern string, h http.Handler), work func(ht
 	add("POST", "/prompt", work(http.HandlerFunc(r.post)).ServeHTTP)
 	add("GET", "/queue", r.queue)
 	add("POST", "/queue", func(w http.ResponseWriter, q *http.Request) {
-		wire.ClearOrDelete(w, q, func(ids []string) { r.remove(q.Context(), ids) })
+		wire.ClearOrDelete(w, q, func(ids []string) error { return r.dequeue(q.Context(), ids) }, databaseAway)
 	})
 	add("GET", "/history", r.histories)
 	add("GET", "/history/{id}", r.history)
 	add("POST", "/history", func(w http.ResponseWriter, q *http.Request) {
-		wire.ClearOrDelete(w, q, func(ids []string) { r.forget(q.Context(), ids) })
+		wire.ClearOrDelete(w, q, func(ids []string) error { return r.forget(q.Context(), ids) }, databaseAway)
 	})
 	add("GET", "/view", r.view)
 	add("POST", "/upload/image", work(http.HandlerFunc(r.upload)).ServeHTTP)
 	add("POST", "/interrupt", r.interrupt)
 	add("POST", "/free", r.broadcast)
+	handle("DELETE /v1/films/{film}", wire.SameOrigin(r.deleteFilm))
 	handle("/", wire.SameOrigin(r.proxy))
 }
 
@@ -63,8 +61,17 @@ func unavailable(w http.ResponseWriter, missing, detail, remedy string) {
 	serving.WriteProblem(w, p)
 }
 
+func databaseAway(w http.ResponseWriter, err error) {
+	unavailable(w, "postgresql", err.Error(), "ask again when the database is back")
+}
+
 // post takes a prompt. A prompt_id that is known already, with the same graph, is answered again and not executed twice.
 func (r *Relay) post(w http.ResponseWriter, q *http.Request) {
+	release, ok := r.bodies.Reserve(w, q, wire.MaxPrompt)
+	if !ok {
+		return
+	}
+	defer release()
 	in, id, ok := wire.ReadSubmission(w, q)
 	if !ok {
 		return
@@ -83,12 +90,24 @@ func (r *Relay) post(w http.ResponseWriter, q *http.Request) {
 		json.Unmarshal(id, &t.Client)
 	}
 	t.Extra, _ = json.Marshal(in.Extra)
-
-	known, err := r.enter(q.Context(), t, in.Number, in.Front)
-	if err != nil {
-		return // the client is gone
+	if t.Film = q.Header.Get("X-Film-Id"); !wire.FilmID.MatchString(t.Film) {
+		t.Film = film(t.Graph)
 	}
-	if known != nil {
+	if in.Number != nil {
+		t.Number, _ = in.Number.Float64()
+	}
+	known, err := r.enter(q.Context(), t, in.Number != nil, in.Front)
+	switch {
+	case errors.Is(err, errFull):
+		w.Header().Set("Retry-After", "10")
+		wire.Refuse(w, http.StatusTooManyRequests, "queue_full", "The queue is full", err.Error())
+		return
+	case err != nil && q.Context().Err() != nil: // the client is gone
+		return
+	case err != nil:
+		unavailable(w, "postgresql", err.Error(), "the prompt was not taken; send it again when the database is back")
+		return
+	case known != nil:
 		if !bytes.Equal(known.Graph, t.Graph) {
 			wire.Refuse(w, 400, "prompt_id_in_use", "prompt_id belongs to another prompt", "use a new UUID for another graph")
 			return
@@ -96,161 +115,170 @@ func (r *Relay) post(w http.ResponseWriter, q *http.Request) {
 		wire.Answer(w, 200, map[string]any{"prompt_id": known.ID, "number": known.Number, "node_errors": map[string]any{}})
 		return
 	}
-	giveUp := func() {
-		r.mu.Lock()
-		t.moving = false
-		r.drop(t)
-		r.mu.Unlock()
-	}
-	if r.options.Store != nil {
-		if err := r.options.Store.Save(q.Context(), t); err != nil {
-			giveUp()
-			unavailable(w, "postgresql", err.Error(), "the prompt was not taken; send it again when the database is back")
-			return
-		}
-	}
 	answer, err := r.send(context.WithoutCancel(q.Context()), t)
-	if err != nil {
-		giveUp()
-		if refused, ok := errors.AsType[*httpError](err); ok {
-			w.Header().Set("Content-Type", refused.header.Get("Content-Type"))
-			w.WriteHeader(refused.status)
-			w.Write(refused.body)
-			return
-		}
-		unavailable(w, "comfyui", err.Error(), "wait until a ComfyUI server is ready (kubectl get pods -l app.kubernetes.io/name=comfyui), then send the prompt again")
-		return
-	}
 	r.mu.Lock()
 	t.moving = false
 	r.mu.Unlock()
+	if err != nil {
+		r.withdraw(q.Context(), t)
+		_, database := errors.AsType[*storeError](err)
+		refused, isRefused := errors.AsType[*httpError](err)
+		switch {
+		case isRefused:
+			w.Header().Set("Content-Type", refused.header.Get("Content-Type"))
+			w.WriteHeader(refused.status)
+			w.Write(refused.body)
+		case database:
+			unavailable(w, "postgresql", err.Error(), "send the prompt again, with the same prompt_id, when the database is back")
+		default:
+			unavailable(w, "comfyui", err.Error(), "wait until a ComfyUI server is ready (kubectl get pods -l app.kubernetes.io/name=comfyui), then send the prompt again")
+		}
+		return
+	}
 	r.announce()
 	r.save(q.Context())
 	wire.Answer(w, 200, map[string]any{"prompt_id": t.ID, "number": t.Number, "node_errors": answer["node_errors"]})
 }
 
-// enter gives a new take its number and a place among the others, or returns the one that has its id already, once that
-// was accepted by a server.
-func (r *Relay) enter(ctx context.Context, t *take, number *json.Number, front bool) (known *take, err error) {
-	for {
-		if known = r.find(ctx, t.ID); known != nil && !known.moving {
-			return known, nil
-		}
+var errFull = errors.New("more prompts wait than this relay holds; try again later")
+
+// acceptance is how long a prompt that is sent again waits for its first submission to be accepted or refused.
+const acceptance = submitTimeout + lease
+
+// enter gives a new take a place among the others, or returns the one that has its id already, once that was accepted by
+// a server.
+func (r *Relay) enter(ctx context.Context, t *take, numbered, front bool) (known *take, err error) {
+	for until := time.Now().Add(acceptance); ; {
 		r.mu.Lock()
-		if r.takes[t.ID] == nil && known == nil {
-			if number != nil {
-				t.Number, _ = number.Float64()
-			} else {
-				t.Number = r.number
-				if front {
-					t.Number = -t.Number
-				}
-				r.number++
-			}
-			r.takes[t.ID] = t
+		held := 0
+		for _, o := range r.takes {
+			held += o.size()
+		}
+		own := r.takes[t.ID]
+		if own != nil {
+			c := *own
+			own = &c
+		} else if held+t.size() > heldLimit {
 			r.mu.Unlock()
-			return nil, nil
+			return nil, errFull
+		} else {
+			r.takes[t.ID] = t
 		}
 		r.mu.Unlock()
-		select { // somebody else is just submitting it
-		case <-time.After(20 * time.Millisecond):
+		if own == nil {
+			if known, err = r.store.Enter(ctx, t, numbered, front); err == nil && known == nil {
+				return nil, nil
+			}
+			r.mu.Lock()
+			delete(r.takes, t.ID)
+			r.mu.Unlock()
+			if err != nil {
+				return nil, err
+			}
+			own = known
+		}
+		// Somebody may be submitting it just now, here or through another relay: then it can still be refused.
+		if (own.Accepted || own.State == done || !own.moving && own.adopted) || time.Now().After(until) {
+			return own, nil
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
 }
 
-// find returns a take from memory or, if another relay had it, from the database. It is a copy.
-func (r *Relay) find(ctx context.Context, id string) *take {
+// find returns a take, ours or of another relay. It is a copy, and nil if there is none; an error means that it can't be
+// told now.
+func (r *Relay) find(ctx context.Context, id string) (*take, error) {
 	r.mu.Lock()
 	t := r.takes[id]
 	if t != nil {
 		c := *t
 		r.mu.Unlock()
-		return &c
+		return &c, nil
 	}
 	r.mu.Unlock()
-	if r.options.Store == nil || uuid.Validate(id) != nil {
-		return nil
+	if !wire.IsID(id) {
+		return nil, nil
 	}
-	t, err := r.options.Store.Get(ctx, id)
-	if err != nil {
-		return nil
-	}
-	return t
+	ask, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return r.store.Get(ask, id)
 }
 
 func (r *Relay) history(w http.ResponseWriter, q *http.Request) {
 	id := q.PathValue("id")
-	t := r.find(q.Context(), id)
-	if t != nil && t.State == placed { // ask now rather than when the next look is due
+	t, err := r.find(q.Context(), id)
+	if err == nil && t != nil && t.State == placed { // ask now rather than when the next look is due
 		r.mu.Lock()
 		own, b := r.takes[id], r.backends[t.Backend]
 		r.mu.Unlock()
 		if own != nil && b != nil {
 			ask, cancel := context.WithTimeout(q.Context(), 5*time.Second)
-			if entry, err := b.history(ask, t.Remote); err == nil && entry != nil {
+			if entry, failed := b.history(ask, t.Remote); failed == nil && entry != nil {
 				r.finish(context.WithoutCancel(q.Context()), b, own, entry)
-				t = r.find(q.Context(), id)
+				t, err = r.find(q.Context(), id)
 			}
 			cancel()
 		}
 	}
+	if err != nil {
+		databaseAway(w, err)
+		return
+	}
 	out := map[string]any{}
-	if t != nil && t.Record != nil {
+	if t != nil && t.State == done && t.Record != nil && !t.hidden {
 		out[id] = t.entry()
 	}
 	wire.Answer(w, 200, out)
 }
 
 func (r *Relay) histories(w http.ResponseWriter, q *http.Request) {
-	limit, offset := -1, -1
-	for name, value := range map[string]*int{"max_items": &limit, "offset": &offset} {
-		if text := q.URL.Query().Get(name); text != "" {
-			n, err := strconv.Atoi(text)
-			if err != nil {
-				wire.Refuse(w, 400, "bad_request", name+" must be a whole number", name+"="+text)
-				return
-			}
-			*value = n
-		}
+	limit, offset, ok := wire.Page(w, q)
+	if !ok {
+		return
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	from := max(0, offset)
-	if offset < 0 && limit >= 0 {
-		from = max(0, len(r.finished)-limit)
+	ids, err := r.store.History(q.Context(), limit, offset)
+	if err != nil {
+		databaseAway(w, err)
+		return
 	}
-	out := []byte{'{'}
-	for i, id := range r.finished[min(from, len(r.finished)):] {
-		if limit >= 0 && i >= limit {
-			break
-		}
-		if i > 0 {
-			out = append(out, ',')
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	comma := "{"
+	for _, id := range ids { // one at a time: together they may be large
+		t, err := r.store.Get(q.Context(), id)
+		if err != nil || t == nil || t.Record == nil {
+			continue
 		}
 		key, _ := json.Marshal(id)
-		value, _ := json.Marshal(r.takes[id].entry())
-		out = append(append(append(out, key...), ':'), value...)
+		value, _ := json.Marshal(t.entry())
+		io.WriteString(w, comma)
+		w.Write(key)
+		io.WriteString(w, ":")
+		w.Write(value)
+		comma = ","
 	}
-	wire.Answer(w, 200, json.RawMessage(append(out, '}')))
+	if comma == "{" {
+		io.WriteString(w, "{")
+	}
+	io.WriteString(w, "}")
 }
 
 // forget deletes history here, in the database and on the servers; nil is all of it.
-func (r *Relay) forget(ctx context.Context, ids []string) {
-	r.mu.Lock()
-	if ids == nil {
-		ids = slices.Clone(r.finished)
+func (r *Relay) forget(ctx context.Context, ids []string) error {
+	gone, err := r.store.Forget(ctx, ids)
+	remote := map[string][]string{}
+	for _, t := range gone {
+		remote[t.Backend] = append(remote[t.Backend], t.Remote)
 	}
-	for _, id := range ids {
-		if t := r.takes[id]; t != nil && t.State == done {
-			r.drop(t)
-		}
-	}
-	r.mu.Unlock()
 	r.each(ctx, func(ctx context.Context, b *backend) {
-		b.call(ctx, "POST", "/history", map[string]any{"delete": ids}, nil)
+		if len(remote[b.url]) > 0 {
+			b.call(ctx, "POST", "/history", map[string]any{"delete": remote[b.url]}, nil)
+		}
 	})
+	return err
 }
 
 // proxy passes a request the relay has no part in to the first ready server, always the same while it lasts, since
@@ -279,7 +307,9 @@ func (r *Relay) proxy(w http.ResponseWriter, q *http.Request) {
 		Transport: b.client.Transport,
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(base)
-			p.Out.Header.Del("Origin") // checked here, against our own name
+			p.Out.Header.Del("Origin")        // checked here, against our own name
+			p.Out.Header.Del("Authorization") // the caller's is for us
+			p.Out.Header.Del("Cookie")
 			for k, v := range b.header {
 				p.Out.Header[k] = v
 			}

@@ -9,7 +9,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/coder/websocket"
@@ -17,22 +19,40 @@ import (
 
 // backend is one ComfyUI server. The relay's mutex guards the fields below the line.
 type backend struct {
-	url    string // base, no slash at the end
-	client *http.Client
-	header http.Header
-	stop   context.CancelFunc
-	kick   chan struct{} // ask it about its queue now
+	url      string // base, no slash at the end
+	client   *http.Client
+	header   http.Header
+	stop     context.CancelFunc
+	kick     chan struct{}   // ask it about its queue now
+	looking  sync.Mutex      // held while it is asked
+	suspects map[string]bool // prompts that may have no business there; guarded by looking
 
 	ready     bool
-	listening bool      // it has greeted our WebSocket: what it says from now on is heard
-	appeared  time.Time // when it was first asked
-	queue     int       // prompts it has, ours or not
-	since     time.Time // of the first failure in a row; zero while it answers
-	refused   bool      // nothing listens there: the process is gone, not merely slow
-	gone      bool      // no longer among the addresses
+	listening bool          // it has greeted our WebSocket: what it says from now on is heard
+	appeared  time.Time     // when it was first asked
+	looked    time.Time     // when it last answered what its queue is
+	queue     int           // prompts it has, ours or not
+	foreign   []queued      // those that are not ours
+	shape     string        // its queue, to see whether it changes
+	life      time.Time     // when it last showed that it works
+	slowest   time.Duration // that a prompt took there, of late
+	wedged    bool          // it has work and shows no life; until its queue changes
+	balked    int           // how often in a row it did not take a prompt
+	shunUntil time.Time     // it gets none until then
+	since     time.Time     // of the first failure in a row; zero while it answers
+	refused   bool          // nothing listens there: the process is gone, not merely slow
+	gone      bool          // no longer among the addresses
 	lastError string
 	delivered map[string]string // uploads it has, by their stamp
 }
+
+// balk notes that it did not take a prompt: for a while, longer each time, it gets none.
+func (b *backend) balk() {
+	b.balked++
+	b.shunUntil = time.Now().Add(min(time.Second<<min(b.balked-1, 8), 2*time.Minute))
+}
+
+func (b *backend) shunned() bool { return time.Now().Before(b.shunUntil) }
 
 // httpError is an answer that is not 200.
 type httpError struct {
@@ -45,8 +65,11 @@ func (e *httpError) Error() string {
 	return fmt.Sprintf("status %d: %.200s", e.status, strings.TrimSpace(string(e.body)))
 }
 
-// call asks the server for JSON; into may be nil.
-func (b *backend) call(ctx context.Context, method, path string, body, into any) error {
+// refusalLimit is how much is kept of an answer that is not 200, bytes: ComfyUI lists what is wrong with each node.
+const refusalLimit = 4 << 20
+
+// stream asks the server and has read read its answer.
+func (b *backend) stream(ctx context.Context, method, path string, body any, read func(*scanner) error) error {
 	var reader io.Reader
 	if body != nil {
 		text, err := json.Marshal(body)
@@ -68,48 +91,64 @@ func (b *backend) call(ctx context.Context, method, path string, body, into any)
 		return err
 	}
 	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, 256<<20))
-	if err != nil {
-		return err
-	}
 	if answer.StatusCode != http.StatusOK {
+		text, err := io.ReadAll(io.LimitReader(answer.Body, refusalLimit))
+		if err != nil {
+			return err
+		}
 		return &httpError{answer.StatusCode, text, answer.Header}
 	}
-	if into == nil {
+	if read == nil {
+		io.Copy(io.Discard, io.LimitReader(answer.Body, 64<<10)) // so that the connection can be used again
 		return nil
 	}
-	if err := json.Unmarshal(text, into); err != nil {
+	limited := &io.LimitedReader{R: answer.Body, N: answerLimit}
+	if err := read(newScanner(limited)); err != nil {
+		if limited.N <= 0 {
+			err = fmt.Errorf("more than %d MiB", answerLimit>>20)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		return fmt.Errorf("%s answered what is no ComfyUI's answer to %s: %w", b.url, path, err)
 	}
+	io.Copy(io.Discard, io.LimitReader(limited, 64<<10))
 	return nil
 }
 
-// remoteQueue is a server's GET /queue; the tuples are [number, id, prompt, extra_data, outputs].
-type remoteQueue struct {
-	Running [][]json.RawMessage `json:"queue_running"`
-	Pending [][]json.RawMessage `json:"queue_pending"`
-}
-
-func tupleID(t []json.RawMessage) string {
-	var id string
-	if len(t) > 1 {
-		json.Unmarshal(t[1], &id)
+// call asks the server for JSON; into may be nil.
+func (b *backend) call(ctx context.Context, method, path string, body, into any) error {
+	if into == nil {
+		return b.stream(ctx, method, path, body, nil)
 	}
-	return id
+	return b.stream(ctx, method, path, body, func(s *scanner) error {
+		raw, err := s.value(refusalLimit)
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(raw, into)
+	})
 }
 
-// historyEntry is a finished prompt in a server's GET /history/{id}.
-type historyEntry struct {
-	Prompt []json.RawMessage `json:"prompt"`
-	record
+// history is what became of a prompt; nil while it is not done.
+func (b *backend) history(ctx context.Context, id string) (entry *historyEntry, err error) {
+	err = b.stream(ctx, "GET", "/history/"+url.PathEscape(id), nil, func(s *scanner) (err error) { entry, err = readHistory(s, id); return err })
+	return entry, err
 }
 
-func (b *backend) history(ctx context.Context, id string) (*historyEntry, error) {
-	var found map[string]*historyEntry
-	if err := b.call(ctx, "GET", "/history/"+url.PathEscape(id), nil, &found); err != nil {
-		return nil, err
+// end takes a prompt out of the server's queue and, if it is the one that runs, interrupts it: an older ComfyUI stops
+// whatever runs.
+func (b *backend) end(ctx context.Context, id string) {
+	b.call(ctx, "POST", "/queue", map[string]any{"delete": []string{id}}, nil)
+	b.interrupt(ctx, id)
+}
+
+func (b *backend) interrupt(ctx context.Context, id string) {
+	var there []queued
+	b.stream(ctx, "GET", "/queue", nil, func(s *scanner) (err error) { there, err = readQueue(s); return err })
+	if slices.ContainsFunc(there, func(q queued) bool { return q.running && q.id == id }) {
+		b.call(ctx, "POST", "/interrupt", map[string]any{"prompt_id": id}, nil)
 	}
-	return found[id], nil
 }
 
 // listen keeps a WebSocket to the server under our session id and hands every message to heard; the
@@ -121,7 +160,9 @@ func (b *backend) listen(ctx context.Context, sid string, heard func(websocket.M
 		c, _, err := websocket.Dial(dial, address, &websocket.DialOptions{HTTPClient: b.client, HTTPHeader: b.header.Clone()})
 		cancel()
 		if err == nil {
-			c.SetReadLimit(64 << 20)
+			c.SetReadLimit(8 << 20)
+			open, end := context.WithCancel(ctx)
+			go ping(open, c)
 			for {
 				kind, data, err := c.Read(ctx)
 				if err != nil {
@@ -129,6 +170,7 @@ func (b *backend) listen(ctx context.Context, sid string, heard func(websocket.M
 				}
 				heard(kind, data)
 			}
+			end()
 			c.CloseNow()
 			lost()
 			b.poke()
@@ -136,6 +178,24 @@ func (b *backend) listen(ctx context.Context, sid string, heard func(websocket.M
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
+		}
+	}
+}
+
+// ping closes a WebSocket whose other end is gone without a word. A server that samples may be slow to answer.
+func ping(ctx context.Context, c *websocket.Conn) {
+	for {
+		select {
+		case <-time.After(20 * time.Second):
+		case <-ctx.Done():
+			return
+		}
+		wait, cancel := context.WithTimeout(ctx, time.Minute)
+		err := c.Ping(wait)
+		cancel()
+		if err != nil {
+			c.CloseNow()
+			return
 		}
 	}
 }
@@ -176,10 +236,11 @@ func parseSources(text string) ([]source, error) {
 }
 
 // addresses resolves the sources to base URLs. A name that can't be resolved now has none.
-func addresses(ctx context.Context, sources []source) (urls []string, missing []string) {
+func addresses(ctx context.Context, sources []source) (found map[string]source, missing []string) {
+	found = map[string]source{}
 	for _, s := range sources {
 		if !s.dns {
-			urls = append(urls, s.base.String())
+			found[s.base.String()] = s
 			continue
 		}
 		look, cancel := context.WithTimeout(ctx, 3*time.Second)
@@ -198,8 +259,8 @@ func addresses(ctx context.Context, sources []source) (urls []string, missing []
 			if port := s.base.Port(); port != "" {
 				u.Host = net.JoinHostPort(h, port)
 			}
-			urls = append(urls, u.String())
+			found[u.String()] = s
 		}
 	}
-	return urls, missing
+	return found, missing
 }

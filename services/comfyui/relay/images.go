@@ -1,14 +1,13 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -27,10 +26,12 @@ func (r *Relay) view(w http.ResponseWriter, q *http.Request) {
 			want.Filename, want.Type = name, kind
 		}
 	}
-	if want.Type == "" {
-		want.Type = "output"
+	want.Type = cmp.Or(want.Type, "output")
+	f, t, err := r.locate(q.Context(), want)
+	if err != nil {
+		databaseAway(w, err)
+		return
 	}
-	f, t := r.locate(q.Context(), want)
 	if f == nil { // not made by a prompt of ours: an upload, or older than our memory
 		r.mu.Lock()
 		var all []*backend
@@ -77,7 +78,7 @@ func (r *Relay) view(w http.ResponseWriter, q *http.Request) {
 			unavailable(w, "comfyui", fmt.Sprintf("the server that had %s is gone, and it could not be made again: %v", want.Filename, err), "ask again later, or submit the prompt again")
 			return
 		}
-		if f, t = r.locate(q.Context(), want); f == nil {
+		if f, t, err = r.locate(q.Context(), want); f == nil {
 			break
 		}
 	}
@@ -89,30 +90,38 @@ func (r *Relay) remembers(ctx context.Context, b *backend, f *file) bool {
 	ask, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	entry, err := b.history(ask, f.Prompt)
-	return err != nil || entry != nil // if it can't be told, trust it
+	if err == nil && entry == nil { // one that runs has no history yet, and may have made images
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.remote[b.url+" "+f.Prompt] != ""
+	}
+	return true // if it can't be told, trust it
 }
 
-// locate finds whose file a name is, in memory or in the database.
-func (r *Relay) locate(ctx context.Context, want ref) (*file, *take) {
-	r.mu.Lock()
-	t := r.takes[r.public[want]]
-	if t != nil {
-		defer r.mu.Unlock()
-		for _, f := range t.Files {
-			if f.Public == want {
-				return &f, t
-			}
-		}
-		return nil, nil
+// locate finds whose file a name is; nil if it is none of ours.
+func (r *Relay) locate(ctx context.Context, want ref) (*file, *take, error) {
+	ask, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	id, err := r.store.Named(ask, want)
+	if err != nil || id == "" {
+		return nil, nil, err
 	}
-	r.mu.Unlock()
-	return nil, nil
+	t, err := r.find(ctx, id)
+	if err != nil || t == nil {
+		return nil, nil, err
+	}
+	for _, f := range t.Files {
+		if f.Public == want {
+			return &f, t, nil
+		}
+	}
+	return nil, nil, nil
 }
 
 // fetch streams an image from a server. It returns false, with nothing written, if the server has none; last says that
 // there is nobody else to ask and its answer is final.
 func (r *Relay) fetch(w http.ResponseWriter, q *http.Request, b *backend, query url.Values, last bool) bool {
-	ask, cancel := context.WithTimeout(q.Context(), 2*time.Minute)
+	ask, progress, cancel := wire.WhileMoving(q.Context(), time.Minute)
 	defer cancel()
 	there, err := http.NewRequestWithContext(ask, "GET", b.url+"/view?"+query.Encode(), nil)
 	if err != nil {
@@ -131,55 +140,58 @@ func (r *Relay) fetch(w http.ResponseWriter, q *http.Request, b *backend, query 
 	if answer.StatusCode != http.StatusOK && !last {
 		return false
 	}
-	for _, name := range []string{"Content-Type", "Content-Length", "Content-Disposition", "Last-Modified", "Etag", "Cache-Control", "Vary", "X-Content-Type-Options"} {
+	for _, name := range []string{"Content-Type", "Content-Length", "Content-Disposition", "Last-Modified", "Etag", "Cache-Control", "Vary"} {
 		if v := answer.Header.Get(name); v != "" {
 			w.Header().Set(name, v)
 		}
 	}
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(answer.StatusCode)
-	io.Copy(w, answer.Body)
+	if err := progress(w, answer.Body); err != nil { // half an image must not look like a whole one
+		panic(http.ErrAbortHandler)
+	}
 	return true
 }
 
 // remake executes a done take again, on whichever server, and points its files to the new ones. Two who ask at once wait
 // for the same remake.
 func (r *Relay) remake(ctx context.Context, t *take) error {
-	r.mu.Lock()
-	again := r.remakes[t.ID]
-	if again == nil {
-		again = &take{ID: uuid.NewString(), Graph: t.Graph, Extra: json.RawMessage("{}"), Partial: t.Partial, Number: t.Number,
+	made := r.remakes.DoChan(t.ID, func() (any, error) {
+		again := &take{ID: uuid.NewString(), Graph: t.Graph, Extra: json.RawMessage("{}"), Partial: t.Partial, Number: t.Number,
 			State: waiting, hidden: true, Submitted: time.Now(), finished: make(chan struct{})}
-		r.remakes[t.ID], r.takes[again.ID] = again, again
-	}
-	r.mu.Unlock()
-	r.place(context.WithoutCancel(ctx))
+		r.mu.Lock()
+		r.takes[again.ID] = again
+		r.mu.Unlock()
+		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Minute)
+		defer cancel()
+		r.place(own)
+		select {
+		case <-again.finished:
+		case <-own.Done():
+			r.cancel(context.WithoutCancel(ctx), []string{again.ID}, true)
+			return nil, own.Err()
+		}
+		r.mu.Lock()
+		files, now := append([]file{}, t.Files...), again.Files
+		r.mu.Unlock()
+		if again.Record == nil || len(now) == 0 {
+			return nil, errors.New("the prompt did not finish")
+		}
+		// Both made the same graph, so their files come in the same order.
+		if len(now) < len(files) {
+			return nil, fmt.Errorf("it made %d files now and %d before", len(now), len(files))
+		}
+		for i := range files {
+			files[i].Remote, files[i].Backend, files[i].Prompt = now[i].Remote, now[i].Backend, now[i].Prompt
+		}
+		return nil, r.store.Move(own, t.ID, files)
+	})
 	wait, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	select {
-	case <-again.finished:
+	case result := <-made:
+		return result.Err
 	case <-wait.Done():
 		return wait.Err()
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.remakes[t.ID] == again {
-		delete(r.remakes, t.ID)
-		defer r.drop(again)
-		if again.Record == nil || len(again.Files) == 0 {
-			return errors.New("the prompt did not finish")
-		}
-		// Both made the same graph, so their files come in the same order.
-		if len(again.Files) < len(t.Files) {
-			return fmt.Errorf("it made %d files now and %d before", len(again.Files), len(t.Files))
-		}
-		for i := range t.Files {
-			made := again.Files[i]
-			t.Files[i].Remote, t.Files[i].Backend, t.Files[i].Prompt = made.Remote, made.Backend, made.Prompt
-		}
-		t.unsaved = true
-	}
-	if !slices.ContainsFunc(t.Files, func(f file) bool { return r.backends[f.Backend] != nil && r.backends[f.Backend].ready }) {
-		return errors.New("the prompt did not finish")
-	}
-	return nil
 }

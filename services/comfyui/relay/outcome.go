@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
-	"path"
-	"regexp"
-	"slices"
+	"errors"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -15,25 +13,34 @@ import (
 	"github.com/coder/websocket"
 )
 
-// finish files a take in history with what its server made of it.
-func (r *Relay) finish(ctx context.Context, b *backend, t *take, entry *historyEntry) {
+// finish files a take in history with what its server made of it, and tells whether it is there.
+func (r *Relay) finish(ctx context.Context, b *backend, t *take, entry *historyEntry) bool {
 	r.mu.Lock()
-	if t.State == done || t.Backend != b.url {
+	if t.State != placed || t.Backend != b.url || t.outcome != nil || t.concluding {
+		ended := t.State == done
 		r.mu.Unlock()
-		return
+		return ended
 	}
-	own := r.rename(t, b.url, entry.record.Outputs)
-	status := bytes.ReplaceAll(entry.Status, []byte(strconv.Quote(t.Remote)), []byte(strconv.Quote(t.ID)))
-	if len(entry.Prompt) > 4 {
-		t.Outputs = entry.Prompt[4]
+	t.concluding = true
+	if took := time.Since(t.startedAt); !t.startedAt.IsZero() {
+		b.slowest = max(took, b.slowest*15/16) // what was slow once is forgotten in time
 	}
-	t.Record = &record{Outputs: own, Status: orNull(status), Meta: orNull(entry.Meta)}
-	r.complete(t)
 	r.mu.Unlock()
+	own, err := r.rename(ctx, t, b.url, entry.Outputs)
+	r.mu.Lock()
+	t.concluding = false
+	if err != nil {
+		r.mu.Unlock()
+		return false // the next look tries again
+	}
+	status := bytes.ReplaceAll(entry.Status, []byte(strconv.Quote(t.Remote)), []byte(strconv.Quote(t.ID)))
+	if len(entry.Executed) > 0 {
+		t.Outputs = entry.Executed
+	}
+	r.mu.Unlock()
+	ok := r.conclude(ctx, t, &record{Outputs: own, Status: orNull(status), Meta: orNull(entry.Meta)})
 	b.poke()
-	r.tell(t)
-	r.announce()
-	r.save(ctx)
+	return ok
 }
 
 func orNull(raw json.RawMessage) json.RawMessage {
@@ -43,45 +50,50 @@ func orNull(raw json.RawMessage) json.RawMessage {
 	return raw
 }
 
-// complete marks a take as done and forgets the oldest ones beyond the limit. The mutex is held.
-func (r *Relay) complete(t *take) {
-	if t.State == done {
-		return
+// conclude ends a take: its outcome is stored first and told after, since what a client has seen must outlive the relay.
+// Where it can't be stored, the take is in the queue until it can.
+func (r *Relay) conclude(ctx context.Context, t *take, outcome *record) bool {
+	r.mu.Lock()
+	if t.State == done || t.concluding {
+		r.mu.Unlock()
+		return t.State == done
 	}
-	t.State, t.running, t.unsaved = done, false, true
-	close(t.finished)
-	if t.hidden {
-		return
+	if t.forgotten {
+		r.mu.Unlock()
+		r.withdraw(ctx, t)
+		return true
 	}
-	r.finished = append(r.finished, t.ID)
-	for len(r.finished) > r.options.HistoryLimit {
-		if old := r.takes[r.finished[0]]; old != nil {
-			r.drop(old)
-		} else {
-			r.finished = r.finished[1:]
-		}
+	t.outcome, t.concluding = outcome, true
+	r.mu.Unlock()
+	err := r.write(ctx, t, func(c *take) { c.State, c.Record = done, outcome })
+	r.mu.Lock()
+	t.concluding = false
+	if err != nil {
+		r.mu.Unlock()
+		return false
 	}
+	t.State, t.Record, t.running = done, outcome, false
+	r.remove(t)
+	r.mu.Unlock()
+	r.tell(t)
+	r.announce()
+	return true
 }
 
-// drop forgets a take. The mutex is held.
-func (r *Relay) drop(t *take) {
-	delete(r.takes, t.ID)
-	delete(r.remote, t.Backend+" "+t.Remote)
-	for _, f := range t.Files {
-		delete(r.public, f.Public)
+// withdraw takes a take out of the queue for good. Where the store doesn't answer, it is tried again.
+func (r *Relay) withdraw(ctx context.Context, t *take) {
+	r.mu.Lock()
+	t.deleted = true
+	r.mu.Unlock()
+	err := r.write(ctx, t, func(c *take) { c.State = withdrawn })
+	if err != nil && !errors.Is(err, errNotOurs) {
+		return
 	}
-	r.finished = slices.DeleteFunc(r.finished, func(id string) bool { return id == t.ID })
-	if t.State != done {
-		t.State = done
-		close(t.finished)
-	}
-	if r.options.Store != nil && !t.hidden {
-		go func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-			defer cancel()
-			r.options.Store.Delete(ctx, t.ID)
-		}()
-	}
+	r.mu.Lock()
+	t.State = done
+	r.remove(t)
+	r.mu.Unlock()
+	r.announce()
 }
 
 // tell makes sure that the client knows its take has ended, also where the server's messages were missed.
@@ -123,6 +135,7 @@ func (r *Relay) tell(t *take) {
 func (r *Relay) heard(ctx context.Context, b *backend, kind websocket.MessageType, data []byte) {
 	if kind == websocket.MessageBinary { // a preview image belongs to what runs
 		r.mu.Lock()
+		b.life = time.Now()
 		t := r.takes[r.current[b.url]]
 		r.mu.Unlock()
 		if t != nil && t.Client != "" && !t.hidden {
@@ -158,14 +171,21 @@ func (r *Relay) heard(ctx context.Context, b *backend, kind websocket.MessageTyp
 		r.mu.Unlock()
 		return
 	}
+	b.life = time.Now()
 	if remote != "" {
 		m.Data["prompt_id"], _ = json.Marshal(t.ID)
 	}
 	if output, ok := m.Data["output"]; ok && m.Type == "executed" {
-		m.Data["output"] = r.rename(t, b.url, output)
+		r.mu.Unlock()
+		named, err := r.rename(ctx, t, b.url, output)
+		if err != nil {
+			return // it is told at the end
+		}
+		m.Data["output"] = named
+		r.mu.Lock()
 	}
 	if m.Type == "execution_start" {
-		t.running = true
+		t.running, t.startedAt = true, b.life
 	}
 	if strings.HasPrefix(m.Type, "execut") && !t.told {
 		if t.sent == nil {
@@ -192,7 +212,8 @@ func (r *Relay) heard(ctx context.Context, b *backend, kind websocket.MessageTyp
 		ask, cancel := context.WithTimeout(ctx, 10*time.Second)
 		entry, err := b.history(ask, own)
 		cancel()
-		if err != nil || entry == nil { // the server died with its last word: it isn't the end
+		// The server died with its last word, or the end can't be stored now: then it isn't the end.
+		if err != nil || entry == nil || !r.finish(ctx, b, t, entry) {
 			r.mu.Lock()
 			t.told = false
 			r.mu.Unlock()
@@ -200,7 +221,6 @@ func (r *Relay) heard(ctx context.Context, b *backend, kind websocket.MessageTyp
 			b.poke()
 			return
 		}
-		r.finish(ctx, b, t, entry)
 	}
 	if client != "" {
 		r.sockets.Send(m.Type, m.Data, client)
@@ -208,64 +228,75 @@ func (r *Relay) heard(ctx context.Context, b *backend, kind websocket.MessageTyp
 }
 
 // rename gives every file in a node's output, or in the outputs of all nodes, a name that is unique among all servers,
-// remembers whose it is, and returns the output with these names. The mutex is held.
-func (r *Relay) rename(t *take, backend string, output json.RawMessage) json.RawMessage {
+// remembers whose it is, and returns the output with these names.
+func (r *Relay) rename(ctx context.Context, t *take, backend string, output json.RawMessage) (json.RawMessage, error) {
 	var tree any
 	d := json.NewDecoder(bytes.NewReader(output))
 	d.UseNumber()
 	if d.Decode(&tree) != nil {
-		return orNull(output)
+		return orNull(output), nil
 	}
-	var walk func(v any)
-	walk = func(v any) {
+	var walk func(v any) error
+	walk = func(v any) error {
 		switch v := v.(type) {
 		case []any:
 			for _, x := range v {
-				walk(x)
+				if err := walk(x); err != nil {
+					return err
+				}
 			}
 		case map[string]any:
 			name, isFile := v["filename"].(string)
 			kind, hasType := v["type"].(string)
 			if !isFile || !hasType {
 				for _, k := range sortedKeys(v) {
-					walk(v[k])
+					if err := walk(v[k]); err != nil {
+						return err
+					}
 				}
-				return
+				return nil
 			}
 			folder, _ := v["subfolder"].(string)
-			own := r.publish(t, backend, ref{name, folder, kind})
+			own, err := r.publish(ctx, t, backend, ref{name, folder, kind})
+			if err != nil {
+				return err
+			}
 			v["filename"], v["subfolder"], v["type"] = own.Filename, own.Subfolder, own.Type
 		}
+		return nil
 	}
-	walk(tree)
-	text, _ := json.Marshal(tree)
-	return text
+	if err := walk(tree); err != nil {
+		slog.Warn("files could not be named", "prompt_id", t.ID, "error", err.Error())
+		return nil, err
+	}
+	text, err := json.Marshal(tree)
+	return text, err
 }
-
-var counter = regexp.MustCompile(`^(.*_)(\d{5,})(_\.[^.]+)$`)
 
 // publish names a file of a take to our clients: as its server does, or with the next free counter if another take has
 // that name already.
-func (r *Relay) publish(t *take, backend string, remote ref) ref {
-	for _, f := range t.Files {
-		if f.Remote == remote && f.Backend == backend && f.Prompt == t.Remote {
-			return f.Public
+func (r *Relay) publish(ctx context.Context, t *take, backend string, remote ref) (ref, error) {
+	r.naming.Lock() // a file that is announced and found in history at once has one name
+	defer r.naming.Unlock()
+	r.mu.Lock()
+	c := *t
+	r.mu.Unlock()
+	for _, f := range c.Files {
+		if f.Remote == remote && f.Backend == backend && f.Prompt == c.Remote {
+			return f.Public, nil
 		}
 	}
-	own := remote
-	for n := 1; ; n++ {
-		if _, taken := r.public[own]; !taken {
-			break
-		}
-		if m := counter.FindStringSubmatch(own.Filename); m != nil {
-			i, _ := strconv.Atoi(m[2])
-			own.Filename = fmt.Sprintf("%s%05d%s", m[1], i+1, m[3])
-		} else {
-			ext := path.Ext(remote.Filename)
-			own.Filename = fmt.Sprintf("%s (%d)%s", strings.TrimSuffix(remote.Filename, ext), n, ext)
+	f := file{Remote: remote, Public: remote, Backend: backend, Prompt: c.Remote}
+	if !c.hidden {
+		ask, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		var err error
+		if f, err = r.store.Name(ask, &c, f); err != nil {
+			return ref{}, err
 		}
 	}
-	r.public[own] = t.ID
-	t.Files = append(t.Files, file{own, remote, backend, t.Remote})
-	return own
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t.Files = append(t.Files, f)
+	return f.Public, nil
 }

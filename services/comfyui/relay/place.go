@@ -18,7 +18,7 @@ func (r *Relay) place(ctx context.Context) {
 	r.mu.Lock()
 	var due []*take
 	for _, t := range r.takes {
-		if t.State == waiting && !t.moving {
+		if t.State == waiting && !t.moving && t.outcome == nil && !t.concluding && !t.deleted {
 			t.moving = true
 			due = append(due, t)
 		}
@@ -30,14 +30,14 @@ func (r *Relay) place(ctx context.Context) {
 		r.mu.Lock()
 		t.moving = false
 		refused, isRefused := errors.AsType[*httpError](err)
-		if isRefused && refused.status == http.StatusBadRequest {
-			t.Record = failure(t, "PromptRefused", fmt.Sprintf("%s: the server that took over this prompt refuses it: %s", t.lastError, refused.body))
-			r.complete(t)
-		}
+		unwanted := t.State == waiting && t.deleted
+		why := t.lastError
 		r.mu.Unlock()
-		if isRefused && refused.status == http.StatusBadRequest {
-			r.tell(t)
-			r.announce()
+		switch {
+		case isRefused:
+			r.conclude(ctx, t, failure(t.ID, "PromptRefused", fmt.Sprintf("%s: the server that took over this prompt refuses it: %s", cmp.Or(why, "taken over from a relay that ended"), refused.body)))
+		case unwanted:
+			r.withdraw(ctx, t)
 		}
 	}
 }
@@ -53,7 +53,7 @@ func (r *Relay) choose(tried []*backend) *backend {
 	}
 	for _, u := range sortedKeys(r.backends) {
 		b := r.backends[u]
-		if !b.ready || b.gone || slices.Contains(tried, b) {
+		if !b.ready || b.gone || b.shunned() || slices.Contains(tried, b) {
 			continue
 		}
 		if best == nil || max(b.queue, load[b.url]) < max(best.queue, load[best.url]) {
@@ -69,14 +69,17 @@ type errNoBackend string
 func (e errNoBackend) Error() string { return string(e) }
 
 // send places a take, which the caller has marked as moving, on the best server, trying others if that one fails. It
-// returns the server's answer; an *httpError with status 400 is its refusal of the graph.
+// returns the server's answer; an *httpError is its refusal of the graph.
 func (r *Relay) send(ctx context.Context, t *take) (map[string]json.RawMessage, error) {
 	var tried []*backend
 	for {
 		r.mu.Lock()
 		b := r.choose(tried)
-		if b == nil {
+		if b == nil || t.deleted {
 			err := errNoBackend(r.absent())
+			if t.Backend != "" { // perhaps it is there after all; where it is found later it is taken back
+				t.Backend, t.unsaved = "", true
+			}
 			r.mu.Unlock()
 			return nil, err
 		}
@@ -84,7 +87,14 @@ func (r *Relay) send(ctx context.Context, t *take) (map[string]json.RawMessage, 
 		t.Backend, t.Remote, t.placedAt = b.url, t.ID, time.Now()
 		r.remote[b.url+" "+t.ID] = t.ID // its first messages may come before its answer
 		r.mu.Unlock()
-
+		// Who takes over after our death looks there first.
+		if err := r.write(ctx, t, nil); err != nil {
+			r.mu.Lock()
+			delete(r.remote, b.url+" "+t.ID)
+			t.Backend = ""
+			r.mu.Unlock()
+			return nil, &storeError{err}
+		}
 		answer, err := r.submit(ctx, b, t)
 		r.mu.Lock()
 		if err == nil {
@@ -94,19 +104,20 @@ func (r *Relay) send(ctx context.Context, t *take) (map[string]json.RawMessage, 
 				delete(r.remote, b.url+" "+t.ID)
 				r.remote[b.url+" "+id] = t.ID
 			}
-			t.Remote, t.placedAt, t.unsaved = id, time.Now(), true
-			t.Attempt++
-			if t.State != done {
+			t.Remote, t.placedAt, t.Accepted, t.unsaved = id, time.Now(), true, true
+			if t.State == waiting {
 				t.State = placed
 			}
 			b.queue++
+			b.balked = 0
 			r.mu.Unlock()
 			b.poke()
 			return answer, nil
 		}
 		delete(r.remote, b.url+" "+t.ID)
 		refused, isRefused := errors.AsType[*httpError](err)
-		if isRefused && refused.status < 500 && refused.status != http.StatusTooManyRequests {
+		if isRefused && (refused.status == http.StatusBadRequest || refused.status == http.StatusRequestEntityTooLarge) {
+			b.balked = 0
 			r.mu.Unlock()
 			return nil, err
 		}
@@ -114,6 +125,7 @@ func (r *Relay) send(ctx context.Context, t *take) (map[string]json.RawMessage, 
 		if errors.Is(err, syscall.ECONNREFUSED) {
 			b.ready = false
 		}
+		b.balk()
 		r.mu.Unlock()
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -122,6 +134,12 @@ func (r *Relay) send(ctx context.Context, t *take) (map[string]json.RawMessage, 
 		b.poke()
 	}
 }
+
+// storeError says that the store doesn't answer.
+type storeError struct{ error }
+
+// submitTimeout is how long a server has to check a graph. While it samples it may be slow to answer, but a client waits.
+const submitTimeout = 20 * time.Second
 
 // submit posts a take to one server, after the uploads its graph needs.
 func (r *Relay) submit(ctx context.Context, b *backend, t *take) (map[string]json.RawMessage, error) {
@@ -135,7 +153,7 @@ func (r *Relay) submit(ctx context.Context, b *backend, t *take) (map[string]jso
 	if t.Partial != nil {
 		body["partial_execution_targets"] = t.Partial
 	}
-	ask, cancel := context.WithTimeout(ctx, 60*time.Second)
+	ask, cancel := context.WithTimeout(ctx, submitTimeout)
 	defer cancel()
 	var answer map[string]json.RawMessage
 	return answer, b.call(ask, "POST", "/prompt", body, &answer)
@@ -148,14 +166,14 @@ func (r *Relay) rebalance(ctx context.Context) {
 	var idle *backend
 	load := map[string][]*take{}
 	for _, t := range r.takes {
-		if t.State == placed && !t.moving && !t.running && !t.deleted && !t.hidden && time.Since(t.placedAt) > 2*r.options.Poll {
+		if t.State == placed && !t.moving && !t.running && !t.deleted && !t.hidden && !t.concluding && t.outcome == nil && time.Since(t.placedAt) > 2*r.options.Poll {
 			load[t.Backend] = append(load[t.Backend], t)
 		}
 	}
 	var busiest *backend
 	for _, u := range sortedKeys(r.backends) {
 		b := r.backends[u]
-		if !b.ready {
+		if !b.ready || b.shunned() {
 			continue
 		}
 		if b.queue == 0 && idle == nil {
@@ -177,7 +195,7 @@ func (r *Relay) rebalance(ctx context.Context) {
 	t.moving = false
 	if moved {
 		delete(r.remote, busiest.url+" "+t.Remote)
-		t.State, t.Attempt = waiting, t.Attempt-1 // nothing was lost
+		t.State = waiting
 		busiest.queue--
 	}
 	r.mu.Unlock()
@@ -194,14 +212,10 @@ func (r *Relay) takeBack(ctx context.Context, b *backend, t *take) bool {
 	if b.call(ask, "POST", "/queue", map[string]any{"delete": []string{t.Remote}}, nil) != nil {
 		return false
 	}
-	var queue remoteQueue
-	if b.call(ask, "GET", "/queue", nil, &queue) != nil {
+	var there []queued
+	if b.stream(ask, "GET", "/queue", nil, func(s *scanner) (err error) { there, err = readQueue(s); return err }) != nil ||
+		slices.ContainsFunc(there, func(q queued) bool { return q.id == t.Remote }) {
 		return false
-	}
-	for _, x := range slices.Concat(queue.Running, queue.Pending) {
-		if tupleID(x) == t.Remote {
-			return false
-		}
 	}
 	entry, err := b.history(ask, t.Remote)
 	return err == nil && entry == nil

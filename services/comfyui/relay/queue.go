@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -12,127 +13,189 @@ import (
 	"github.com/ai-film/ai-film/services/comfyui/wire"
 )
 
-// queue merges the queues of the servers with what waits for one.
+// queue shows what the servers execute and what waits, ours, other relays' and what was sent to a server past us, of
+// which only number and id are known.
 func (r *Relay) queue(w http.ResponseWriter, q *http.Request) {
-	var mu sync.Mutex
-	queues := map[string]remoteQueue{}
+	elsewhere, err := r.store.Unfinished(q.Context())
+	if err != nil {
+		unavailable(w, "postgresql", err.Error(), "ask again when the database is back")
+		return
+	}
 	r.each(q.Context(), func(ctx context.Context, b *backend) {
-		var one remoteQueue
-		if b.call(ctx, "GET", "/queue", nil, &one) == nil {
-			mu.Lock()
-			queues[b.url] = one
-			mu.Unlock()
+		r.mu.Lock()
+		fresh := time.Since(b.looked) < 200*time.Millisecond
+		r.mu.Unlock()
+		if !fresh {
+			r.look(ctx, b)
 		}
 	})
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	type item struct {
 		number float64
-		tuple  any
+		id     string
+		tuple  []any // nil: the store has it
 	}
 	var running, pending []item
-	shown := map[string]bool{}
-	for _, u := range sortedKeys(queues) {
-		for list, into := range map[*[][]json.RawMessage]*[]item{ptr(queues[u].Running): &running, ptr(queues[u].Pending): &pending} {
-			for _, tuple := range *list {
-				var it item
-				if id, ours := r.remote[u+" "+tupleID(tuple)]; ours && r.takes[id] != nil {
-					t := r.takes[id]
-					if t.hidden || t.State == done {
-						continue
-					}
-					shown[id] = true
-					it = item{t.Number, t.tuple()}
-				} else {
-					json.Unmarshal(tuple[0], &it.number)
-					it.tuple = tuple
-				}
-				*into = append(*into, it)
+	shown, active := map[string]bool{}, map[string]bool{}
+	r.mu.Lock()
+	for _, t := range r.takes {
+		shown[t.ID] = true
+		switch {
+		case t.hidden:
+		case t.running && t.State == placed:
+			running = append(running, item{t.Number, t.ID, t.tuple()})
+		case !t.deleted:
+			pending = append(pending, item{t.Number, t.ID, t.tuple()})
+		}
+	}
+	for _, id := range elsewhere {
+		shown[id] = shown[id] || r.takes[id] != nil
+	}
+	for _, b := range r.backends {
+		for _, f := range b.foreign {
+			if f.running {
+				active[f.id] = true
+			}
+			if shown[f.id] || slices.Contains(elsewhere, f.id) || r.remote[b.url+" "+f.id] != "" {
+				continue
+			}
+			shown[f.id] = true
+			one := item{f.number, f.id, []any{f.number, f.id, map[string]any{}, map[string]any{}, []string{}}}
+			if f.running {
+				running = append(running, one)
+			} else {
+				pending = append(pending, one)
 			}
 		}
 	}
-	for _, t := range r.takes {
-		// Its server is silent, or finished it a moment ago: it is ours to show until history has it.
-		if t.State != done && !t.hidden && !t.deleted && !shown[t.ID] {
-			pending = append(pending, item{t.Number, t.tuple()})
+	r.mu.Unlock()
+	for _, id := range elsewhere {
+		if shown[id] {
+			continue
+		}
+		if active[id] {
+			running = append(running, item{id: id})
+		} else {
+			pending = append(pending, item{id: id})
 		}
 	}
-	slices.SortStableFunc(pending, func(a, b item) int {
-		if a.number < b.number {
-			return -1
-		}
-		if a.number > b.number {
-			return 1
-		}
-		return 0
-	})
-	tuples := func(items []item) []any {
-		out := []any{}
+	slices.SortStableFunc(pending, func(a, b item) int { return cmp.Compare(a.number, b.number) })
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	list := func(items []item) {
+		comma := ""
 		for _, i := range items {
-			out = append(out, i.tuple)
+			if i.tuple == nil { // one at a time: together they may be large
+				t, err := r.store.Get(q.Context(), i.id)
+				if err != nil || t == nil || t.State == done {
+					continue
+				}
+				i.tuple = t.tuple()
+			}
+			io.WriteString(w, comma)
+			json.NewEncoder(w).Encode(i.tuple)
+			comma = ","
 		}
-		return out
 	}
-	wire.Answer(w, 200, map[string]any{"queue_running": tuples(running), "queue_pending": tuples(pending)})
+	io.WriteString(w, `{"queue_running":[`)
+	list(running)
+	io.WriteString(w, `],"queue_pending":[`)
+	list(pending)
+	io.WriteString(w, "]}")
 }
 
-func ptr[T any](v T) *T { return &v }
-
-// remove takes prompts out of the queue; nil is all of them. What already runs goes on, as in ComfyUI.
-func (r *Relay) remove(ctx context.Context, ids []string) {
-	all := ids == nil
-	remote := map[string][]string{}
-	r.mu.Lock()
-	for id, t := range r.takes {
-		if t.State == done || t.hidden || !all && !slices.Contains(ids, id) {
-			continue
-		}
-		if t.State == waiting && !t.moving {
-			r.drop(t)
-			continue
-		}
-		t.deleted = true
-		remote[t.Backend] = append(remote[t.Backend], t.Remote)
+// dequeue is POST /queue: it takes prompts out of the queue; nil is all of them. What already runs goes on, as in
+// ComfyUI.
+func (r *Relay) dequeue(ctx context.Context, ids []string) error {
+	err := r.store.Cancel(ctx, ids, false)
+	r.cancel(ctx, ids, false)
+	if ids == nil { // what was sent to the servers past us, too
+		r.each(ctx, func(ctx context.Context, b *backend) {
+			b.call(ctx, "POST", "/queue", map[string]any{"clear": true}, nil)
+		})
 	}
-	r.mu.Unlock()
 	r.each(ctx, func(ctx context.Context, b *backend) {
-		body := map[string]any{"delete": remote[b.url]}
-		if all {
-			body = map[string]any{"clear": true}
-		} else if len(remote[b.url]) == 0 {
-			return
+		if len(ids) > 0 {
+			b.call(ctx, "POST", "/queue", map[string]any{"delete": ids}, nil)
 		}
-		b.call(ctx, "POST", "/queue", body, nil)
 		r.look(ctx, b)
 	})
 	r.announce()
+	return err
 }
 
-// interrupt stops what runs: the prompt named, or everything.
+// cancel takes our takes out of the queue, nil is all of them; where they are to be forgotten, those that run are
+// stopped and nothing is kept of them. What a silent server has is taken from it when it is back.
+func (r *Relay) cancel(ctx context.Context, ids []string, forget bool) {
+	all := ids == nil
+	remote := map[string][]string{}
+	var now []*take
+	r.mu.Lock()
+	for id, t := range r.takes {
+		if t.hidden || !all && !slices.Contains(ids, id) || t.deleted && (t.forgotten || !forget) {
+			continue
+		}
+		t.deleted, t.forgotten = true, t.forgotten || forget
+		t.interrupted = t.interrupted || forget
+		if t.State == waiting && !t.moving {
+			now = append(now, t)
+		} else if t.Remote != "" {
+			remote[t.Backend] = append(remote[t.Backend], t.Remote)
+		}
+	}
+	r.mu.Unlock()
+	for _, t := range now {
+		r.withdraw(ctx, t)
+	}
+	r.each(ctx, func(ctx context.Context, b *backend) {
+		if len(remote[b.url]) == 0 {
+			return
+		}
+		b.call(ctx, "POST", "/queue", map[string]any{"delete": remote[b.url]}, nil)
+		if forget {
+			for _, id := range remote[b.url] {
+				b.interrupt(ctx, id)
+			}
+		}
+		r.look(ctx, b)
+	})
+}
+
+// interrupt stops what runs: the prompt named, or everything. A prompt that ran on a server that was lost, and waits for
+// another, runs in its client's eyes: it is stopped, too.
 func (r *Relay) interrupt(w http.ResponseWriter, q *http.Request) {
 	var in struct {
 		ID string `json:"prompt_id"`
 	}
-	raw, _ := io.ReadAll(http.MaxBytesReader(w, q.Body, 1<<20))
+	raw, _ := io.ReadAll(http.MaxBytesReader(w, q.Body, 64<<10))
 	json.Unmarshal(raw, &in)
-	r.mu.Lock()
+	ctx := q.Context()
+	if in.ID == "" {
+		r.each(ctx, func(ctx context.Context, b *backend) { b.call(ctx, "POST", "/interrupt", nil, nil) })
+		return
+	}
+	t, err := r.find(ctx, in.ID)
+	if err != nil {
+		unavailable(w, "postgresql", err.Error(), "ask again when the database is back")
+		return
+	}
 	target, remote := "", in.ID
-	if t := r.takes[in.ID]; t != nil && t.State == placed {
+	if t != nil && t.State == placed {
 		target, remote = t.Backend, t.Remote
 	}
+	r.mu.Lock()
+	own := r.takes[in.ID]
+	stop := false
+	if own != nil && !own.hidden {
+		stop = own.State == waiting && own.Lost > 0 && !own.moving
+		own.interrupted = own.interrupted || own.running || stop
+	}
 	r.mu.Unlock()
-	r.each(q.Context(), func(ctx context.Context, b *backend) {
-		if in.ID == "" {
-			b.call(ctx, "POST", "/interrupt", nil, nil)
-			return
-		}
-		if target != "" && target != b.url {
-			return
-		}
-		// An older ComfyUI stops whatever runs: make sure it is the one that is meant.
-		var queue remoteQueue
-		if b.call(ctx, "GET", "/queue", nil, &queue) == nil && slices.ContainsFunc(queue.Running, func(t []json.RawMessage) bool { return tupleID(t) == remote }) {
-			b.call(ctx, "POST", "/interrupt", map[string]any{"prompt_id": remote}, nil)
+	if stop {
+		r.conclude(ctx, own, ended(in.ID, "execution_interrupted", map[string]any{}))
+		return
+	}
+	r.each(ctx, func(ctx context.Context, b *backend) {
+		if target == "" || target == b.url {
+			b.interrupt(ctx, remote)
 		}
 	})
 }
@@ -140,7 +203,7 @@ func (r *Relay) interrupt(w http.ResponseWriter, q *http.Request) {
 // broadcast sends a request with a small JSON body to every server.
 func (r *Relay) broadcast(w http.ResponseWriter, q *http.Request) {
 	var body json.RawMessage
-	if !wire.Body(w, q, 1<<20, &body) {
+	if !wire.Body(w, q, 64<<10, &body) {
 		return
 	}
 	r.each(q.Context(), func(ctx context.Context, b *backend) { b.call(ctx, "POST", "/free", body, nil) })

@@ -5,6 +5,11 @@
 //
 // What a client sees is ComfyUI's API, also under /api. Prompts that were refused are answered with the server's own
 // words. Where no server is left to try, a problem document says which one is missing.
+//
+// With a database, a prompt that was answered with 200 is never lost: it is in the queue or in history of every relay
+// on that database, whichever of them took it and whether that one still lives, and it ends once. Which server is to get
+// it is written before it is sent, how it ended before that is told. Whoever lost the answer asks again with the same
+// prompt_id. Without a database the same holds for as long as the relay's process lives; queue and history end with it.
 package relay
 
 import (
@@ -13,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -24,6 +30,7 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/google/uuid"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/ai-film/ai-film/services/comfyui/wire"
 )
@@ -31,12 +38,15 @@ import (
 // Options configures a relay.
 type Options struct {
 	Backends      string        // see parseSources
-	Authorization string        // header for every request to a server, "" for none
+	Authorization string        // header for every request to a server given by its URL, "" for none
+	Token         string        // the studio's token, for servers found by name (dns+), "" for none
+	Name          string        // of this relay, kept over its restarts; "" for one of its own
 	Dir           string        // uploads are kept here
 	Poll          time.Duration // how often servers are asked; 1 s if zero
 	LostAfter     time.Duration // a server that doesn't answer for so long is given up; 30 s if zero
-	Attempts      int           // how often a prompt is placed before it fails; 3 if zero
-	HistoryLimit  int           // finished prompts kept; 1000 if zero
+	StallAfter    time.Duration // the least time without a sign of life after which a server at work is given up; 5 min if zero
+	Attempts      int           // with how many lost servers a prompt fails; 3 if zero
+	HistoryLimit  int           // finished prompts kept where there is no Store; 1000 if zero
 	Store         Store         // nil: in memory only
 }
 
@@ -48,77 +58,106 @@ type Relay struct {
 	sockets wire.Sockets
 	client  *http.Client
 	spool   spool
+	store   Store
+	bodies  *wire.Budget
+	remakes singleflight.Group
+	naming  sync.Mutex
 
-	mu       sync.Mutex
-	number   float64
-	takes    map[string]*take
-	finished []string          // ids of done takes, oldest first
-	remote   map[string]string // "url id" on a server → our id
-	public   map[ref]string    // file → id of the take that made it
-	backends map[string]*backend
-	missing  []string          // sources without an address
-	current  map[string]string // server → take whose messages it sends
-	remakes  map[string]*take
+	mu        sync.Mutex
+	takes     map[string]*take  // ours that are not done, and remakes
+	remote    map[string]string // "url id" on a server → our id
+	backends  map[string]*backend
+	missing   []string          // sources without an address
+	current   map[string]string // server → take whose messages it sends
+	strangers map[string]bool   // ids that the store calls ours and we don't know
+	elsewhere int               // unfinished takes of other relays
 }
+
+// heldLimit is how many bytes of prompts that are not done a relay holds.
+const heldLimit = 48 << 20
 
 // New reads the options; nothing is contacted yet.
 func New(o Options) (*Relay, error) {
 	o.Poll, o.LostAfter = cmp.Or(o.Poll, time.Second), cmp.Or(o.LostAfter, 30*time.Second)
+	o.StallAfter = cmp.Or(o.StallAfter, 5*time.Minute)
 	o.Attempts, o.HistoryLimit = cmp.Or(o.Attempts, 3), cmp.Or(o.HistoryLimit, 1000)
 	sources, err := parseSources(o.Backends)
 	if err != nil {
 		return nil, err
 	}
+	if o.Store == nil {
+		o.Store = newMemory(o.HistoryLimit)
+	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 32
+	transport.MaxResponseHeaderBytes = 256 << 10
 	// A deleted pod's address answers nothing at all: find out in seconds.
 	transport.DialContext = (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}).DialContext
 	r := &Relay{
-		options: o, sources: sources, sid: "ai-film-relay-" + uuid.NewString(), client: &http.Client{Transport: transport},
-		takes: map[string]*take{}, remote: map[string]string{}, public: map[ref]string{}, backends: map[string]*backend{},
-		current: map[string]string{}, remakes: map[string]*take{},
+		options: o, sources: sources, sid: "ai-film-relay-" + uuid.NewSHA1(uuid.NameSpaceURL, []byte(cmp.Or(o.Name, uuid.NewString()))).String(),
+		// A server that sends us elsewhere is none of ours, and is not given our credentials for there.
+		client: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		store:  o.Store, bodies: wire.NewBudget(),
+		takes: map[string]*take{}, remote: map[string]string{}, backends: map[string]*backend{}, current: map[string]string{},
 	}
 	return r, r.spool.open(o.Dir)
 }
 
 // Run follows the servers until ctx ends.
 func (r *Relay) Run(ctx context.Context) {
-	ticker := time.NewTicker(r.options.Poll)
-	defer ticker.Stop()
-	for n := 0; ; n++ {
+	var beating sync.WaitGroup
+	beating.Go(func() { r.every(ctx, min(r.options.Poll, time.Second), func() { r.turn(ctx) }) })
+	r.every(ctx, r.options.Poll, func() {
 		r.resolve(ctx)
-		r.adopt(ctx)
+		r.orphans(ctx)
 		r.place(ctx)
 		r.rebalance(ctx)
 		r.save(ctx)
+	})
+	beating.Wait()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	r.save(last)
+	r.store.Release(last) // the next relay takes over at once
+	r.mu.Lock()
+	if _, only := r.store.(*memory); !only {
+		r.takes = map[string]*take{} // from now on we answer from the store
+	}
+	r.mu.Unlock()
+}
+
+// every calls f now, and each time the interval is over, until ctx ends.
+func (r *Relay) every(ctx context.Context, interval time.Duration, f func()) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for ctx.Err() == nil {
+		f()
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			if r.options.Store != nil { // let the next relay take over at once
-				last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
-				r.save(last)
-				r.options.Store.Release(last)
-				cancel()
-			}
-			return
 		}
 	}
 }
 
 // resolve brings the set of servers up to date.
 func (r *Relay) resolve(ctx context.Context) {
-	urls, missing := addresses(ctx, r.sources)
+	found, missing := addresses(ctx, r.sources)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.missing = missing
-	for _, u := range urls {
+	for u, s := range found {
 		if b := r.backends[u]; b != nil {
 			b.gone = false
 			continue
 		}
 		own, stop := context.WithCancel(ctx)
-		b := &backend{url: u, client: r.client, header: http.Header{}, stop: stop, appeared: time.Now(), kick: make(chan struct{}, 1), delivered: map[string]string{}}
-		if r.options.Authorization != "" {
+		b := &backend{url: u, client: r.client, header: http.Header{}, stop: stop, appeared: time.Now(), life: time.Now(),
+			kick: make(chan struct{}, 1), delivered: map[string]string{}}
+		// What the studio's own servers trust is not told to those of others, nor the other way round.
+		switch {
+		case s.dns && r.options.Token != "":
+			b.header.Set("Authorization", "Bearer "+r.options.Token)
+		case r.options.Authorization != "":
 			b.header.Set("Authorization", r.options.Authorization)
 		}
 		r.backends[u] = b
@@ -131,7 +170,7 @@ func (r *Relay) resolve(ctx context.Context) {
 		slog.Info("server appeared", "backend", u)
 	}
 	for u, b := range r.backends {
-		if !slices.Contains(urls, u) && len(missing) == 0 {
+		if _, there := found[u]; !there && len(missing) == 0 {
 			b.gone = true
 		}
 	}
@@ -155,11 +194,13 @@ const helloWait = 5 * time.Second
 
 // look asks one server for its queue and settles what became of our takes there.
 func (r *Relay) look(ctx context.Context, b *backend) {
+	b.looking.Lock()
+	defer b.looking.Unlock()
 	asked := time.Now()
 	ask, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	var queue remoteQueue
-	if err := b.call(ask, "GET", "/queue", nil, &queue); err != nil {
+	var there []queued
+	if err := b.stream(ask, "GET", "/queue", nil, func(s *scanner) (err error) { there, err = readQueue(s); return err }); err != nil {
 		if ctx.Err() == nil {
 			r.unreachable(ctx, b, err)
 		}
@@ -170,49 +211,110 @@ func (r *Relay) look(ctx context.Context, b *backend) {
 		r.mu.Unlock() // a prompt sent now would be executed unheard
 		return
 	}
-	if !b.ready {
+	b.looked, b.since, b.refused, b.queue = asked, time.Time{}, false, len(there)
+	if shape := fmt.Sprint(there); shape != b.shape {
+		b.shape, b.life, b.wedged = shape, asked, false
+	}
+	if !b.ready && !b.wedged {
 		slog.Info("server is ready", "backend", b.url)
 		b.delivered = map[string]string{} // perhaps another process than before
+		b.ready, b.lastError = true, ""
 	}
-	b.ready, b.since, b.refused, b.lastError = true, time.Time{}, false, ""
-	b.queue = len(queue.Running) + len(queue.Pending)
-	there := map[string]bool{} // id → running
-	for _, t := range queue.Pending {
-		there[tupleID(t)] = false
+	remains := map[string]queued{}
+	var foreign []queued
+	for _, q := range there {
+		remains[q.id] = q
+		if _, ours := r.remote[b.url+" "+q.id]; !ours {
+			foreign = append(foreign, q)
+		}
 	}
-	for _, t := range queue.Running {
-		there[tupleID(t)] = true
-	}
-	var absent []*take
+	b.foreign = foreign
+	var here, absent []*take
 	var strays []string
-	if b.gone && !slices.ContainsFunc(sortedValues(r.takes), func(t *take) bool { return t.State != done && t.Backend == b.url }) {
+	for _, t := range r.takes {
+		q, has := remains[t.Remote]
+		switch {
+		case t.State == placed && t.Backend == b.url && !t.moving:
+			here = append(here, t)
+			if t.running = q.running; q.running && t.startedAt.IsZero() {
+				t.startedAt = asked
+			}
+			t.adopted = t.adopted && !has
+			if !has && t.placedAt.Before(asked) {
+				absent = append(absent, t)
+			}
+			if has && !q.running && t.deleted || q.running && t.forgotten { // it was on its way there when it was taken out of the queue
+				strays = append(strays, t.Remote)
+			}
+		case has && t.Backend != b.url && t.State == placed && !t.moving:
+			strays = append(strays, t.Remote) // came back with what is already executed elsewhere
+		}
+	}
+	wedged := false
+	if len(here) == len(absent) { // nothing of ours to wait for
+		b.life = asked
+	} else if silent := time.Since(b.life); !b.wedged && silent > r.patience(b) {
+		wedged, b.wedged, b.ready = true, true, false
+		b.lastError = fmt.Sprintf("has prompts in its queue and gave no sign of life for %v: it is wedged, restart it", silent.Round(time.Second))
+	}
+	if b.gone && len(here) == 0 {
 		b.stop() // it left the addresses and has nothing of ours to finish
 		delete(r.backends, b.url)
 		slog.Info("server is gone", "backend", b.url)
 	}
-	for _, t := range r.takes {
-		running, has := there[t.Remote]
-		switch {
-		case t.State == placed && t.Backend == b.url && !t.moving:
-			t.running = running
-			if !has && t.placedAt.Before(asked) {
-				absent = append(absent, t)
-			}
-			if has && !running && t.deleted { // it was on its way there when it was taken out of the queue
-				strays = append(strays, t.Remote)
-			}
-		case has && t.Backend != b.url && t.State != waiting:
-			strays = append(strays, t.Remote) // came back with what is already done elsewhere
-		}
-	}
+	why := b.url + " " + b.lastError
 	r.mu.Unlock()
 	for _, t := range absent {
 		r.settle(ctx, b, t)
 	}
-	for _, id := range strays {
-		b.call(ask, "POST", "/queue", map[string]any{"delete": []string{id}}, nil)
-		b.call(ask, "POST", "/interrupt", map[string]any{"prompt_id": id}, nil)
+	for _, id := range append(strays, r.strays(ask, b, foreign)...) {
+		b.end(ask, id)
 	}
+	if wedged {
+		slog.Error("server is wedged", "backend", b.url, "reason", why)
+		for _, t := range here {
+			b.end(ask, t.Remote)
+			r.lost(ctx, t, why, remains[t.Remote].running)
+		}
+	}
+}
+
+// patience is for how long a server with work may show no sign of life: no message about it, no change in its queue. It
+// goes by the slowest of its prompts so far; before the first is done a server may have to load its models.
+func (r *Relay) patience(b *backend) time.Duration {
+	if b.slowest == 0 {
+		return 4 * r.options.StallAfter
+	}
+	return max(r.options.StallAfter, 10*b.slowest)
+}
+
+// strays are those of the prompts in a server's queue that no relay's client sent there by itself, and that the store
+// knows to be done, withdrawn, or executed elsewhere. Each was seen there before: what just ended is none.
+func (r *Relay) strays(ctx context.Context, b *backend, foreign []queued) (ids []string) {
+	var unknown []string
+	for _, q := range foreign {
+		if wire.IsID(q.id) {
+			unknown = append(unknown, q.id)
+		}
+	}
+	before := b.suspects
+	b.suspects = map[string]bool{}
+	if len(unknown) == 0 {
+		return nil
+	}
+	at, err := r.store.Whereabouts(ctx, unknown)
+	if err != nil {
+		return nil
+	}
+	for id, url := range at {
+		if url != b.url {
+			b.suspects[id] = true
+			if before[id] {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids
 }
 
 // settle finishes a take that left its server's queue, or places it anew if the server knows nothing of it.
@@ -224,25 +326,22 @@ func (r *Relay) settle(ctx context.Context, b *backend, t *take) {
 	r.mu.Unlock()
 	entry, err := b.history(ask, remote)
 	if err != nil {
+		r.mu.Lock()
+		if t.unsettled.IsZero() {
+			t.unsettled = time.Now()
+		}
+		patience := time.Since(t.unsettled) > r.options.LostAfter
+		r.mu.Unlock()
+		if patience && ctx.Err() == nil {
+			r.lost(ctx, t, b.url+" does not tell what became of it: "+err.Error(), true)
+		}
 		return // the next look tells
 	}
 	if entry != nil {
 		r.finish(ctx, b, t, entry)
 		return
 	}
-	r.mu.Lock()
-	if t.State != placed || t.Backend != b.url {
-		r.mu.Unlock()
-		return
-	}
-	if t.deleted {
-		r.drop(t)
-		r.mu.Unlock()
-		r.announce()
-		return
-	}
-	r.mu.Unlock()
-	r.lost(ctx, t, b.url+" has neither queued nor finished it: it was restarted")
+	r.lost(ctx, t, b.url+" has neither queued nor finished it: it was restarted", true)
 }
 
 // unreachable notes that a server doesn't answer, and in time gives it up.
@@ -275,56 +374,61 @@ func (r *Relay) unreachable(ctx context.Context, b *backend, err error) {
 	}
 	r.mu.Unlock()
 	for _, t := range orphans {
-		r.lost(ctx, t, b.url+" does not answer: "+err.Error())
+		r.lost(ctx, t, b.url+" does not answer: "+err.Error(), true)
 	}
 }
 
-// lost puts a take whose server is gone back to waiting, or fails it after too many attempts.
-func (r *Relay) lost(ctx context.Context, t *take, why string) {
+// orphans places anew what is on servers that are no longer among the addresses.
+func (r *Relay) orphans(ctx context.Context) {
 	r.mu.Lock()
-	if t.State != placed {
+	var due []*take
+	for _, t := range r.takes {
+		if t.State == placed && !t.moving && r.backends[t.Backend] == nil && len(r.missing) == 0 {
+			due = append(due, t)
+		}
+	}
+	r.mu.Unlock()
+	for _, t := range due {
+		r.lost(ctx, t, t.Backend+" is no longer among the servers", true)
+	}
+}
+
+// lost puts a take whose server is gone back to waiting, or ends it: it was cancelled meanwhile, or too many servers were
+// lost with it. What was taken over from another relay may never have come to its server: that doesn't count.
+func (r *Relay) lost(ctx context.Context, t *take, why string, counts bool) {
+	r.mu.Lock()
+	if t.State != placed || t.outcome != nil || t.concluding || r.takes[t.ID] != t {
 		r.mu.Unlock()
 		return
 	}
 	delete(r.remote, t.Backend+" "+t.Remote)
-	t.running, t.unsaved, t.lastError = false, true, why
-	if t.deleted {
-		r.drop(t)
-		r.mu.Unlock()
-		r.announce()
-		return
+	if counts && !t.adopted {
+		t.Lost++
 	}
-	slog.Warn("prompt lost with its server", "prompt_id", t.ID, "attempt", t.Attempt, "reason", why)
-	if t.Attempt >= r.options.Attempts {
-		t.Record = failure(t, "BackendLost", fmt.Sprintf(
-			"The ComfyUI server executing this prompt was lost %d times, last: %s. Look at the servers' logs (out of memory?) and submit again.", t.Attempt, why))
-		r.complete(t)
-		r.mu.Unlock()
-		r.tell(t)
-		r.announce()
-		return
-	}
+	t.running, t.adopted, t.unsaved, t.lastError, t.startedAt, t.unsettled = false, false, true, why, time.Time{}, time.Time{}
 	t.State = waiting
+	var outcome *record
+	switch {
+	case t.deleted:
+		r.mu.Unlock()
+		r.withdraw(ctx, t)
+		return
+	case t.interrupted:
+		outcome = ended(t.ID, "execution_interrupted", map[string]any{})
+	case t.Lost >= r.options.Attempts:
+		outcome = failure(t.ID, "BackendLost", fmt.Sprintf(
+			"The ComfyUI server executing this prompt was lost %d times, last: %s. Look at the servers' logs (out of memory?) and submit again.", t.Lost, why))
+	}
+	slog.Warn("prompt lost with its server", "prompt_id", t.ID, "times", t.Lost, "reason", why)
 	r.mu.Unlock()
+	if outcome != nil {
+		r.conclude(ctx, t, outcome)
+		return
+	}
 	r.place(ctx)
 }
 
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-func sortedValues[V any](m map[string]V) []V {
-	values := make([]V, 0, len(m))
-	for _, k := range sortedKeys(m) {
-		values = append(values, m[k])
-	}
-	return values
-}
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // absent says which servers are missing and why.
 func (r *Relay) absent() string {
@@ -332,6 +436,8 @@ func (r *Relay) absent() string {
 	for _, u := range sortedKeys(r.backends) {
 		if b := r.backends[u]; !b.ready {
 			parts = append(parts, u+": "+cmp.Or(b.lastError, "has not answered yet"))
+		} else if b.shunned() {
+			parts = append(parts, u+": did not take a prompt just now: "+b.lastError)
 		}
 	}
 	if len(parts) == 0 {
@@ -352,17 +458,13 @@ func (r *Relay) Ready(context.Context) error {
 	return errNoBackend(r.absent())
 }
 
-// QueueLength is the number of prompts that are not done.
+// QueueLength is the number of prompts that are not done, those of other relays on the same database included.
 func (r *Relay) QueueLength() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.unfinished()
-}
-
-func (r *Relay) unfinished() int {
-	n := 0
+	n := r.elsewhere
 	for _, t := range r.takes {
-		if t.State != done && !t.hidden {
+		if !t.hidden && !(t.deleted && !t.running) {
 			n++
 		}
 	}

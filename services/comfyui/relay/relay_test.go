@@ -114,7 +114,7 @@ func TestRestartKeepsPrompts(t *testing.T) {
 	database := startPostgres(t)
 	a, b := newPod(t), newPod(t)
 	open := func() (*front, *relay.Postgres) {
-		store, err := relay.OpenPostgres(t.Context(), database)
+		store, err := relay.OpenPostgres(t.Context(), database, "relay-0", relay.Keep{Count: 1000, Age: time.Hour})
 		must(t, err)
 		t.Cleanup(store.Close)
 		f := newFront(t, relay.Options{Backends: a.url() + "," + b.url(), Store: store})
@@ -186,7 +186,7 @@ func TestRestartKeepsPrompts(t *testing.T) {
 
 func TestDatabaseAway(t *testing.T) {
 	a := newPod(t)
-	store, err := relay.OpenPostgres(t.Context(), "postgres://studio@127.0.0.1:1/studio?connect_timeout=1")
+	store, err := relay.OpenPostgres(t.Context(), "postgres://studio@127.0.0.1:1/studio?connect_timeout=1", "relay-0", relay.Keep{})
 	must(t, err)
 	t.Cleanup(store.Close)
 	f := newFront(t, relay.Options{Backends: a.url(), Store: store})
@@ -202,7 +202,7 @@ func TestDatabaseAway(t *testing.T) {
 	if n := f.relay.QueueLength(); n != 0 {
 		t.Errorf("a refused prompt is in the queue: %d", n)
 	}
-	if _, err := relay.OpenPostgres(t.Context(), "mysql://x"); err == nil || !strings.Contains(err.Error(), "DATABASE_URL") {
+	if _, err := relay.OpenPostgres(t.Context(), "mysql://x", "relay-0", relay.Keep{}); err == nil || !strings.Contains(err.Error(), "DATABASE_URL") {
 		t.Errorf("wrong URL: %v", err)
 	}
 }
@@ -354,9 +354,9 @@ func TestHugeAndUnicode(t *testing.T) {
 		t.Error("a large graph came back changed")
 	}
 	view(t, f.Client, r)
-	status, text, err := f.Do(t.Context(), "POST", "/prompt", map[string]any{"prompt": map[string]any{"1": strings.Repeat("x", 33<<20)}})
+	status, text, err := f.Do(t.Context(), "POST", "/prompt", map[string]any{"prompt": map[string]any{"1": strings.Repeat("x", 9<<20)}})
 	if err == nil && status != http.StatusRequestEntityTooLarge {
-		t.Errorf("33 MiB: %d %.200s", status, text)
+		t.Errorf("9 MiB: %d %.200s", status, text)
 	}
 	if status, _, err := f.Upload(t.Context(), "huge.png", make([]byte, 101<<20), nil); err == nil && status != http.StatusRequestEntityTooLarge {
 		t.Errorf("101 MiB upload: %d", status)
@@ -367,7 +367,7 @@ func TestHugeAndUnicode(t *testing.T) {
 func TestNamesAndAuthorization(t *testing.T) {
 	a := newPod(t)
 	_, port, _ := net.SplitHostPort(a.address)
-	f := newFront(t, relay.Options{Backends: "dns+http://localhost:" + port, Authorization: "Bearer secret"})
+	f := newFront(t, relay.Options{Backends: "dns+http://localhost:" + port, Token: "secret", Authorization: "Bearer another's"})
 	until(t, "the name resolves to the server", func() bool { n, _ := f.relay.BackendsReady(); return n >= 1 })
 	view(t, f.Client, wait(t, f.Client, submit(t, f.Client, take(t, 1), "")))
 	must(t, f.JSON(t.Context(), "GET", "/system_stats", nil, nil))

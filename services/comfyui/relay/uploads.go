@@ -1,14 +1,11 @@
 package relay
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"mime/multipart"
 	"net/http"
 	"os"
 	"path"
@@ -16,6 +13,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/ai-film/ai-film/services/comfyui/wire"
 )
@@ -28,9 +28,16 @@ type spool struct {
 	root *os.Root
 }
 
+// arriving is the folder of uploads that are not whole yet.
+const arriving = ".arriving"
+
 func (s *spool) open(dir string) (err error) {
 	if err = os.MkdirAll(dir, 0o770); err == nil {
 		s.root, err = os.OpenRoot(dir)
+	}
+	if err == nil {
+		s.root.RemoveAll(arriving)
+		err = s.root.MkdirAll(arriving, 0o770)
 	}
 	if err != nil {
 		err = fmt.Errorf("uploads can't be kept: %w (TMPDIR must be a directory that can be written)", err)
@@ -38,17 +45,9 @@ func (s *spool) open(dir string) (err error) {
 	return err
 }
 
-// upload takes an image, lets a server choose its name, gives it to the others under that name, and keeps it.
+// upload takes an image, lets a server choose its name, gives it to the others under that name, and keeps it. It goes
+// through the disk: none is held in memory.
 func (r *Relay) upload(w http.ResponseWriter, q *http.Request) {
-	data, err := io.ReadAll(http.MaxBytesReader(w, q.Body, wire.MaxUpload))
-	if err != nil {
-		if _, large := errors.AsType[*http.MaxBytesError](err); large {
-			w.WriteHeader(http.StatusRequestEntityTooLarge)
-			return
-		}
-		w.WriteHeader(http.StatusBadRequest)
-		return
-	}
 	r.mu.Lock()
 	first := r.choose(nil)
 	absent := r.absent()
@@ -57,7 +56,20 @@ func (r *Relay) upload(w http.ResponseWriter, q *http.Request) {
 		unavailable(w, "comfyui", absent, "wait until a ComfyUI server is ready, then upload again")
 		return
 	}
-	status, answer, err := first.post(q.Context(), q.Header.Get("Content-Type"), data)
+	temp := path.Join(arriving, uuid.NewString())
+	file, err := r.spool.root.OpenFile(temp, os.O_CREATE|os.O_RDWR|os.O_EXCL, 0o660)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInsufficientStorage)
+		return
+	}
+	defer r.spool.root.Remove(temp)
+	defer file.Close()
+	form, status, err := wire.ReadUpload(w, q, file)
+	if err != nil {
+		http.Error(w, err.Error(), status)
+		return
+	}
+	status, answer, err := first.post(q.Context(), form, file)
 	if err != nil {
 		first.poke()
 		unavailable(w, "comfyui", first.url+": "+err.Error(), "upload again")
@@ -69,24 +81,16 @@ func (r *Relay) upload(w http.ResponseWriter, q *http.Request) {
 		Type      string `json:"type"`
 	}
 	if status == http.StatusOK && json.Unmarshal(answer, &named) == nil && named.Type == "input" {
-		q.Body = io.NopCloser(bytes.NewReader(data))
-		if image, _, err := q.FormFile("image"); err == nil {
-			content, _ := io.ReadAll(image)
-			image.Close()
-			name := path.Join(named.Subfolder, named.Name)
-			if stamp := r.spool.keep(name, content); stamp != "" {
-				r.mu.Lock()
-				first.delivered[name] = stamp
-				r.mu.Unlock()
-				r.each(q.Context(), func(ctx context.Context, b *backend) {
-					if b != first {
-						r.hand(ctx, b, name)
-					}
-				})
-			}
-		}
-		if q.MultipartForm != nil {
-			q.MultipartForm.RemoveAll()
+		name := path.Join(named.Subfolder, named.Name)
+		if stamp := r.spool.keep(temp, name); stamp != "" {
+			r.mu.Lock()
+			first.delivered[name] = stamp
+			r.mu.Unlock()
+			r.each(q.Context(), func(ctx context.Context, b *backend) {
+				if b != first {
+					r.hand(ctx, b, name)
+				}
+			})
 		}
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
@@ -94,31 +98,42 @@ func (r *Relay) upload(w http.ResponseWriter, q *http.Request) {
 	w.Write(answer)
 }
 
-// post sends a multipart form to /upload/image.
-func (b *backend) post(ctx context.Context, contentType string, form []byte) (int, []byte, error) {
-	q, err := http.NewRequestWithContext(ctx, "POST", b.url+"/upload/image", bytes.NewReader(form))
+// post sends an image to /upload/image, straight from its file.
+func (b *backend) post(ctx context.Context, form wire.Upload, content *os.File) (int, []byte, error) {
+	info, err := content.Stat()
 	if err != nil {
 		return 0, nil, err
 	}
-	q.Header = b.header.Clone()
-	q.Header.Set("Content-Type", contentType)
+	ctx, progress, cancel := wire.WhileMoving(ctx, time.Minute)
+	defer cancel()
+	body, kind, length := form.Body(io.NewSectionReader(content, 0, info.Size()), info.Size())
+	pipe, in := io.Pipe()
+	go func() { in.CloseWithError(progress(in, body)) }()
+	defer pipe.Close()
+	q, err := http.NewRequestWithContext(ctx, "POST", b.url+"/upload/image", pipe)
+	if err != nil {
+		return 0, nil, err
+	}
+	q.Header, q.ContentLength = b.header.Clone(), length
+	q.Header.Set("Content-Type", kind)
 	answer, err := b.client.Do(q)
 	if err != nil {
 		return 0, nil, err
 	}
 	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
+	text, err := io.ReadAll(io.LimitReader(answer.Body, 64<<10))
 	return answer.StatusCode, text, err
 }
 
-// keep stores an upload and returns its stamp, or "" if it can't be kept. The oldest go when there is too much.
-func (s *spool) keep(name string, data []byte) string {
-	if !filepath.IsLocal(name) {
+// keep gives an upload that has arrived its name and returns its stamp, or "" if it can't be kept. The oldest go when there
+// is too much.
+func (s *spool) keep(temp, name string) string {
+	if !filepath.IsLocal(name) || strings.HasPrefix(path.Clean(name), arriving) {
 		return ""
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.root.MkdirAll(path.Dir(name), 0o770) != nil || s.root.WriteFile(name, data, 0o660) != nil {
+	if s.root.MkdirAll(path.Dir(name), 0o770) != nil || s.root.Rename(temp, name) != nil {
 		return ""
 	}
 	type entry struct {
@@ -137,13 +152,20 @@ func (s *spool) keep(name string, data []byte) string {
 	})
 	slices.SortFunc(all, func(a, b entry) int { return a.info.ModTime().Compare(b.info.ModTime()) })
 	for _, e := range all {
-		if total <= spoolLimit || e.name == name {
+		if total <= spoolLimit || e.name == name || strings.HasPrefix(e.name, arriving) {
 			continue
 		}
 		s.root.Remove(e.name)
 		total -= e.info.Size()
 	}
 	return s.stamp(name)
+}
+
+// forget deletes the uploads of a film: those in its folder.
+func (s *spool) forget(film string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.root.RemoveAll(film)
 }
 
 // stamp changes when the upload does; "" if there is none.
@@ -164,19 +186,14 @@ func (r *Relay) hand(ctx context.Context, b *backend, name string) error {
 	if stamp == "" || has {
 		return nil
 	}
-	data, err := r.spool.root.ReadFile(name)
+	file, err := r.spool.root.Open(name)
 	if err != nil {
 		return nil
 	}
-	var form bytes.Buffer
-	m := multipart.NewWriter(&form)
-	part, _ := m.CreateFormFile("image", path.Base(name))
-	part.Write(data)
-	m.WriteField("subfolder", strings.TrimSuffix(path.Dir(name), "."))
-	m.WriteField("type", "input")
-	m.WriteField("overwrite", "true")
-	m.Close()
-	status, answer, err := b.post(ctx, m.FormDataContentType(), form.Bytes())
+	defer file.Close()
+	form := wire.Upload{Name: path.Base(name), Fields: map[string]string{
+		"subfolder": strings.TrimSuffix(path.Dir(name), "."), "type": "input", "overwrite": "true"}}
+	status, answer, err := b.post(ctx, form, file)
 	if err != nil {
 		return err
 	}
@@ -191,22 +208,12 @@ func (r *Relay) hand(ctx context.Context, b *backend, name string) error {
 
 // deliver gives a server the uploads that a graph's text inputs name.
 func (r *Relay) deliver(ctx context.Context, b *backend, graph json.RawMessage) error {
-	var nodes map[string]struct {
-		Inputs map[string]any `json:"inputs"`
-	}
-	if json.Unmarshal(graph, &nodes) != nil {
-		return nil // the server says what is wrong with it
-	}
-	for _, n := range nodes {
-		for _, v := range n.Inputs {
-			name, ok := v.(string)
-			if !ok || len(name) > 255 || !filepath.IsLocal(strings.TrimSuffix(name, " [input]")) {
-				continue
-			}
-			if err := r.hand(ctx, b, path.Clean(strings.TrimSuffix(name, " [input]"))); err != nil {
-				return err
-			}
+	var failed error
+	inputs(graph, func(_, name string) {
+		name = strings.TrimSuffix(name, " [input]")
+		if failed == nil && filepath.IsLocal(name) {
+			failed = r.hand(ctx, b, path.Clean(name))
 		}
-	}
-	return nil
+	})
+	return failed
 }

@@ -5,16 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
+	"regexp"
+	"strconv"
 	"strings"
+
+	"github.com/google/uuid"
 )
 
 // Largest request bodies, bytes.
 const (
 	MaxUpload = 100 << 20 // ComfyUI's --max-upload-size
-	MaxPrompt = 32 << 20
+	MaxPrompt = 8 << 20
 )
 
 // Answer writes v as JSON.
@@ -40,8 +43,17 @@ func Refuse(w http.ResponseWriter, status int, kind, message, details string) {
 // Body reads a JSON body of at most limit bytes, or answers and returns false. ComfyUI answers 500 to what isn't JSON;
 // 400 and 413 tell the caller more.
 func Body(w http.ResponseWriter, r *http.Request, limit int64, into any) bool {
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	if err != nil {
+	raw := make([]byte, 0, min(max(r.ContentLength, 512), limit)+1)
+	body := http.MaxBytesReader(w, r.Body, limit)
+	var err error
+	for err == nil {
+		var n int
+		n, err = body.Read(raw[len(raw):cap(raw)])
+		if raw = raw[:len(raw)+n]; len(raw) == cap(raw) {
+			raw = append(raw, 0)[:len(raw)]
+		}
+	}
+	if err != io.EOF {
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
 			Refuse(w, http.StatusRequestEntityTooLarge, "request_too_large", "The request is too large",
 				fmt.Sprintf("the limit is %d MiB", limit>>20))
@@ -57,8 +69,9 @@ func Body(w http.ResponseWriter, r *http.Request, limit int64, into any) bool {
 	return true
 }
 
-// ClearOrDelete is POST /queue and POST /history: {"clear": true} or {"delete": [ids]}. remove gets nil for all.
-func ClearOrDelete(w http.ResponseWriter, r *http.Request, remove func(ids []string)) {
+// ClearOrDelete is POST /queue and POST /history: {"clear": true} or {"delete": [ids]}. remove gets nil for all; failed
+// answers where it could not.
+func ClearOrDelete(w http.ResponseWriter, r *http.Request, remove func(ids []string) error, failed func(http.ResponseWriter, error)) {
 	var in struct {
 		Clear  bool     `json:"clear"`
 		Delete []string `json:"delete"`
@@ -66,29 +79,54 @@ func ClearOrDelete(w http.ResponseWriter, r *http.Request, remove func(ids []str
 	if !Body(w, r, 1<<20, &in) {
 		return
 	}
+	var err error
 	if in.Clear {
-		remove(nil)
+		err = remove(nil)
 	}
-	if len(in.Delete) > 0 {
-		remove(in.Delete)
+	if len(in.Delete) > 0 && err == nil {
+		err = remove(in.Delete)
+	}
+	if err != nil {
+		failed(w, err)
 	}
 }
 
-// SameOrigin refuses what a web page elsewhere makes a browser send to a server on its own machine, as ComfyUI does.
+// Page reads the query of GET /history: max_items and offset, -1 where they are not given. It answers and returns false
+// if they are no numbers.
+func Page(w http.ResponseWriter, r *http.Request) (limit, offset int, ok bool) {
+	limit, offset = -1, -1
+	for name, value := range map[string]*int{"max_items": &limit, "offset": &offset} {
+		if text := r.URL.Query().Get(name); text != "" {
+			n, err := strconv.Atoi(text)
+			if err != nil {
+				Refuse(w, 400, "bad_request", name+" must be a whole number", name+"="+text)
+				return limit, offset, false
+			}
+			*value = max(n, -1)
+		}
+	}
+	return limit, offset, true
+}
+
+// FilmID is what the id of a film looks like.
+var FilmID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
+
+// IsID tells whether id is a UUID in its canonical form, as the ids of prompts are.
+func IsID(id string) bool {
+	parsed, err := uuid.Parse(id)
+	return err == nil && parsed.String() == id
+}
+
+// SameOrigin refuses what a web page elsewhere makes a browser send: the browser would add the password it knows for us.
+// ComfyUI does so where it is asked by a loopback address, which is all it is protected by.
 func SameOrigin(next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if origin := r.Header.Get("Origin"); origin != "" && r.Host != "" {
-			host, _, err := net.SplitHostPort(r.Host)
-			if err != nil {
-				host = r.Host
-			}
-			from, err := url.Parse(origin)
-			ip := net.ParseIP(host)
-			loopback := host == "localhost" || ip != nil && ip.IsLoopback()
-			if loopback && (err != nil || !strings.EqualFold(from.Host, r.Host)) {
-				w.WriteHeader(http.StatusForbidden)
-				return
-			}
+		origin := r.Header.Get("Origin")
+		from, err := url.Parse(origin)
+		if origin != "" && (err != nil || !strings.EqualFold(from.Host, r.Host)) ||
+			r.Header.Get("Sec-Fetch-Site") == "cross-site" && r.Header.Get("Sec-Fetch-Mode") != "navigate" {
+			w.WriteHeader(http.StatusForbidden)
+			return
 		}
 		next(w, r)
 	})

@@ -5,9 +5,11 @@ package wire
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -22,12 +24,20 @@ type Message struct {
 
 // Sockets holds the WebSockets of clients by session id. The zero value is ready.
 type Sockets struct {
-	mu   sync.Mutex
-	open map[string]*socket
+	mu    sync.Mutex
+	open  map[string]*socket
+	count atomic.Int64 // connections, those that another took the session of included
 }
+
+const (
+	socketLimit = 1000    // of clients; ComfyUI has no limit, a small pod needs one
+	clientLimit = 256     // bytes of a session id
+	backlog     = 4 << 20 // bytes that wait for a client that doesn't read
+)
 
 type socket struct {
 	out  chan frame
+	wait atomic.Int64 // bytes in out
 	drop context.CancelFunc
 }
 
@@ -57,12 +67,16 @@ func (s *Sockets) push(f frame, sid string, mayMiss bool) {
 		if sid != "" && id != sid {
 			continue
 		}
-		select {
-		case own.out <- f:
-		default:
-			if !mayMiss {
-				own.drop()
+		if own.wait.Load()+int64(len(f.data)) <= backlog {
+			select {
+			case own.out <- f:
+				own.wait.Add(int64(len(f.data)))
+				continue
+			default:
 			}
+		}
+		if !mayMiss {
+			own.drop()
 		}
 	}
 }
@@ -71,6 +85,18 @@ func (s *Sockets) push(f frame, sid string, mayMiss bool) {
 // that comes back with its id takes its session over. hello is called once the session receives; heard gets the type of
 // each message the client sends.
 func (s *Sockets) Serve(w http.ResponseWriter, r *http.Request, hello func(sid string), heard func(sid, kind string)) {
+	sid := r.URL.Query().Get("clientId")
+	if s.count.Add(1); s.count.Load() > socketLimit {
+		s.count.Add(-1)
+		w.Header().Set("Retry-After", "30")
+		Refuse(w, http.StatusServiceUnavailable, "busy", "Too many clients listen", fmt.Sprintf("the limit is %d", socketLimit))
+		return
+	}
+	defer s.count.Add(-1)
+	if len(sid) > clientLimit {
+		Refuse(w, 400, "invalid_client_id", "clientId is too long", fmt.Sprintf("the limit is %d bytes", clientLimit))
+		return
+	}
 	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true}) // SameOrigin has checked
 	if err != nil {
 		return
@@ -78,11 +104,10 @@ func (s *Sockets) Serve(w http.ResponseWriter, r *http.Request, hello func(sid s
 	defer c.CloseNow()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	sid := r.URL.Query().Get("clientId")
 	if sid == "" {
 		sid = strings.ReplaceAll(uuid.NewString(), "-", "")
 	}
-	own := &socket{out: make(chan frame, 1024), drop: cancel}
+	own := &socket{out: make(chan frame, 512), drop: cancel}
 	s.mu.Lock()
 	if s.open == nil {
 		s.open = map[string]*socket{}
@@ -99,7 +124,7 @@ func (s *Sockets) Serve(w http.ResponseWriter, r *http.Request, hello func(sid s
 	hello(sid)
 	go func() { // reading answers pings and notices the end
 		defer cancel()
-		c.SetReadLimit(1 << 20)
+		c.SetReadLimit(64 << 10)
 		for {
 			_, text, err := c.Read(ctx)
 			if err != nil {
@@ -116,6 +141,7 @@ func (s *Sockets) Serve(w http.ResponseWriter, r *http.Request, hello func(sid s
 	for {
 		select {
 		case f := <-own.out:
+			own.wait.Add(-int64(len(f.data)))
 			write, done := context.WithTimeout(ctx, 10*time.Second)
 			err := c.Write(write, f.kind, f.data)
 			done()

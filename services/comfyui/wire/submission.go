@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 
 	"github.com/google/uuid"
@@ -10,7 +11,7 @@ import (
 // Submission is the body of POST /prompt.
 type Submission struct {
 	Prompt  json.RawMessage            `json:"prompt"`
-	ID      any                        `json:"prompt_id"`
+	ID      json.RawMessage            `json:"prompt_id"`
 	Number  *json.Number               `json:"number"`
 	Front   bool                       `json:"front"`
 	Client  string                     `json:"client_id"`
@@ -29,11 +30,14 @@ func ReadSubmission(w http.ResponseWriter, r *http.Request) (in Submission, id s
 		Refuse(w, 400, "no_prompt", "No prompt provided", "No prompt provided")
 		return in, "", false
 	}
-	if in.ID == nil {
+	if len(in.Client) > clientLimit {
+		Refuse(w, 400, "invalid_client_id", "client_id is too long", fmt.Sprintf("the limit is %d bytes", clientLimit))
+		return in, "", false
+	}
+	if len(in.ID) == 0 || string(in.ID) == "null" {
 		return in, uuid.NewString(), true
 	}
-	id, _ = in.ID.(string)
-	if parsed, err := uuid.Parse(id); err != nil || parsed.String() != id {
+	if json.Unmarshal(in.ID, &id) != nil || !IsID(id) {
 		Refuse(w, 400, "invalid_prompt_id", "prompt_id must be a valid UUID",
 			"prompt_id must be a UUID string in canonical lowercase hyphenated form; omit it to let the server generate one")
 		return in, "", false

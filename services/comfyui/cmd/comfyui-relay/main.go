@@ -1,9 +1,12 @@
 // Command comfyui-relay is one ComfyUI to its clients, in front of one or more servers.
 //
 // Environment: PORT (8188), BACKENDS (base URLs separated by commas; dns+http://host:port is resolved again and again),
-// BACKEND_AUTHORIZATION (an Authorization header for them), DATABASE_URL (PostgreSQL, to keep prompts over a restart;
-// without it they are in memory only), POLL (1s), LOST_AFTER (30s: a server silent for so long is given up), ATTEMPTS (3:
-// how often a prompt is placed before it fails), HISTORY_LIMIT (1000 finished prompts), TMPDIR (uploads), LOG_LEVEL.
+// BACKEND_AUTHORIZATION (an Authorization header for servers given by URL), DATABASE_URL (PostgreSQL, to keep prompts over
+// a restart; without it they are in memory only), RELAY_NAME (the host's name and PORT: a relay that comes back under its
+// name has its prompts at once), POLL (1s), LOST_AFTER (30s: a server silent for so long is given up), STALL_AFTER (5m: the
+// least time without a sign of life after which a server at work is given up, longer where its prompts take long), ATTEMPTS
+// (3: with how many lost servers a prompt fails), HISTORY_LIMIT (1000 finished prompts), HISTORY_AGE (168h, with a
+// database), TMPDIR (uploads), LOG_LEVEL.
 package main
 
 import (
@@ -54,14 +57,26 @@ func setup(ctx context.Context, s *serving.Service) (*relay.Relay, error) {
 	if o.LostAfter, err = serving.EnvDuration("LOST_AFTER", 30*time.Second); err != nil {
 		return nil, err
 	}
+	if o.StallAfter, err = serving.EnvDuration("STALL_AFTER", 5*time.Minute); err != nil {
+		return nil, err
+	}
 	if o.Attempts, err = serving.EnvInt("ATTEMPTS", 3, 1, 100); err != nil {
 		return nil, err
 	}
 	if o.HistoryLimit, err = serving.EnvInt("HISTORY_LIMIT", 1000, 1, 100000); err != nil {
 		return nil, err
 	}
+	keep := relay.Keep{Count: o.HistoryLimit}
+	if keep.Age, err = serving.EnvDuration("HISTORY_AGE", 7*24*time.Hour); err != nil {
+		return nil, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, err
+	}
+	o.Name = serving.Env("RELAY_NAME", host+":"+serving.Env("PORT", "8188"))
 	if url := os.Getenv("DATABASE_URL"); url != "" {
-		store, err := relay.OpenPostgres(context.WithoutCancel(ctx), url)
+		store, err := relay.OpenPostgres(context.WithoutCancel(ctx), url, o.Name, keep)
 		if err != nil {
 			return nil, err
 		}
