@@ -147,6 +147,19 @@ class Postgres(Process):
     def stop(self) -> None:
         self.kill(signal.SIGINT)
 
+    def freeze(self) -> None:
+        """Stop every process of the cluster where it is: the kernel takes connections and bytes, and nobody answers."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, sig: int) -> None:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        for pid in (self.process.pid, *map(int, children)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, sig)
+
     def url(self, database: str) -> str:
         return f"postgresql://test@127.0.0.1:{self.port}/{database}"
 

@@ -21,6 +21,7 @@ from psycopg.rows import dict_row
 from pydantic import ValidationError
 
 import limits
+from aifilm.db import Database
 from aifilm.plan import SHORTEST_SHOT, Character, Plan, Settings, steps
 from aifilm.service import Problem
 from aifilm.text import clean, one_line
@@ -52,12 +53,13 @@ class Planning:
 
     def __init__(self, database_url: str):
         self.url = database_url
+        self._database = Database(database_url)
         self._setting_up = threading.Lock()
         self._set_up = False
 
     def check(self) -> None:
         """Readiness check; raises psycopg.OperationalError when PostgreSQL can't be used."""
-        psycopg.connect(self.url, connect_timeout=2).close()
+        self._database.ping()
 
     def plan(
         self,
