@@ -9,6 +9,7 @@ management port: ``/healthz``, ``/readyz`` and ``/metrics``. ``server.py`` serve
 from __future__ import annotations
 
 import contextvars
+import dataclasses
 import datetime
 import hmac
 import json
@@ -116,6 +117,40 @@ def invalid_fields(invalid: ValidationError) -> Problem:
         return Problem(400, "not JSON", errors[0]["message"], "send one JSON object")
     detail = "; ".join(f"{e['field'] or 'body'}: {e['message']}" for e in errors[:10])
     return Problem(422, "invalid request", detail, "correct the fields named in errors", errors=errors[:50])
+
+
+def invalid(field: str, why: str, remedy: str = "correct the fields named in errors") -> Problem:
+    """The Problem of one field of a request that can't be worked with: 422."""
+    return Problem(422, "invalid request", f"{field}: {why}", remedy, errors=[{"field": field, "message": why}])
+
+
+# The id of a film or a shot: a name in a path, a header and a log line.
+IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """What a job is for: a film, and one of its shots or, where ``shot`` is empty, the whole of it."""
+
+    film: str
+    shot: str = ""
+
+
+def subject() -> Subject:
+    """What the current request is for, as its headers ``X-Film-Id`` and ``X-Shot-Id`` say.
+
+    Raises Problem 422 naming the header when there is no film, or an id is none.
+    """
+    remedy = "send the film's id, and the shot's where the work is for one: 1 to 64 letters, digits, - and _"
+    told = {}
+    for header in ("X-Film-Id", "X-Shot-Id"):
+        value = request.headers.get(header)
+        if value is None and header == "X-Film-Id":
+            raise invalid(header, "is missing", remedy)
+        if value is not None and not IDENTIFIER.fullmatch(value):
+            raise invalid(header, f"{value[:100]!r} is not an id", remedy)
+        told[header] = value or ""
+    return Subject(told["X-Film-Id"], told["X-Shot-Id"])
 
 
 class Service:

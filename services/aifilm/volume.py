@@ -1,13 +1,17 @@
 """The shared volumes: paths checked, outputs keyed by content and never half-written.
 
-A path in a request is relative to ``DATA_DIR`` and starts with ``images/`` or ``videos/``. An output is written beside its
-target as ``.<name>.<random>.tmp``, fsynced and renamed; its sidecar ``<output>.json`` (``{"key": …, "result": …}``) is
-written last, so an output with a sidecar is whole.
+A path in a request is relative to ``DATA_DIR`` and lies below the folder of the film that the request is for:
+``{images,videos}/films/<film>/…``. An output is written beside its target as ``.<name>.<random>.tmp``, fsynced and renamed; its
+sidecar ``<output>.json`` (``{"key": …, "made_by": …, "result": …}``) is written last, so an output is whole whose sidecar has
+its key. A sidecar without a key, written before the output takes its place, says only whose it is.
+
+The Go services' rules are in ``services/internal/volume``; both are held to the cases in its ``testdata/paths.json``.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -19,7 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from aifilm.service import Problem
+from aifilm.service import IDENTIFIER, Problem, Subject, invalid
 
 VOLUMES = ("images", "videos")
 FRAME = "frame_{:05d}.png"
@@ -28,7 +32,13 @@ RESERVE_BYTES = 64 << 20
 # What a killed process left is taken away when nothing was written to it for this long.
 ABANDONED_SECONDS = 3600.0
 
-_REMEDY = "give a path relative to the data directory, for example images/films/<film>/<shot>/still.png"
+_REMEDY = "give a path below the film's own folder, for example images/films/<film>/<shot>/finish"
+# Who made an output whose sidecar is of a version that didn't say so: the names of the layout.
+_LEGACY_OWNERS = {"still.png": "pipeline", "move": "blender", "finish": "opencv", "poster.jpg": "ffmpeg", ".mp4": "ffmpeg"}
+
+
+def _refused(field: str, path: str, why: str) -> Problem:
+    return invalid(field, f"{path[:200]!r} {why}", _REMEDY)
 
 
 class Volume:
@@ -37,52 +47,85 @@ class Volume:
     def __init__(self, root: str | os.PathLike[str] | None = None):
         self.root = Path(root or os.environ.get("DATA_DIR", "/data"))
 
+    def input(self, path: str, field: str, kind: str, subject: Subject, *, volumes: Iterable[str] = VOLUMES,
+              suffixes: tuple[str, ...] = ()) -> Path:
+        """The absolute path of an input of a job, the value of the request's ``field``: a ``"file"`` or a ``"directory"``.
+
+        Raises Problem 422 when it is not a clean path below the folder of the subject's film on one of ``volumes``, also after
+        symbolic links are followed, ends in none of ``suffixes``, or is not there.
+        """
+        found = self._below(path, field, subject, volumes, suffixes)
+        if not (found.is_file() if kind == "file" else found.is_dir()):
+            raise invalid(field, f"{path!r} is not a {kind}" if found.exists() else f"{path!r} does not exist",
+                          "run the step that makes it first")
+        return found
+
+    def output(self, path: str, field: str, subject: Subject, made_by: str, *, volumes: Iterable[str] = VOLUMES,
+               suffixes: tuple[str, ...] = ()) -> Path:
+        """The absolute path of an output of the service ``made_by``, the value of the request's ``field``.
+
+        It is ``<volume>/films/<film>/<shot>/<name>`` or, for what is of the whole film, ``videos/films/<film>/<name>``. Raises
+        Problem 422 when it is anything else, 409 when something is there that the service didn't make.
+        """
+        output = self._below(path, field, subject, volumes, suffixes)
+        volume, _, _, *rest = path.split("/")
+        if not (len(rest) == 2 or (len(rest) == 1 and volume == "videos")):
+            raise invalid(field, f"{path!r} is not {volume}/films/<film>/<shot>/<name>"
+                          + (" or videos/films/<film>/<name>" if volume == "videos" else ""), _REMEDY)
+        if len(rest) == 2 and not IDENTIFIER.fullmatch(rest[0]):
+            raise invalid(field, f"{rest[0]!r} is not the id of a shot", _REMEDY)
+        if len(rest) == 2 and subject.shot and rest[0] != subject.shot:
+            raise invalid(field, f"{path!r} is not of the shot {subject.shot}", _REMEDY)
+        if path.endswith(".json"):
+            raise invalid(field, f"{path!r} ends like a sidecar", _REMEDY)
+        require_own(output, made_by)
+        return output
+
     def resolve(self, path: str, field: str, *, volumes: Iterable[str] = VOLUMES, suffixes: tuple[str, ...] = ()) -> Path:
-        """The absolute path of ``path``, the value of the request's ``field``.
+        """The absolute path of a path on one of the volumes.
 
         Raises Problem 422 when it is absolute, unclean, hidden, on another volume, or leaves its volume over a symbolic link;
         with ``suffixes`` also when its name ends in none of them.
         """
-        def refused(why: str) -> Problem:
-            return Problem(422, "invalid path", f"{field}: {path[:200]!r} {why}", _REMEDY,
-                           errors=[{"field": field, "message": why}])
-
         volumes = tuple(volumes)
         parts = path.split("/")
         if not path or len(path.encode("utf-8", "replace")) > 1024:
-            raise refused("is empty or longer than 1024 bytes")
+            raise _refused(field, path, "is empty or longer than 1024 bytes")
         if path.startswith("/"):
-            raise refused("is absolute")
+            raise _refused(field, path, "is absolute")
         if any(ord(c) < 32 or c in "\\\x7f" or 0xD800 <= ord(c) <= 0xDFFF for c in path):
-            raise refused("holds a control character or a backslash")
+            raise _refused(field, path, "holds a control character or a backslash")
         if any(part in ("", ".", "..") for part in parts):
-            raise refused("is not clean")
+            raise _refused(field, path, "is not clean")
+        # 200 bytes leave room for what temporary names add, within the file system's 255.
         if any(part.startswith(".") or len(part.encode()) > 200 for part in parts):
-            raise refused("has a hidden or an overlong component")
+            raise _refused(field, path, "has a hidden or an overlong component")
         if parts[0] not in volumes or len(parts) < 2:
-            raise refused(f"is not inside {' or '.join(v + '/' for v in volumes)}")
-        if suffixes and not path.lower().endswith(suffixes):
-            raise refused(f"does not end in {' or '.join(suffixes)}")
-        volume = (self.root / parts[0]).resolve()
+            raise _refused(field, path, f"is not inside {' or '.join(v + '/' for v in volumes)}")
+        if suffixes and not path.endswith(suffixes):
+            raise _refused(field, path, f"does not end in {' or '.join(suffixes)}")
+        self._require_inside(path, field, (self.root / parts[0]).resolve())
+        return self.root / path
+
+    def _below(self, path: str, field: str, subject: Subject, volumes: Iterable[str], suffixes: tuple[str, ...]) -> Path:
+        """As ``resolve``, below the folder of the subject's film."""
+        found = self.resolve(path, field, volumes=volumes, suffixes=suffixes)
+        parts = path.split("/")
+        if len(parts) < 4 or parts[1] != "films" or parts[2] != subject.film:
+            raise _refused(field, path, f"is not inside the folder of the film {subject.film}")
+        self._require_inside(path, field, (self.root / parts[0]).resolve().joinpath("films", subject.film))
+        return found
+
+    def _require_inside(self, path: str, field: str, home: Path) -> None:
         try:
             real = (self.root / path).resolve()
             real.stat()
         except FileNotFoundError:
             pass
         except (OSError, RuntimeError):  # a loop of symbolic links, a file where a directory should be
-            raise refused("can't be followed") from None
-        if not real.is_relative_to(volume) or real == volume:
-            raise refused("leaves its volume")
-        return self.root / path
-
-    def existing(self, path: str, field: str, kind: str, **options: Any) -> Path:
-        """As ``resolve``, and it must be there: ``kind`` is ``"file"`` or ``"directory"``."""
-        found = self.resolve(path, field, **options)
-        if not (found.is_file() if kind == "file" else found.is_dir()):
-            why = f"is not a {kind}" if found.exists() else "does not exist"
-            raise Problem(422, "input not found", f"{field}: {path!r} {why}", "run the step that makes it first",
-                          errors=[{"field": field, "message": why}])
-        return found
+            raise _refused(field, path, "can't be followed") from None
+        if not real.is_relative_to(home) or real == home:
+            raise _refused(field, path, "is led away by a link")
 
     def relative(self, path: Path) -> str:
         """The path as requests and replies give it."""
@@ -112,8 +155,7 @@ def frames_of(directory: Path, field: str) -> list[Path]:
             numbered[int(found[1])] = entry
 
     def refused(why: str) -> Problem:
-        return Problem(422, "invalid frames", f"{field}: {why}", "frames are frame_00001.png, frame_00002.png … without a gap",
-                       errors=[{"field": field, "message": why}])
+        return invalid(field, why, "frames are frame_00001.png, frame_00002.png … without a gap")
 
     if not numbered:
         raise refused("the directory holds no frame")
@@ -140,44 +182,81 @@ def sidecar(output: Path) -> Path:
     return output.with_name(output.name + ".json")
 
 
-def finished(output: Path, key: str) -> dict[str, Any] | None:
-    """The result of an output that is already there under this key, else None."""
+def recorded(output: Path) -> dict[str, Any]:
+    """What the sidecar of an output says; nothing when there is none, or one that can't be read."""
     try:
-        recorded = json.loads(sidecar(output).read_text())
-        if recorded["key"] == key and output.exists():
-            return recorded["result"]
-    except (OSError, ValueError, KeyError, TypeError):
-        # No sidecar, or one that an older version or a full disk left unreadable: the output is made anew.
-        pass
-    return None
+        record = json.loads(sidecar(output).read_bytes())
+        return record if isinstance(record, dict) else {}
+    except (OSError, ValueError, RecursionError):
+        return {}
+
+
+def finished(output: Path, key: str) -> dict[str, Any] | None:
+    """The result of an output that is already there under this key, else None: then it is made anew."""
+    record = recorded(output)
+    return record.get("result") if key and record.get("key") == key and output.exists() else None
+
+
+def require_own(output: Path, made_by: str) -> None:
+    """Raise Problem 409 when something stands at an output, or at its sidecar, that the service ``made_by`` didn't make."""
+    def other(path: Path, why: str) -> Problem:
+        return Problem(409, "output is not ours", f"{path.name} is there, and {why}",
+                       "choose another output, or remove what is there")
+
+    record = recorded(output)
+    # Older versions didn't say who made an output: it was whose name it bears in the layout.
+    legacy = _LEGACY_OWNERS.get(output.name, _LEGACY_OWNERS.get(output.suffix)) if "key" in record else None
+    owner = record.get("made_by", legacy)
+    if owner != made_by:
+        if os.path.lexists(output):
+            raise other(output, f"{made_by} did not make it")
+        if os.path.lexists(sidecar(output)):
+            raise other(sidecar(output), f"it is no sidecar of {made_by}'s")
+    elif output.is_symlink():
+        raise other(output, "it is a link")
 
 
 @contextlib.contextmanager
-def writing(output: Path, key: str, *, directory: bool = False) -> Iterator[tuple[Path, dict[str, Any]]]:
+def writing(output: Path, key: str, made_by: str, *, directory: bool = False) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Make an output: yields the place to write to and an empty dict for the result.
 
     When the block ends the output replaces its target and the sidecar is written; when it raises, nothing is left. The
-    place is a directory that exists, or a file name that doesn't yet.
+    place is a directory that exists, or a file name that doesn't yet. Raises Problem 409 when something stands in its place
+    that ``made_by`` didn't make, 507 when the disk is full.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(output)
-    place = output.with_name(f".{output.name}.{secrets.token_hex(6)}.tmp")
-    if directory:
-        place.mkdir()
-    result: dict[str, Any] = {}
+    with _telling_of_a_full_disk():
+        output.parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(output)
+        place = output.with_name(f".{output.name}.{secrets.token_hex(6)}.tmp")
+        result: dict[str, Any] = {}
+        try:
+            if directory:
+                place.mkdir()
+            yield place, result
+            if directory:
+                for entry in place.iterdir():
+                    _fsync(entry)
+            _fsync(place)
+            require_own(output, made_by)
+            # Says whose the output is before it stands there, and vouches for no content: neither the old nor, should we die
+            # here, the new.
+            write_json(sidecar(output), {"key": "", "made_by": made_by, "result": None})
+            _replace(place, output)
+            _fsync(output.parent)
+            write_json(sidecar(output), {"key": key, "made_by": made_by, "result": result})
+        finally:
+            _remove(place)
+
+
+@contextlib.contextmanager
+def _telling_of_a_full_disk() -> Iterator[None]:
     try:
-        yield place, result
-        if directory:
-            for entry in place.iterdir():
-                _fsync(entry)
-        _fsync(place)
-        # The old sidecar must not vouch for the new output.
-        sidecar(output).unlink(missing_ok=True)
-        _replace(place, output)
-        _fsync(output.parent)
-        write_json(sidecar(output), {"key": key, "result": result})
-    finally:
-        _remove(place)
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise Problem(507, "insufficient storage", "the volume ran full while the output was written; nothing is left of it",
+                      "delete films no longer needed, or enlarge the volume") from error
 
 
 def write_json(target: Path, value: Any) -> None:

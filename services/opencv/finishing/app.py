@@ -8,7 +8,7 @@ from flask import Response
 from pydantic import Field
 
 from aifilm.jobs import Job, Jobs, Outcome
-from aifilm.service import Problem, Request, create_app, parse, service_token
+from aifilm.service import Request, create_app, invalid, parse, service_token, subject
 from aifilm.volume import Volume, content_key, finished, frames_of, require_space, writing
 from finishing import finish as finishing
 from finishing import inspection
@@ -18,7 +18,8 @@ from finishing.grade import LOOKS
 FINISH_VERSION = "opencv.finish/1"
 
 volume = Volume()
-app = create_app("opencv", token=service_token(), dependencies={"volumes": volume.check})
+SERVICE = "opencv"
+app = create_app(SERVICE, token=service_token(), dependencies={"volumes": volume.check})
 jobs = Jobs(app)
 
 Rate = Annotated[int, Field(ge=1, le=240)]
@@ -45,22 +46,17 @@ class InspectRequest(Request):
     shots: Annotated[list[InspectedShot], Field(max_length=1000)] = Field(default_factory=list)
 
 
-def _invalid(field: str, why: str) -> Problem:
-    return Problem(422, "invalid request", f"{field}: {why}", "correct the fields named in errors",
-                   errors=[{"field": field, "message": why}])
-
-
 @app.post("/v1/finish")
 def finish() -> Response:
-    asked = parse(FinishRequest)
+    of, asked = subject(), parse(FinishRequest)
     if asked.grade not in LOOKS:
-        raise _invalid("grade", f"{asked.grade[:50]!r} is not one of {', '.join(LOOKS)}")
+        raise invalid("grade", f"{asked.grade[:50]!r} is not one of {', '.join(LOOKS)}")
     if asked.fps_out % asked.fps_in:
-        raise _invalid("fps_out", f"{asked.fps_out} is not a multiple of fps_in {asked.fps_in}")
-    source = volume.existing(asked.frames, "frames", "directory")
-    output = volume.resolve(asked.output, "output")
+        raise invalid("fps_out", f"{asked.fps_out} is not a multiple of fps_in {asked.fps_in}")
+    source = volume.input(asked.frames, "frames", "directory", of)
+    output = volume.output(asked.output, "output", of, SERVICE)
     if source.is_relative_to(output) or output.is_relative_to(source):
-        raise _invalid("output", "overlaps the directory of the frames")
+        raise invalid("output", "overlaps the directory of the frames")
     frames = frames_of(source, "frames")
     width, height = finishing.size_of(frames, "frames")
     ratio = asked.fps_out // asked.fps_in
@@ -70,7 +66,7 @@ def finish() -> Response:
         key = content_key(FINISH_VERSION, asked.model_dump(include={"fps_in", "fps_out", "grade", "seed"}), frames)
         if (done := finished(output, key)) is not None:
             return Outcome(done, cached=True)
-        with writing(output, key, directory=True) as (place, result):
+        with writing(output, key, SERVICE, directory=True) as (place, result):
             made = finishing.finish(frames, place, ratio=ratio, grade=asked.grade, seed=asked.seed, progress=job.progress)
             result.update(path=asked.output, frames=made, fps=asked.fps_out)
         return Outcome(result)
@@ -80,8 +76,8 @@ def finish() -> Response:
 
 @app.post("/v1/inspect")
 def inspect() -> Response:
-    asked = parse(InspectRequest)
-    video = volume.existing(asked.video, "video", "file", volumes=("videos",), suffixes=(".mp4", ".mov", ".mkv", ".webm"))
+    of, asked = subject(), parse(InspectRequest)
+    video = volume.input(asked.video, "video", "file", of, volumes=("videos",), suffixes=(".mp4", ".mov", ".mkv", ".webm"))
     inspection.open_video(video).release()
     shots = [inspection.Shot(shot.id, shot.start, shot.seconds) for shot in asked.shots]
     return jobs.stream("inspect", lambda job: Outcome(inspection.inspect(video, shots, job.progress)))

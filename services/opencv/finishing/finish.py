@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from aifilm.service import Problem
+from aifilm.service import Problem, invalid
 from aifilm.volume import FRAME
 from finishing.grade import Grader
 from finishing.interpolate import Pair, make_flow
@@ -23,8 +23,7 @@ def size_of(frames: list[Path], field: str) -> tuple[int, int]:
     Raises Problem 422 when one is not a PNG, is larger than 4096 on a side, or differs in size from the first.
     """
     def refused(frame: Path, why: str) -> Problem:
-        return Problem(422, "invalid frames", f"{field}: {frame.name} {why}", "render the shot again with one size",
-                       errors=[{"field": field, "message": f"{frame.name} {why}"}])
+        return invalid(field, f"{frame.name} {why}", "render the shot again with one size")
 
     first = None
     for frame in frames:

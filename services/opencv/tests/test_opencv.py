@@ -26,7 +26,7 @@ WIDTH, HEIGHT = 320, 180
 def data(tmp_path_factory):
     root = tmp_path_factory.mktemp("data")
     for name in ("images", "videos"):
-        (root / name).mkdir()
+        (root / name / "films/f1").mkdir(parents=True)
     return root
 
 
@@ -42,7 +42,7 @@ def call(service, path, body, *, raw=None, headers=None):
     connection = http.client.HTTPConnection(urllib.parse.urlsplit(service.url).netloc, timeout=60)
     try:
         connection.request("POST", path, raw if raw is not None else json.dumps(body),
-                           {"Content-Type": "application/json"} | AUTHORIZATION | (headers or {}))
+                           {"Content-Type": "application/json", "X-Film-Id": "f1"} | AUTHORIZATION | (headers or {}))
         answer = connection.getresponse()
         content = answer.read()
     finally:
@@ -91,7 +91,7 @@ def write_video(path, frames, fps=24):
 
 
 def finish(service, name, **changes):
-    body = {"frames": f"images/{name}/move", "output": f"images/{name}/finish", "fps_in": 12, "fps_out": 24, "grade": "warm",
+    body = {"frames": f"images/films/f1/{name}/move", "output": f"images/films/f1/{name}/finish", "fps_in": 12, "fps_out": 24, "grade": "warm",
             "seed": 1}
     return call(service, "/v1/finish", body | changes)
 
@@ -100,19 +100,19 @@ def begin_finish(service, body):
     """A socket on which the answer to a finish comes."""
     connection = socket.create_connection(("127.0.0.1", service.port))
     connection.sendall(f"POST /v1/finish HTTP/1.1\r\nHost: x\r\nAuthorization: {AUTHORIZATION['Authorization']}\r\n"
-                       f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+                       f"X-Film-Id: f1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
     return connection
 
 
 def test_finish_doubles_the_frames_and_is_idempotent(service, data):
     frames = panned(13, step=8)
-    write_frames(data / "images/idempotent/move", frames)
+    write_frames(data / "images/films/f1/idempotent/move", frames)
     status, lines = finish(service, "idempotent", grade="neutral")
     assert status == 200
     assert lines[-1]["state"] == "done"
     assert lines[-1]["cached"] is False
-    assert lines[-1]["result"] == {"path": "images/idempotent/finish", "frames": 26, "fps": 24}
-    output = data / "images/idempotent/finish"
+    assert lines[-1]["result"] == {"path": "images/films/f1/idempotent/finish", "frames": 26, "fps": 24}
+    output = data / "images/films/f1/idempotent/finish"
     assert sorted(p.name for p in output.iterdir()) == [f"frame_{n:05d}.png" for n in range(1, 27)]
     made = [cv2.imread(str(output / f"frame_{n:05d}.png")) for n in range(1, 27)]
     # Frame 2 lies half-way between the first two: where the moving picture then is.
@@ -126,7 +126,8 @@ def test_finish_doubles_the_frames_and_is_idempotent(service, data):
     status, lines = finish(service, "idempotent", grade="neutral")
     assert lines[-1]["cached"] is True
     assert lines[-1]["result"]["frames"] == 26
-    (data / "images/idempotent/finish.json").unlink()
+    # As a process leaves it that dies before it has recorded what it made.
+    (data / "images/films/f1/idempotent/finish.json").write_text('{"key":"","made_by":"opencv","result":null}')
     assert finish(service, "idempotent", grade="neutral")[1][-1]["cached"] is False
     assert first == {p.name: p.read_bytes() for p in output.iterdir()}
     assert finish(service, "idempotent", grade="neutral", seed=2)[1][-1]["cached"] is False
@@ -137,10 +138,10 @@ def test_finish_doubles_the_frames_and_is_idempotent(service, data):
 @pytest.mark.parametrize(("count", "fps_in", "fps_out"), [(1, 12, 24), (2, 24, 24), (3, 8, 24), (4, 1, 7)])
 def test_finish_gives_exactly_the_frames_asked_for(service, data, count, fps_in, fps_out):
     name = f"count-{count}-{fps_in}-{fps_out}"
-    write_frames(data / f"images/{name}/move", panned(count))
+    write_frames(data / f"images/films/f1/{name}/move", panned(count))
     _, lines = finish(service, name, fps_in=fps_in, fps_out=fps_out)
     assert lines[-1]["result"]["frames"] == count * fps_out // fps_in
-    assert len(list((data / f"images/{name}/finish").iterdir())) == count * fps_out // fps_in
+    assert len(list((data / f"images/films/f1/{name}/finish").iterdir())) == count * fps_out // fps_in
 
 
 def test_things_that_move_before_each_other_are_moved_not_dissolved():
@@ -196,8 +197,8 @@ def test_inspect_measures_every_shot(service, data):
     for name, frames in parts.items():
         shots.append({"id": name, "start": start, "seconds": len(frames) / 24})
         start += len(frames) / 24
-    write_video(data / "videos/film.mp4", [frame for frames in parts.values() for frame in frames])
-    status, lines = call(service, "/v1/inspect", {"video": "videos/film.mp4", "shots": shots})
+    write_video(data / "videos/films/f1/film.mp4", [frame for frames in parts.values() for frame in frames])
+    status, lines = call(service, "/v1/inspect", {"video": "videos/films/f1/film.mp4", "shots": shots})
     assert status == 200
     result = lines[-1]["result"]
     assert (result["frames"], result["fps"], result["width"], result["height"]) == (204, 24, WIDTH, HEIGHT)
@@ -210,22 +211,22 @@ def test_inspect_measures_every_shot(service, data):
     assert found["pan"]["parallax"] < 0.6
     assert found["pan"]["motion_mean"] > 10 * found["black"]["motion_mean"]
     assert found["still"]["luma_std"] > 10 > found["black"]["luma_mean"]
-    again = call(service, "/v1/inspect", {"video": "videos/film.mp4", "shots": shots})[1][-1]["result"]
+    again = call(service, "/v1/inspect", {"video": "videos/films/f1/film.mp4", "shots": shots})[1][-1]["result"]
     assert again == result
 
 
 def test_inspect_refuses_what_is_not_a_whole_film(service, data):
-    (data / "videos/text.mp4").write_text("a playlist\n#EXTM3U\n")
-    status, problem = call(service, "/v1/inspect", {"video": "videos/text.mp4", "shots": []})
+    (data / "videos/films/f1/text.mp4").write_text("a playlist\n#EXTM3U\n")
+    status, problem = call(service, "/v1/inspect", {"video": "videos/films/f1/text.mp4", "shots": []})
     assert (status, problem["title"]) == (422, "not a video")
-    (data / "videos/empty.mp4").touch()
-    assert call(service, "/v1/inspect", {"video": "videos/empty.mp4", "shots": []})[0] == 422
-    write_video(data / "videos/short.mp4", panned(24))
-    _, lines = call(service, "/v1/inspect", {"video": "videos/short.mp4", "shots": [{"id": "x", "start": 5.0, "seconds": 1.0}]})
+    (data / "videos/films/f1/empty.mp4").touch()
+    assert call(service, "/v1/inspect", {"video": "videos/films/f1/empty.mp4", "shots": []})[0] == 422
+    write_video(data / "videos/films/f1/short.mp4", panned(24))
+    _, lines = call(service, "/v1/inspect", {"video": "videos/films/f1/short.mp4", "shots": [{"id": "x", "start": 5.0, "seconds": 1.0}]})
     assert lines[-1]["state"] == "failed"
     assert "x begins at 5.00 s, the video ends at 1.00 s" in lines[-1]["problem"]["detail"]
-    assert call(service, "/v1/inspect", {"video": "videos/nowhere.mp4", "shots": []})[1]["title"] == "input not found"
-    assert call(service, "/v1/inspect", {"video": "images/film.mp4", "shots": []})[1]["title"] == "invalid path"
+    assert call(service, "/v1/inspect", {"video": "videos/films/f1/nowhere.mp4", "shots": []})[1]["errors"][0]["message"].endswith("does not exist")
+    assert call(service, "/v1/inspect", {"video": "images/films/f1/film.mp4", "shots": []})[1]["errors"][0]["field"] == "video"
 
 
 def test_finish_refuses_bad_frames(service, data):
@@ -234,42 +235,68 @@ def test_finish_refuses_bad_frames(service, data):
         assert status == 422
         return problem["detail"]
 
-    (data / "images/none/move").mkdir(parents=True)
+    (data / "images/films/f1/none/move").mkdir(parents=True)
     assert "holds no frame" in detail("none")
-    write_frames(data / "images/gap/move", panned(3))
-    (data / "images/gap/move/frame_00002.png").unlink()
+    write_frames(data / "images/films/f1/gap/move", panned(3))
+    (data / "images/films/f1/gap/move/frame_00002.png").unlink()
     assert "frame_00002.png is missing" in detail("gap")
-    write_frames(data / "images/sizes/move", [*panned(2), *panned(1, width=WIDTH + 2)])
+    write_frames(data / "images/films/f1/sizes/move", [*panned(2), *panned(1, width=WIDTH + 2)])
     assert "frame_00003.png is 322×180" in detail("sizes")
-    write_frames(data / "images/text/move", panned(1))
-    (data / "images/text/move/frame_00002.png").write_text("not a picture")
+    write_frames(data / "images/films/f1/text/move", panned(1))
+    (data / "images/films/f1/text/move/frame_00002.png").write_text("not a picture")
     assert "frame_00002.png is not a PNG" in detail("text")
-    write_frames(data / "images/ok/move", panned(2))
+    write_frames(data / "images/films/f1/ok/move", panned(2))
     assert "neutral, warm, cold, night, noir" in detail("ok", grade="sepia")
     assert "not a multiple" in detail("ok", fps_out=25)
-    assert "overlaps" in detail("ok", output="images/ok")
-    assert "overlaps" in detail("ok", output="images/ok/move/finish")
-    assert "frames" in detail("ok", frames="images/absent")
-    (data / "images/damaged/move").mkdir(parents=True)
+    assert "overlaps" in detail("ok", frames="images/films/f1/ok")
+    assert "frames" in detail("ok", frames="images/films/f1/absent")
+    (data / "images/films/f1/damaged/move").mkdir(parents=True)
     whole = cv2.imencode(".png", panned(1)[0])[1].tobytes()
     for n in (1, 2):
-        (data / f"images/damaged/move/frame_0000{n}.png").write_bytes(whole if n == 1 else whole[:60])
+        (data / f"images/films/f1/damaged/move/frame_0000{n}.png").write_bytes(whole if n == 1 else whole[:60])
     _, lines = finish(service, "damaged")
     assert lines[-1]["state"] == "failed"
     assert lines[-1]["problem"]["status"] == 422
-    assert not (data / "images/damaged/finish").exists()
+    assert not (data / "images/films/f1/damaged/finish").exists()
 
 
-@pytest.mark.parametrize("path", ["/etc", "images", "images/", "images/../videos/x", "../images/x", "images//x", "images/./x",
-                                  "videos\\x", "images/a\x00b", "images/.hidden/x", "models/x", "", "images/out/x",
-                                  "images/" + "x" * 300])
-def test_paths_that_leave_the_volumes_are_refused(service, data, path):
-    if not (data / "images/out").is_symlink():
-        (data / "images/out").symlink_to("/tmp")
-    status, problem = finish(service, "paths", frames=path)
-    assert (status, problem["title"]) == (422, "invalid path")
-    assert problem["errors"][0]["field"] == "frames"
+@pytest.mark.parametrize("field", ["frames", "output"])
+@pytest.mark.parametrize("path", ["/etc", "images", "images/films", "images/films/f1", "images/films/f2/s/move", "videos/films/f1",
+                                  "images/films/f1/../f2/s/x", "images/films/f1/s\x00/b", "images/films/f1/.hidden/x", "models/x", "",
+                                  "images/films/f1/out/x"])
+def test_paths_outside_the_film_are_refused(service, data, field, path):
+    if not (data / "images/films/f1/out").is_symlink():
+        (data / "images/films/f1/out").symlink_to("/tmp")
+    if not (data / "images/films/f1/paths").exists():
+        write_frames(data / "images/films/f1/paths/move", panned(1))
+    before = sorted(data.rglob("*"))
+    status, problem = finish(service, "paths", **{field: path})
+    assert (status, problem["title"]) == (422, "invalid request")
+    assert problem["errors"][0]["field"] == field
     assert problem["remedy"]
+    assert sorted(data.rglob("*")) == before
+
+
+def test_a_job_says_what_film_it_is_for(service, data):
+    write_frames(data / "images/films/f1/whose/move", panned(1))
+    body = json.dumps({"frames": "images/films/f1/whose/move", "output": "images/films/f1/whose/finish", "fps_in": 1, "fps_out": 1})
+    for headers, field in [({"X-Film-Id": ""}, "X-Film-Id"), ({"X-Film-Id": "f1/../f2"}, "X-Film-Id"), ({"X-Film-Id": "x" * 65}, "X-Film-Id"),
+                           ({"X-Film-Id": "f1, f1"}, "X-Film-Id"), ({"X-Film-Id": b"\xff"}, "X-Film-Id"), ({"X-Film-Id": "-"}, "X-Film-Id"),
+                           ({"X-Shot-Id": ""}, "X-Shot-Id"), ({"X-Shot-Id": "s 1"}, "X-Shot-Id"),
+                           ({"X-Film-Id": "f2"}, "frames"), ({"X-Shot-Id": "another"}, "output")]:
+        status, problem = call(service, "/v1/finish", None, raw=body, headers=headers)
+        assert (status, problem["errors"][0]["field"]) == (422, field), headers
+    assert call(service, "/v1/inspect", {"video": "videos/films/f1/x.mp4"}, headers={"X-Film-Id": ""})[0] == 422
+    assert call(service, "/v1/finish", None, raw=body, headers={"X-Shot-Id": "whose"})[1][-1]["state"] == "done"
+
+
+def test_what_another_made_is_not_replaced(service, data):
+    write_frames(data / "images/films/f1/taken/move", panned(1))
+    write_frames(data / "images/films/f1/taken/finish", panned(1))
+    status, problem = finish(service, "taken")
+    assert (status, problem["title"]) == (409, "output is not ours")
+    assert problem["remedy"]
+    assert len(list((data / "images/films/f1/taken/finish").iterdir())) == 1
 
 
 def test_bad_requests_name_the_field(service):
@@ -283,39 +310,39 @@ def test_bad_requests_name_the_field(service):
         status, problem = finish(service, "x", **change)
         assert status == 422
         assert problem["errors"][0]["field"] == field
-    not_a_number = '{"video":"videos/x.mp4","shots":[{"id":"a","start":NaN,"seconds":1}]}'
+    not_a_number = '{"video":"videos/films/f1/x.mp4","shots":[{"id":"a","start":NaN,"seconds":1}]}'
     assert call(service, "/v1/inspect", None, raw=not_a_number)[0] == 422
 
 
 def test_closing_the_connection_cancels_and_leaves_nothing(service, data):
-    write_frames(data / "images/cancel/move", panned(400, step=1))
-    body = json.dumps({"frames": "images/cancel/move", "output": "images/cancel/finish", "fps_in": 12, "fps_out": 24})
+    write_frames(data / "images/films/f1/cancel/move", panned(400, step=1))
+    body = json.dumps({"frames": "images/films/f1/cancel/move", "output": "images/films/f1/cancel/finish", "fps_in": 12, "fps_out": 24})
     with begin_finish(service, body) as connection:
         while b'"running"' not in connection.recv(65536):
             pass
     end = time.monotonic() + 3
-    while any(p.name.startswith(".") for p in (data / "images/cancel").iterdir()) and time.monotonic() < end:
+    while any(p.name.startswith(".") for p in (data / "images/films/f1/cancel").iterdir()) and time.monotonic() < end:
         time.sleep(0.05)
-    assert [p.name for p in (data / "images/cancel").iterdir()] == ["move"]
+    assert [p.name for p in (data / "images/films/f1/cancel").iterdir()] == ["move"]
 
 
 def test_kill_half_way_then_again(data):
     """A pod that dies in the middle leaves no output; asked again, another makes it, and takes the debris away in time."""
-    write_frames(data / "images/killed/move", panned(60))
-    body = json.dumps({"frames": "images/killed/move", "output": "images/killed/finish", "fps_in": 12, "fps_out": 24})
+    write_frames(data / "images/films/f1/killed/move", panned(60))
+    body = json.dumps({"frames": "images/films/f1/killed/move", "output": "images/films/f1/killed/finish", "fps_in": 12, "fps_out": 24})
     server = PythonService("opencv", "finishing.app:app", {"DATA_DIR": str(data)})
     try:
         with begin_finish(server, body) as connection:
             while not re.search(rb'"progress":0[.]0*[1-9]', connection.recv(65536)):
                 pass
             server.kill(signal.SIGKILL)
-        left = [p for p in (data / "images/killed").iterdir() if p.name != "move"]
+        left = [p for p in (data / "images/films/f1/killed").iterdir() if p.name != "move"]
         assert [p.name.startswith(".finish.") for p in left] == [True]
         long_ago = time.time() - 7200
         os.utime(left[0], (long_ago, long_ago))
         server.start()
         assert call(server, "/v1/finish", None, raw=body)[1][-1]["result"]["frames"] == 120
-        assert sorted(p.name for p in (data / "images/killed").iterdir()) == ["finish", "finish.json", "move"]
+        assert sorted(p.name for p in (data / "images/films/f1/killed").iterdir()) == ["finish", "finish.json", "move"]
     finally:
         server.close()
 
