@@ -58,7 +58,7 @@ What it keeps, and where:
 The Makefile's targets call this program: make up, down, images, env.`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(upCommand(local), downCommand(local), imagesCommand(local), statusCommand(local), envCommand(local), depsCommand(local), rootsCommand(local), programsCommand(local), testCommand(local), filmCommand(local), benchCommand(local))
+	root.AddCommand(upCommand(local), downCommand(local), imagesCommand(local), statusCommand(local), envCommand(local), depsCommand(local), rootsCommand(local), freshCommand(local), programsCommand(local), testCommand(local), filmCommand(local), benchCommand(local))
 	return root, nil
 }
 
@@ -177,6 +177,28 @@ then those of the images, and "enter IMAGE PROGRAM" runs anything in one.`,
 			return nil
 		},
 	}
+}
+
+func freshCommand(local *cluster.Local) *cobra.Command {
+	c := &cobra.Command{
+		Use: "fresh [COMMAND...]", Short: "Run a command on a machine that nobody prepared",
+		Long: `Run a command, by default make test, in Debian 12's minimal system with nothing
+added but what README names: what else the command needs, the project's own
+files must install. The checkout, Go, the way to the package registries and the
+caches are this machine's (GOCACHE, GOMODCACHE and AI_FILM_CACHE name others, to
+try with empty ones); all that is installed is gone at the end.
+
+The cluster of this machine must be down: both have the same addresses.`,
+		Example: "  go run -C local . fresh make film",
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				args = []string{"make", "test"}
+			}
+			return tests{local}.fresh(c.Context(), args...)
+		},
+	}
+	c.Flags().SetInterspersed(false) // flags after the command are its own
+	return c
 }
 
 func statusCommand(local *cluster.Local) *cobra.Command {

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ai-film/ai-film/local/internal/cluster"
+	"github.com/ai-film/ai-film/local/internal/packages"
 	"github.com/ai-film/ai-film/local/internal/roots"
 	"github.com/ai-film/ai-film/local/internal/stages"
 	"github.com/ai-film/ai-film/local/internal/toolchain"
@@ -105,6 +106,7 @@ func (t tests) stages() []stages.Stage {
 		{Name: "unit-go", Budget: 14 * time.Minute, Run: t.unitGo},
 		{Name: "unit-python", Budget: 20 * time.Minute, Run: t.unitPython},
 		{Name: "film", Budget: 15 * time.Minute, Run: t.film},
+		{Name: "fresh", Budget: 15 * time.Minute, Run: t.freshShort},
 		{Name: "integration", Budget: 38 * time.Minute, Run: t.integration},
 	}
 }
@@ -294,6 +296,33 @@ func (t tests) pytestIn(ctx context.Context, env []string, image string) (string
 		return exec.CommandContext(ctx, "python3", "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:",
 			"--python-version", version, "--target", dir, "-r", lock)
 	})
+}
+
+// freshShort has the cluster and the images made, the studio installed and all taken away on a machine that nobody
+// prepared, from the caches that the stages before have filled.
+func (t tests) freshShort(ctx context.Context) error {
+	return t.fresh(ctx, "sh", "-ec", "make deps up status; go run -C local . roots; make down PURGE=1")
+}
+
+// fresh runs a command of the checkout on a machine that nobody prepared, with a cluster state of its own. Its processes
+// are in a namespace and end with it.
+func (t tests) fresh(ctx context.Context, command ...string) error {
+	if running := t.local.Running(); len(running) > 0 {
+		return errors.New("the cluster of this machine runs and has the addresses that another would need\nRemedy: make down")
+	}
+	if err := packages.Install(ctx, t.local.Log, "about 20 s", "mmdebstrap"); err != nil {
+		return err
+	}
+	dir, err := roots.Fresh(ctx, t.local.Places, t.local.Log)
+	if err != nil {
+		return err
+	}
+	state := filepath.Join(t.local.Places.Cache, "fresh-state")
+	defer os.RemoveAll(state)
+	env := []string{"AI_FILM_ROOTS=" + dir, "AI_FILM_REPO=" + t.repo(), "AI_FILM_STATE=" + state, "TMPDIR=/tmp"}
+	args := append([]string{"--pid", "--fork", "--kill-child", filepath.Join(dir, "bin", "enter"), roots.FreshImage,
+		"sh", "-c", `mount -t proc proc /proc && unset AI_FILM_ROOTS AI_FILM_REPO && exec "$@"`, "fresh"}, command...)
+	return t.run(ctx, t.repo(), env, "unshare", args...)
 }
 
 func (t tests) integrationDir() string { return filepath.Join(t.repo(), "test", "integration") }

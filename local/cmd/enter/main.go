@@ -60,9 +60,17 @@ func run(name string, args []string) error {
 		return err
 	}
 	syscall.Umask(mask)
-	if err := syscall.Chroot(merged); err != nil {
-		return fmt.Errorf("chroot: %w", err)
+	// Not chroot: runc and others look through it.
+	if err := syscall.PivotRoot(merged, filepath.Join(merged, ".host")); err != nil {
+		return fmt.Errorf("pivot_root: %w", err)
 	}
+	if err := os.Chdir("/"); err != nil {
+		return err
+	}
+	if err := syscall.Unmount("/.host", syscall.MNT_DETACH); err != nil {
+		return fmt.Errorf("leave the host's file system: %w", err)
+	}
+	os.Remove("/.host")
 	if err := os.Chdir(work); err != nil {
 		return err
 	}
@@ -102,7 +110,10 @@ func mount(dir string, root roots.Root, work string) (string, error) {
 	if err := syscall.Mount("overlay", merged, "overlay", 0, options); err != nil {
 		return "", fmt.Errorf("overlay of %d layers: %w", len(root.Layers), err)
 	}
-	shared := []string{"/proc", "/dev", "/sys", "/tmp", filepath.Dir(dir), work}
+	if err := os.Mkdir(filepath.Join(merged, ".host"), 0o700); err != nil {
+		return "", err
+	}
+	shared := append([]string{"/proc", "/dev", "/sys", "/tmp", filepath.Dir(dir), work}, root.Shared...)
 	for _, variable := range []string{"TMPDIR", "AI_FILM_REPO"} {
 		if place := os.Getenv(variable); place != "" {
 			shared = append(shared, place)

@@ -40,8 +40,10 @@ var Programs = map[string]Program{
 
 // Root is an image as enter mounts it.
 type Root struct {
-	Layers []string `json:"layers"` // absolute directories, the uppermost first
-	Env    []string `json:"env"`    // NAME=value of the image's configuration
+	Layers []string `json:"layers"`           // absolute directories, the uppermost first
+	Env    []string `json:"env"`              // NAME=value of the image's configuration
+	Shared []string `json:"shared,omitempty"` // directories of the host that it sees besides
+	Alone  bool     `json:"alone,omitempty"`  // without Programs on the PATH
 }
 
 // Read returns the root of an image from the directory that Prepare wrote.
@@ -65,7 +67,10 @@ func (r Root) Environment(caller []string, bin string) map[string]string {
 		name, value, _ := strings.Cut(pair, "=")
 		env[name] = value
 	}
-	path := env["PATH"] + ":" + bin
+	path := env["PATH"]
+	if !r.Alone {
+		path += ":" + bin
+	}
 	for _, pair := range caller {
 		name, value, _ := strings.Cut(pair, "=")
 		env[name] = value
@@ -93,19 +98,12 @@ func Prepare(ctx context.Context, p place.Places, engine images.Engine, built []
 		if err != nil {
 			return "", err
 		}
-		data, err := json.MarshalIndent(Root{layers, env}, "", "  ")
-		if err != nil {
-			return "", err
-		}
-		if err := os.WriteFile(file(dir, i.Name), data, 0o644); err != nil {
+		if err := (Root{Layers: layers, Env: env}).write(dir, i.Name); err != nil {
 			return "", err
 		}
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(bin, "enter"), "./cmd/enter")
-	cmd.Dir = filepath.Join(p.Repo, "local")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off") // it runs in every image, whatever libc that has
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("compile enter: %w: %s", err, out)
+	if err := compile(ctx, p, bin); err != nil {
+		return "", err
 	}
 	for name := range Programs {
 		link := filepath.Join(bin, name)
@@ -114,4 +112,23 @@ func Prepare(ctx context.Context, p place.Places, engine images.Engine, built []
 		}
 	}
 	return dir, nil
+}
+
+func (r Root) write(dir, image string) error {
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file(dir, image), data, 0o644)
+}
+
+// compile makes enter, without cgo: it runs in every image, whatever libc that has.
+func compile(ctx context.Context, p place.Places, bin string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(bin, "enter"), "./cmd/enter")
+	cmd.Dir = filepath.Join(p.Repo, "local")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("compile enter: %w: %s", err, out)
+	}
+	return nil
 }
