@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -35,6 +36,16 @@ STAGES = {  # stage → the service that does it, in the order a film goes throu
     "encode": "ffmpeg",
     "cut": "ffmpeg",
     "inspect": "opencv",
+}
+
+# What a deleted film leaves behind, and who removes it. Each share is removed until it is gone, in any order, and removing
+# one twice is no fault.
+SHARES = {
+    "files": "flask",  # images/films/<id>, videos/films/<id>
+    "progress": "flask",  # Redis' stream
+    "plan": "flask",  # LangGraph's plan and checkpoints, by its DELETE /v1/plans/{film}
+    "prompts": "flask",  # what ComfyUI's relay keeps, by its DELETE /v1/films/{film}
+    "runs": "dagster",  # Dagster's runs and their logs
 }
 
 _SUBMISSION_LOCK = 0x61692D7375626D
@@ -91,6 +102,19 @@ MIGRATIONS = [
     );
     CREATE TABLE wrong_password (lane text PRIMARY KEY, until timestamptz NOT NULL);
     CREATE TABLE known_address (address text PRIMARY KEY, seen_at timestamptz NOT NULL DEFAULT now());
+    """,
+    # What is still to be removed of films that are gone; a row goes when its share is removed.
+    """
+    CREATE TABLE deletion (
+        film_id  uuid NOT NULL,
+        share    text NOT NULL CHECK (share IN ('files','progress','plan','prompts','runs')),
+        asked_at timestamptz NOT NULL DEFAULT now(),
+        due_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+        attempts integer NOT NULL DEFAULT 0,
+        error    text,
+        PRIMARY KEY (film_id, share)
+    );
+    CREATE INDEX deletion_due ON deletion (share, due_at);
     """,
 ]
 
@@ -155,7 +179,7 @@ class Films:
             row = connection.execute(
                 "INSERT INTO film (brief, title, settings, idempotency_key, request_hash)"
                 " VALUES (%s, %s, %s, %s, %s) RETURNING *",
-                (brief, title, Jsonb(settings), idempotency_key, request_hash),
+                (brief, title, _jsonb(settings), idempotency_key, request_hash),
             ).fetchone()
         return _film(row), True
 
@@ -200,7 +224,7 @@ class Films:
         return row["state"] in OVER
 
     def removable(self, patience_seconds: float = 1800.0) -> list[str]:
-        """Deleted films whose run has ended, or has not in `patience_seconds`: their files and rows may go."""
+        """Deleted films whose run has ended, or has not in `patience_seconds`: they may be removed."""
         with self.database.transaction() as connection:
             rows = connection.execute(
                 "SELECT id FROM film WHERE deleted_at IS NOT NULL AND"
@@ -210,9 +234,46 @@ class Films:
         return [str(row["id"]) for row in rows]
 
     def remove(self, film_id: str) -> None:
-        """Remove a deleted film's row and stages. Its files go first: a row without files can be retried."""
+        """Remove a deleted film's rows, and have everybody remove their share of it (`deletions`)."""
         with self.database.transaction() as connection:
-            connection.execute("DELETE FROM film WHERE id = %s AND deleted_at IS NOT NULL", (_uuid(film_id),))
+            if connection.execute("DELETE FROM film WHERE id = %s AND deleted_at IS NOT NULL", (_uuid(film_id),)).rowcount:
+                connection.execute(
+                    "INSERT INTO deletion (film_id, share) SELECT %s, unnest(%s::text[]) ON CONFLICT DO NOTHING",
+                    (_uuid(film_id), list(SHARES)),
+                )
+
+    # What everybody does who keeps something of films.
+
+    def deletions(self, share: str, limit: int = 50) -> list[str]:
+        """Films that are gone and whose share is to be removed now, those that wait longest first."""
+        with self.database.transaction() as connection:
+            rows = connection.execute(
+                "SELECT film_id FROM deletion WHERE share = %s AND due_at <= clock_timestamp() ORDER BY due_at LIMIT %s",
+                (share, limit),
+            ).fetchall()
+        return [str(row["film_id"]) for row in rows]
+
+    def removed(self, film_id: str, share: str) -> None:
+        """Note that a share of a film is gone."""
+        with self.database.transaction() as connection:
+            was_due = connection.execute(
+                "DELETE FROM deletion WHERE film_id = %s AND share = %s", (_uuid(film_id), share)
+            ).rowcount
+            if was_due and share == "runs":
+                # A run that did not end when it was told to may have written after its files were removed.
+                connection.execute(
+                    "INSERT INTO deletion (film_id, share) VALUES (%s, 'files') ON CONFLICT DO NOTHING", (_uuid(film_id),)
+                )
+
+    def put_off(self, film_id: str, share: str, why: str) -> None:
+        """Note why a share could not be removed; it is due again in 5 s, then 10 … and at most 10 minutes."""
+        with self.database.transaction() as connection:
+            connection.execute(
+                "UPDATE deletion SET attempts = attempts + 1, error = %s,"
+                " due_at = clock_timestamp() + make_interval(secs => least(600, 5 * 2 ^ least(attempts, 10)))"
+                " WHERE film_id = %s AND share = %s",
+                (_storable(why)[:1000], _uuid(film_id), share),
+            )
 
     # What the pipeline does.
 
@@ -272,14 +333,14 @@ class Films:
     def set_plan(self, film_id: str, plan: dict) -> None:
         """Keep the plan that LangGraph made."""
         with self.database.transaction() as connection:
-            if not connection.execute("UPDATE film SET plan = %s WHERE id = %s", (Jsonb(plan), _uuid(film_id))).rowcount:
+            if not connection.execute("UPDATE film SET plan = %s WHERE id = %s", (_jsonb(plan), _uuid(film_id))).rowcount:
                 raise FilmGone(f"no film {film_id}")
 
     def set_video(self, film_id: str, video: dict) -> None:
         """Merge keys into `video`: the result of `/v1/cut` first, then that of `/v1/inspect`."""
         with self.database.transaction() as connection:
             if not connection.execute(
-                "UPDATE film SET video = coalesce(video, '{}') || %s WHERE id = %s", (Jsonb(video), _uuid(film_id))
+                "UPDATE film SET video = coalesce(video, '{}') || %s WHERE id = %s", (_jsonb(video), _uuid(film_id))
             ).rowcount:
                 raise FilmGone(f"no film {film_id}")
 
@@ -418,7 +479,21 @@ def _uuid(film_id: str) -> UUID:
 
 
 def _jsonb(value: Any) -> Jsonb | None:
-    return None if value is None else Jsonb(value)
+    return None if value is None else Jsonb(_storable(value))
+
+
+def _storable(value: Any) -> Any:
+    """A value as PostgreSQL's jsonb and text take it: what services and models answer may hold what they don't, a NUL, half
+    a surrogate pair or a NaN, and a film must not stop at that."""
+    if isinstance(value, str):
+        return "".join("\ufffd" if c == "\0" or "\ud800" <= c <= "\udfff" else c for c in value)
+    if isinstance(value, dict):
+        return {_storable(str(key)): _storable(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def _film(row: dict) -> dict:

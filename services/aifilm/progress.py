@@ -85,11 +85,8 @@ class Progress:
         return list(last.values())
 
     def forget(self, film_id: str) -> None:
-        """Drop a film's stream; it would expire by itself if Redis is away."""
-        try:
-            self._redis.delete(_key(film_id))
-        except redis.RedisError:
-            pass
+        """Drop a film's stream. Raises `redis.RedisError` when Redis is away; the stream would expire by itself."""
+        self._redis.delete(_key(film_id))
 
     def close(self) -> None:
         self._redis.close()

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 import redis
 
-from aifilm.films import MIGRATIONS, FilmGone, FilmOver, Films, KeyReused
+from aifilm.films import MIGRATIONS, SHARES, FilmGone, FilmOver, Films, KeyReused
 from aifilm.progress import KEEP_SECONDS, Progress
 
 SETTINGS = {"width": 640, "height": 360, "seconds": 36.0, "seed": 1}
@@ -157,11 +157,67 @@ def test_delete_waits_for_the_run(films):
     films.cancelled(film["id"])
     assert films.removable() == [film["id"]]
     films.remove(film["id"])
+    films.remove(film["id"])  # by two replicas
+    assert {share for share in SHARES if films.deletions(share) == [film["id"]]} == set(SHARES)
     assert films.cancel_requested(film["id"])
     with pytest.raises(FilmGone):
         films.start_stage(film["id"], "", "plan")
     with pytest.raises(FilmGone):
         films.finish_stage(film["id"], "", "plan")
+
+
+def test_everybody_removes_their_share_until_it_is_gone(films):
+    film, _ = films.submit("a", SETTINGS)
+    films.delete(film["id"])
+    films.remove(film["id"])
+    films.removed(film["id"], "files")
+    films.removed(film["id"], "files")  # told twice
+    assert films.deletions("files") == []
+    films.put_off(film["id"], "plan", "langgraph is away\0\ud800")
+    assert films.deletions("plan") == [], "not at once again"
+    with films.database.transaction() as connection:
+        row = connection.execute("SELECT attempts, due_at - now() AS wait, error FROM deletion WHERE share = 'plan'").fetchone()
+        connection.execute("UPDATE deletion SET attempts = 1000000, due_at = now()")
+    assert (row["attempts"], row["error"]) == (1, "langgraph is away\ufffd\ufffd")
+    assert 0 < row["wait"].total_seconds() < 6
+    assert films.deletions("plan") == [film["id"]], "but later"
+    films.put_off(film["id"], "plan", "still")
+    films.removed(film["id"], "runs")
+    assert films.deletions("files") == [film["id"]], "what its run wrote meanwhile"
+    for share in SHARES:
+        films.removed(film["id"], share)
+        films.removed(film["id"], share)
+    films.removed(film["id"], "files")
+    with films.database.transaction() as connection:
+        assert connection.execute("SELECT count(*) AS n FROM deletion").fetchone()["n"] == 0
+
+
+def test_whatever_services_answer_can_be_kept(films):
+    film, _ = films.submit("a", SETTINGS)
+    films.claim(film["id"])
+    answer = {"a\0": ["\ud800", float("nan"), {"b": "c\0d", "e": float("inf")}, 1.5, True, None]}
+    kept = {"a\ufffd": ["\ufffd", None, {"b": "c\ufffdd", "e": None}, 1.5, True, None]}
+    films.start_stage(film["id"], "", "plan")
+    films.finish_stage(film["id"], "", "plan", answer)
+    films.set_plan(film["id"], answer)
+    films.set_video(film["id"], answer)
+    films.start_stage(film["id"], "", "cut")
+    films.fail_stage(film["id"], "", "cut", answer)
+    films.fail(film["id"], answer)
+    shown = films.get(film["id"])
+    assert shown["plan"] == shown["video"] == shown["error"] == films.stages(film["id"])[0]["result"] == kept
+
+
+def test_a_database_of_the_first_release_is_brought_up_to_date(postgres_url):
+    old = Films(postgres_url)
+    old.database.migrate(MIGRATIONS[:1])
+    with old.database.transaction() as connection:
+        film = connection.execute("INSERT INTO film (brief, settings) VALUES ('a', '{}') RETURNING id::text").fetchone()["id"]
+    assert old.migrate() == len(MIGRATIONS) - 1
+    assert old.get(film)["brief"] == "a"
+    old.delete(film)
+    old.remove(film)
+    assert old.deletions("runs") == [film]
 
 
 def test_a_run_that_never_ends_does_not_keep_files_for_ever(films):
@@ -245,7 +301,7 @@ def test_publishing_to_a_dead_redis_costs_nothing():
     progress = Progress("redis://127.0.0.1:1/0")
     began = time.monotonic()
     assert [progress.publish_film("f", "done") for _ in range(1000)] == [None] * 1000
-    progress.forget("f")
     assert time.monotonic() - began < 2
-    with pytest.raises(redis.RedisError):
-        progress.read("f")
+    for asked in (progress.read, progress.forget):
+        with pytest.raises(redis.RedisError):
+            asked("f")

@@ -12,8 +12,7 @@ from pydantic import ValidationError
 
 from aifilm.films import OVER, FilmGone, KeyReused
 from aifilm.service import Problem, caller_gone, hand_over, invalid_fields, parse, service_of, stopping
-from studio_web.files import reap
-from studio_web.submission import Submission, require_room
+from studio_web.submission import Submission, require_place, require_room
 from studio_web.timeline import board, subtitles
 
 if TYPE_CHECKING:
@@ -23,16 +22,23 @@ _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 
 def submit(studio: Studio, submission: Submission, key: str | None) -> tuple[dict, bool]:
-    """Store the film; return it and whether it is new. Problem 409 or 507 when it is not taken."""
-    settings = submission.settings.stored()
-    try:
-        return studio.films.submit(
-            submission.brief,
-            settings,
-            submission.title,
-            key,
-            admit=lambda others: require_room(settings, others, studio.files.free()),
+    """Store the film; return it and whether it is new. Problem 409, 422, 429 or 507 when it is not taken."""
+    if key is not None and not _KEY.fullmatch(key):
+        raise Problem(
+            422,
+            "invalid request",
+            "Idempotency-Key: 1 to 200 printable ASCII characters",
+            "take a UUID",
+            errors=[{"field": "Idempotency-Key", "message": "1 to 200 printable ASCII characters"}],
         )
+    settings = submission.settings.stored()
+
+    def admit(others: list[dict]) -> None:
+        require_place(len(others), studio.queue_films)
+        require_room(settings, others, studio.files.free(), studio.films_at_once)
+
+    try:
+        return studio.films.submit(submission.brief, settings, submission.title, key, admit)
     except KeyReused as error:
         raise Problem(409, "idempotency key reused", str(error), "take a new key for every film") from None
     except FilmGone as error:
@@ -56,9 +62,9 @@ def cancel(studio: Studio, film_id: str) -> dict:
 
 
 def delete(studio: Studio, film_id: str) -> None:
-    """Remove a film; if it is in work, it stops first, and the rest follows within a minute."""
+    """Remove a film: it is gone at once, what is left of it soon after; of one in work when its run has ended."""
     if studio.films.delete(film_id):
-        reap(studio)
+        studio.chores.soon(studio.removal.round)
 
 
 def register(app: Flask, studio: Studio) -> None:
@@ -82,16 +88,7 @@ def register(app: Flask, studio: Studio) -> None:
     def create() -> Response:
         if stopping(app).is_set():
             raise Problem(503, "stopping", "this replica is stopping", "send it again", headers={"Retry-After": "1"})
-        key = request.headers.get("Idempotency-Key")
-        if key is not None and not _KEY.fullmatch(key):
-            raise Problem(
-                422,
-                "invalid request",
-                "Idempotency-Key: 1 to 200 printable ASCII characters",
-                "take a UUID",
-                errors=[{"field": "Idempotency-Key", "message": "1 to 200 printable ASCII characters"}],
-            )
-        film, new = submit(studio, parse(Submission), key)
+        film, new = submit(studio, parse(Submission), request.headers.get("Idempotency-Key"))
         if new:
             submitted.inc()
         answer = jsonify(film | {"stages": [] if new else _stages(film["id"])})

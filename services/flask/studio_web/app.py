@@ -1,9 +1,12 @@
 """The WSGI application, put together from the environment.
 
-`DATABASE_URL` (studio), `REDIS_URL`, `SECRET_KEY`, `ADMIN_PASSWORD`, `DATA_DIR` (default `/data`), `TRUSTED_PROXIES`
+`DATABASE_URL` (studio), `REDIS_URL`, `SECRET_KEY`, `ADMIN_PASSWORD`, `DATA_DIR` (default `/data`); `TRUSTED_PROXIES`
 (CIDRs of the proxies whose word on client and scheme counts; none), `COOKIE_SECURE` (`true`: cookies for HTTPS only, also
-where no such proxy tells of it), `SESSION_IDLE` (`24h`) and `SESSION_LIFETIME` (`336h`), `THREADS` (see
-`aifilm/server.py`). Only PostgreSQL is needed to be ready: without Redis progress is told from the stage table, and
+where no such proxy tells of it), `SESSION_IDLE` (`24h`), `SESSION_LIFETIME` (`336h`); `LANGGRAPH_URL`, `COMFYUI_URL` and
+`SERVICE_TOKEN` (where deleted films leave something, see `removal.py`); `QUEUE_FILMS` (films that wait or are in work at most,
+500) and `FILMS_AT_ONCE` (that are made at a time, 4); `THREADS` (see `aifilm/server.py`).
+
+Only PostgreSQL is needed to be ready: without Redis progress is told from the stage table, and
 without the rest a film is stored and waits.
 """
 
@@ -12,7 +15,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,11 +28,12 @@ from aifilm.films import FilmGone, Films
 from aifilm.progress import Progress
 from aifilm.service import Problem, create_app, seconds_of, service_of
 from studio_web import api, pages
+from studio_web.chores import Chores
 from studio_web.events import Followers
 from studio_web.files import Films as Files
-from studio_web.files import Reaper
 from studio_web.login import Login
 from studio_web.proxies import TrustedProxies
+from studio_web.removal import Removal
 
 log = logging.getLogger("flask")
 
@@ -56,17 +60,27 @@ class Studio:
                 raise SystemExit(f"{name} is not set: the chart takes it from the Secret ai-film")
             return value
 
+        def read(name: str, default: str, meaning: Callable[[str], Any]) -> Any:
+            try:
+                return meaning(environment.get(name) or default)
+            except ValueError as error:
+                raise SystemExit(f"{name}: {error}") from None
+
         self.films = Films(needed("DATABASE_URL"))
         self.progress = Progress(needed("REDIS_URL"))
         self.login = Login(
             self.films.database,
             needed("ADMIN_PASSWORD"),
             needed("SECRET_KEY"),
-            idle=seconds_of(environment.get("SESSION_IDLE") or "24h"),
-            lifetime=seconds_of(environment.get("SESSION_LIFETIME") or "336h"),
+            idle=read("SESSION_IDLE", "24h", seconds_of),
+            lifetime=read("SESSION_LIFETIME", "336h", seconds_of),
             secure=environment.get("COOKIE_SECURE", "") == "true",
         )
         self.files = Files(environment.get("DATA_DIR", "/data"))
+        # Films that wait or are in work, at most; and how many of them are made at once.
+        self.queue_films = read("QUEUE_FILMS", "500", _count)
+        self.films_at_once = read("FILMS_AT_ONCE", "4", _count)
+        self.removal = Removal(self.films, self.files, self.progress, environment)
         # Every follower holds a thread; a quarter of them stays free for everything else.
         self.followers = Followers(self.films, self.progress, most=max(4, int(environment.get("THREADS", "32")) * 3 // 4))
         self._migrated = False
@@ -86,6 +100,12 @@ class Studio:
                         log.info("database migrated", extra={"migrations": applied})
                     self.login.sweep_others()
                     self._migrated = True
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
+        raise ValueError(f"{text!r} is not a number from 1 to 1000000")
+    return int(text)
 
 
 class Json(DefaultJSONProvider):
@@ -161,6 +181,9 @@ def make_app(environment: Mapping[str, str] = os.environ) -> Flask:
             answer.headers.setdefault(name, value)
         return answer
 
-    reaper = Reaper(studio, service_of(app).stopping)
-    reaper.start()
+    chores = studio.chores = Chores(service_of(app).stopping)
+    chores.every(20.0, studio.migrate)
+    chores.every(20.0, studio.removal.round)
+    chores.every(600.0, studio.login.sweep)
+    chores.start()
     return app

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Flask, Response, redirect, render_template, request, url_for
 
+import limits
 from aifilm.films import ACTIVE, STAGES, FilmGone
 from aifilm.service import Problem
 from studio_web import api
-from studio_web.submission import DEFAULTS, LONGEST_BRIEF
+from studio_web.submission import DEFAULTS
 from studio_web.timeline import WORDS, board
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def register(app: Flask, studio: Studio) -> None:
             problem=problem,
             example=EXAMPLE,
             defaults=DEFAULTS,
-            longest=LONGEST_BRIEF,
+            limits=limits,
         )
 
     @blueprint.post("/films")
