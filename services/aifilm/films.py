@@ -24,6 +24,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from aifilm import parts
 from aifilm.db import Database
 
 ACTIVE = ("submitted", "planning", "shooting", "cutting")
@@ -116,6 +117,23 @@ MIGRATIONS = [
     );
     CREATE INDEX deletion_due ON deletion (share, due_at);
     """,
+    """
+    ALTER TABLE stage DROP CONSTRAINT stage_state_check;
+    ALTER TABLE stage ADD CONSTRAINT stage_state_check CHECK (state IN ('running','waiting','done','failed','cancelled'));
+    -- The run that makes the film: one that was replaced and lives on has nothing to say any more.
+    ALTER TABLE film ADD COLUMN run_id text;
+    -- Seconds of work before the film is given up. Counted down, so that setting a clock neither ends nor saves a film.
+    ALTER TABLE film ADD COLUMN time_left double precision;
+    -- Which take of a shot is made, and what was doubtful of it and of those before: [{"take", "why"}].
+    CREATE TABLE shot (
+        film_id uuid NOT NULL REFERENCES film ON DELETE CASCADE,
+        shot    text NOT NULL,
+        take    integer NOT NULL DEFAULT 1,
+        doubts  jsonb NOT NULL DEFAULT '[]',
+        PRIMARY KEY (film_id, shot)
+    );
+    """
+    + parts.TABLE,
 ]
 
 
@@ -129,6 +147,10 @@ class FilmOver(RuntimeError):
     def __init__(self, film_id: str, state: str):
         super().__init__(f"film {film_id} is over: {state}")
         self.film_id, self.state = film_id, state
+
+
+class FilmTaken(FilmOver):
+    """Another run makes the film; the one that asked should stop."""
 
 
 class KeyReused(ValueError):
@@ -362,17 +384,67 @@ class Films:
             row = connection.execute("SELECT cancel_requested, state FROM film WHERE id = %s", (_uuid(film_id),)).fetchone()
         return row is None or row["cancel_requested"] or row["state"] in ("failed", "cancelled")
 
+    def take_over(self, film_id: str, run_id: str) -> None:
+        """Make `run_id` the run that makes the film; what an earlier one still does ends in `FilmTaken`."""
+        with self.database.transaction() as connection:
+            connection.execute("UPDATE film SET run_id = %s WHERE id = %s", (run_id, _uuid(film_id)))
+
+    def spend(self, seconds: float, *, each: float, per_second: float) -> dict[str, float]:
+        """Count down the time of all films in work; return what is left to each.
+
+        A film begins with `each` seconds and `per_second` for each of its own. One that waits to be begun spends none.
+        """
+        with self.database.transaction() as connection:
+            rows = connection.execute(
+                "UPDATE film SET time_left = coalesce(time_left, %s + %s * coalesce((settings->>'seconds')::float, 60)) - %s"
+                " WHERE state = ANY(%s) RETURNING id, time_left",
+                (each, per_second, seconds, [state for state in ACTIVE if state != "submitted"]),
+            ).fetchall()
+        return {str(row["id"]): row["time_left"] for row in rows}
+
+    def time_left(self, film_id: str) -> float | None:
+        """The seconds of work left to a film, None when nothing was counted yet."""
+        with self.database.transaction() as connection:
+            row = connection.execute("SELECT time_left FROM film WHERE id = %s", (_uuid(film_id),)).fetchone()
+        if row is None:
+            raise FilmGone(f"no film {film_id}")
+        return row["time_left"]
+
+    # Takes of shots.
+
+    def takes(self, film_id: str) -> dict[str, dict]:
+        """Shots that were retaken or looked doubtful: `take`, from 1, and `doubts`, the oldest first."""
+        with self.database.transaction() as connection:
+            rows = connection.execute("SELECT shot, take, doubts FROM shot WHERE film_id = %s", (_uuid(film_id),)).fetchall()
+        return {row.pop("shot"): row for row in rows}
+
+    def doubt(self, film_id: str, shot: str, take: int, why: str, retake: bool) -> None:
+        """Note what is doubtful of a take and, with `retake`, that the next one is to be made."""
+        doubts = Jsonb([{"take": take, "why": why}])
+        with self.database.transaction() as connection:
+            named = (_uuid(film_id), shot)
+            connection.execute("INSERT INTO shot (film_id, shot) VALUES (%s, %s) ON CONFLICT DO NOTHING", named)
+            # Only of the take that is the newest, and once: a step repeated looks at the same take again.
+            connection.execute(
+                "UPDATE shot SET take = CASE WHEN %s THEN take + 1 ELSE take END, doubts = CASE WHEN"
+                " coalesce((doubts->-1->>'take')::int, 0) = take THEN doubts ELSE doubts || %s END"
+                " WHERE film_id = %s AND shot = %s AND take = %s",
+                (retake, doubts, *named, take),
+            )
+
     # Stages.
 
-    def start_stage(self, film_id: str, shot: str, stage: str, service: str | None = None) -> int:
+    def start_stage(self, film_id: str, shot: str, stage: str, service: str | None = None, run_id: str | None = None) -> int:
         """Note that a stage began (again); return which attempt this is, from 1. `shot` is '' for the whole film.
 
-        `FilmGone` or `FilmOver` when there is nothing left to work on.
+        `FilmGone` or `FilmOver` when there is nothing left to work on, or another run than `run_id` works on it.
         """
         with self.database.transaction() as connection:
             film = self._locked(connection, film_id)
             if film["state"] in OVER or film["cancel_requested"]:
                 raise FilmOver(film_id, film["state"] if film["state"] in OVER else "cancelled")
+            if run_id and film["run_id"] and film["run_id"] != run_id:
+                raise FilmTaken(film_id, f"made by run {film['run_id']}")
             row = connection.execute(
                 "INSERT INTO stage (film_id, shot, stage, service, state) VALUES (%s, %s, %s, %s, 'running')"
                 " ON CONFLICT (film_id, shot, stage) DO UPDATE SET service = excluded.service, state = 'running',"
@@ -381,6 +453,39 @@ class Films:
                 (_uuid(film_id), shot, stage, service or STAGES[stage]),
             ).fetchone()
         return row["attempt"]
+
+    def hold_stage(self, film_id: str, shot: str, stage: str, reason: dict | None, run_id: str | None = None) -> None:
+        """Note that a running stage waits, with the problem it waits for as its error; with None, that it goes on.
+
+        Raises as `start_stage` does, so that nobody waits for a film that is over.
+        """
+        with self.database.transaction() as connection:
+            film = self._locked(connection, film_id)
+            if film["state"] in OVER or film["cancel_requested"]:
+                raise FilmOver(film_id, film["state"] if film["state"] in OVER else "cancelled")
+            if run_id and film["run_id"] and film["run_id"] != run_id:
+                raise FilmTaken(film_id, f"made by run {film['run_id']}")
+            connection.execute(
+                "UPDATE stage SET state = %s, error = %s"
+                " WHERE film_id = %s AND shot = %s AND stage = %s AND state IN ('running', 'waiting')",
+                ("waiting" if reason else "running", _jsonb(reason), _uuid(film_id), shot, stage),
+            )
+
+    def pace(self, stage: str) -> float | None:
+        """Seconds that a stage takes for a frame of a quarter of a megapixel or less, and so in proportion: what nine of
+        the last hundred's ten stayed below. None while fewer than five were made.
+        """
+        with self.database.transaction() as connection:
+            row = connection.execute(
+                "SELECT count(*) AS count, percentile_cont(0.9) WITHIN GROUP (ORDER BY seconds / frames / size) AS pace FROM ("
+                " SELECT stage.seconds, greatest(1, coalesce((stage.result->>'frames')::float, 1)) AS frames,"
+                " greatest(0.25, (film.settings->>'width')::float * (film.settings->>'height')::float / 1e6) AS size"
+                " FROM stage JOIN film ON film.id = stage.film_id"
+                " WHERE stage.stage = %s AND stage.state = 'done' AND NOT stage.cached AND stage.seconds > 0"
+                " ORDER BY stage.finished_at DESC LIMIT 100) AS made",
+                (stage,),
+            ).fetchone()
+        return row["pace"] if row["count"] >= 5 else None
 
     def finish_stage(
         self, film_id: str, shot: str, stage: str, result: Any = None, *, cached: bool = False, seconds: float | None = None
@@ -423,7 +528,7 @@ class Films:
     @staticmethod
     def _locked(connection, film_id: str) -> dict:
         row = connection.execute(
-            "SELECT state, cancel_requested FROM film WHERE id = %s FOR UPDATE", (_uuid(film_id),)
+            "SELECT state, cancel_requested, run_id FROM film WHERE id = %s FOR UPDATE", (_uuid(film_id),)
         ).fetchone()
         if row is None:
             raise FilmGone(f"no film {film_id}")
@@ -456,7 +561,8 @@ class Films:
             # Whatever was running stopped with the film; a stage left `running` for ever would be a lie.
             connection.execute(
                 "UPDATE stage SET state = 'cancelled', finished_at = clock_timestamp(),"
-                " seconds = extract(epoch FROM clock_timestamp() - started_at) WHERE film_id = %s AND state = 'running'",
+                " seconds = extract(epoch FROM clock_timestamp() - started_at)"
+                " WHERE film_id = %s AND state IN ('running', 'waiting')",
                 (_uuid(film_id),),
             )
 
@@ -499,6 +605,6 @@ def _storable(value: Any) -> Any:
 def _film(row: dict) -> dict:
     film = dict(row)
     film["id"] = str(film["id"])
-    for private in ("idempotency_key", "request_hash", "deleted_at"):
+    for private in ("idempotency_key", "request_hash", "deleted_at", "run_id", "time_left"):
         film.pop(private, None)
     return film

@@ -41,9 +41,11 @@ class Progress:
         self._silent_until = 0.0
 
     def publish(
-        self, film_id: str, *, stage: str, state: str, shot: str = "", service: str = "", progress: float | None = None
+        self, film_id: str, *, stage: str, state: str, shot: str = "", service: str = "", progress: float | None = None,
+        detail: str = "",
     ) -> str | None:
-        """Append an event; return its stream id, or None when Redis did not take it. `progress` is 0..1.
+        """Append an event; return its stream id, or None when Redis did not take it. `progress` is 0..1, `detail` what is
+        waited for.
 
         After a failure Redis is left alone for 5 s, so that a dead one costs a film next to nothing.
         """
@@ -52,6 +54,8 @@ class Progress:
         event: Event = {"shot": shot, "stage": stage, "service": service, "state": state}
         if progress is not None:
             event["progress"] = round(min(1.0, max(0.0, progress)), 4)
+        if detail:
+            event["detail"] = detail
         event["time"] = datetime.now(UTC).isoformat(timespec="milliseconds")
         try:
             with self._redis.pipeline(transaction=False) as pipe:

@@ -81,7 +81,7 @@ def move(scene, job):
     for number, layer in enumerate(job["layers"]):
         # Each layer a hair nearer than the one behind: where both are at the same depth, a ray that passes the clear part of
         # the one would also miss the other, which lies in the same place, and see the backdrop.
-        plate(scene, f"layer {number}", layer, aspect, 1 - 0.002 * number)
+        plate(scene, f"layer {number}", layer, aspect, job["relief"], 1 - 0.002 * number)
     backdrop(scene, job["layers"][0], aspect)
     camera = scene.camera
     camera.data.angle = 2 * math.atan(CROP * math.tan(FIELD / 2))
@@ -114,8 +114,12 @@ def move(scene, job):
     return pose
 
 
-def plate(scene, name, layer, aspect, closer=1.0):
-    """A grid with the layer's picture on it, each point at its distance times ``closer``; mirrored beyond the edges."""
+def plate(scene, name, layer, aspect, relief=1.0, closer=1.0):
+    """A grid with the layer's picture on it, each point at its distance times ``closer``; mirrored beyond the edges.
+
+    ``relief`` is the share of the depth that it gets. Without any it is the nearest plane: at the distance of a move's pivot
+    nothing would be seen to move.
+    """
     columns = round(GRID * (1 + 2 * OVERSCAN))
     rows = round(columns * aspect)
     u = np.linspace(-OVERSCAN, 1 + OVERSCAN, columns + 1)
@@ -123,6 +127,7 @@ def plate(scene, name, layer, aspect, closer=1.0):
     u, v = np.meshgrid(u, v)                     # v from the bottom up, as Blender's images
     folded_u, folded_v = 1 - np.abs(1 - np.abs(u)), 1 - np.abs(1 - np.abs(v))
     near = sample(layer["depth"], folded_u, folded_v)
+    near = 1 + relief * (near - 1)
     distance = closer / (1 / FAR + (1 - 1 / FAR) * near)  # nearness is linear in inverse distance
     half = math.tan(FIELD / 2)
     x = (2 * u - 1) * half * distance

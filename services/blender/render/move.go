@@ -21,6 +21,7 @@ type MoveRequest struct {
 	Picture
 	Move     string   `json:"move"`
 	Strength *float64 `json:"strength"` // of the move; default 1
+	Relief   *float64 `json:"relief"`   // share of the depth that the picture gets; 0 is a plain zoom or pan, 1 the default
 }
 
 var moves = []string{"dolly-in", "dolly-out", "truck-left", "truck-right", "crane-up", "crane-down", "orbit-left", "orbit-right"}
@@ -33,12 +34,18 @@ func (s *Studio) Move(_ context.Context, r MoveRequest) (jobs.Job, error) {
 	if !slices.Contains(moves, r.Move) {
 		return nil, serving.Invalid("move", "use "+strings.Join(moves, ", "), "%q is no move", r.Move)
 	}
-	strength := 1.0
+	strength, relief := 1.0, 1.0
 	if r.Strength != nil {
 		strength = *r.Strength
 	}
 	if !(strength >= 0 && strength <= 2) {
 		return nil, serving.Invalid("strength", "", "want 0 to 2, not %v", strength)
+	}
+	if r.Relief != nil {
+		relief = *r.Relief
+	}
+	if !(relief >= 0 && relief <= 1) {
+		return nil, serving.Invalid("relief", "", "want 0 to 1, not %v", relief)
 	}
 	still, err := s.Volume.Input("still", r.Still, false, "images")
 	if err != nil {
@@ -56,16 +63,16 @@ func (s *Studio) Move(_ context.Context, r MoveRequest) (jobs.Job, error) {
 		return nil, err
 	}
 	return func(ctx context.Context, progress func(float64)) (any, bool, error) {
-		key := s.Volume.NewKey("move", 1, []any{r.Picture, r.Move, strength, s.Samples}).File(still)
+		key := s.Volume.NewKey("move", 1, []any{r.Picture, r.Move, strength, relief, s.Samples}).File(still)
 		return s.once(ctx, out, key, func(scratch string) (Result, error) {
 			result := Result{Frames: r.Frames, FPS: r.FPS, Path: out.String(), Depth: out.With(".depth.png").String()}
-			return result, s.move(ctx, r, strength, img, scratch, out, progress)
+			return result, s.move(ctx, r, strength, relief, img, scratch, out, progress)
 		})
 	}, nil
 }
 
 // move estimates the depth of the still, takes it apart by it and has Blender render the parts.
-func (s *Studio) move(ctx context.Context, r MoveRequest, strength float64, img *image.NRGBA, scratch string, out volume.Path, progress func(float64)) error {
+func (s *Studio) move(ctx context.Context, r MoveRequest, strength, relief float64, img *image.NRGBA, scratch string, out volume.Path, progress func(float64)) error {
 	scene := depth.Estimate(img)
 	figures, behind := depth.Split(img, scene)
 	file := func(name string) string { return filepath.Join(scratch, name) }
@@ -86,6 +93,6 @@ func (s *Studio) move(ctx context.Context, r MoveRequest, strength float64, img 
 	if err := depths.Publish(); err != nil {
 		return err
 	}
-	return s.render(ctx, r.Picture, map[string]any{"operation": "move", "move": r.Move, "strength": strength, "layers": layers},
-		scratch, out, progress)
+	return s.render(ctx, r.Picture, map[string]any{"operation": "move", "move": r.Move, "strength": strength, "relief": relief,
+		"layers": layers}, scratch, out, progress)
 }

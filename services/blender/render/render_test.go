@@ -155,6 +155,23 @@ func TestMoveHasParallax(t *testing.T) {
 	}
 }
 
+func TestMoveWithoutReliefIsAPan(t *testing.T) {
+	b := newBench(t, 16)
+	still := b.still("still.png", 320, 180)
+	request := m{"still": still, "output": "images/move", "width": 320, "height": 180, "fps": 12, "frames": 24, "move": "truck-left", "relief": 0}
+	b.Done("move", request)
+	first, last := b.frame("images/move/frame_00001.png"), b.frame("images/move/frame_00024.png")
+	far, near := shift(first, last, 15, 45), shift(first, last, 150, 170)
+	t.Logf("over 2 s the sky moves %d px, the ground in front %d px", far, near)
+	if near-far > 1 || far-near > 1 || far < 3 {
+		t.Error("no pan")
+	}
+	request["relief"] = 1
+	if l := b.Done("move", request); l.Cached {
+		t.Error("the same frames for another relief")
+	}
+}
+
 func TestNoMoveShowsABlackBorder(t *testing.T) {
 	b := newBench(t, 16)
 	still := b.still("still.png", 256, 144)
@@ -322,6 +339,8 @@ func TestRefusals(t *testing.T) {
 		"fps text":         {m{"fps": "12"}, "fps"},
 		"strength extreme": {m{"strength": 1e9}, "strength"},
 		"strength minus":   {m{"strength": -1}, "strength"},
+		"relief extreme":   {m{"relief": 1.5}, "relief"},
+		"relief minus":     {m{"relief": -0.1}, "relief"},
 	} {
 		request := m{"still": still, "output": "images/out", "width": 128, "height": 72, "fps": 12, "frames": 2, "move": "dolly-in"}
 		for k, v := range c.change {

@@ -1,9 +1,10 @@
 """A take from ComfyUI, over ComfyUI's own API: fill the graph, queue it, follow it, fetch the picture.
 
 The server keeps queue and history in memory, so a restart forgets; the prompt's id is ours and derives from what is
-asked, so that a caller who died half-way finds its own work again, and asks anew only when the server has lost it.
+asked, so that a caller who died half-way finds its own work again, and asks anew when the server has lost it.
 """
 
+import contextlib
 import json
 import time
 import uuid
@@ -14,12 +15,15 @@ import requests
 import websocket
 
 from studio import places
-from studio.jobs_client import PATIENCE_SECONDS, JobFailed, JobRefused, ServiceUnreachable
+from studio.jobs_client import JobRefused, passing
+from studio.patience import Patience
 
 # ComfyUI answers nothing while it loads a checkpoint or decodes a large latent.
 TIMEOUT = (5.0, 60.0)
+# What is asked on the way out, cancelled or killed in a few seconds, must not take long.
+LEAVING_TIMEOUT = (2.0, 5.0)
 POLL_SECONDS = 0.5
-MAX_SUBMISSIONS = 6
+RECONNECT_SECONDS = 5.0
 _NAMESPACE = uuid.UUID("6f4d0b0e-0d0c-5e0a-9f1c-3f2b8a1c7d55")
 
 
@@ -50,44 +54,76 @@ def take(
     base_url: str,
     graph: dict,
     key: str,
-    on_progress: Callable[[float], None] = lambda fraction: None,
-    patience: float = PATIENCE_SECONDS,
     *,
-    film: str = "",
+    film: str,
     shot: str = "",
-) -> bytes:
-    """Run a graph to its end and return the bytes of its first image.
+    on_line: Callable[[dict], None] = lambda line: None,
+    patience: Patience | None = None,
+    allowance: float | None = None,
+) -> tuple[bytes, float]:
+    """Run a graph to its end; returns the bytes of its first image and the seconds that it ran.
 
-    ``on_progress`` gets the sampler's progress, 0 to 1. Raises JobRefused (the graph is not valid there), JobFailed (its
-    execution failed) or ServiceUnreachable (out of reach, or forgetting, beyond our patience).
+    ``key`` names what is asked; prompts of one key are one prompt. ``on_line`` gets lines as those of a job: ``queued``, or
+    ``running`` with the sampler's progress from 0 to 1. A prompt that has run ``allowance`` seconds without progress is
+    interrupted and queued again with twice the time; one that was lost, or failed, is queued again when ``patience`` says.
+    Raises JobRefused (the graph is not valid there) or what ``patience`` raises. Whatever interrupts this call takes the
+    prompt out of the queue.
     """
+    patience = patience or Patience()
     server = _Server(base_url, patience, places.headers(film, shot))
+    attempt, identity = 1, None
     try:
-        attempt = 1
         # A failure an earlier step left in the history must not answer for this one.
         while (entry := server.history(prompt_id(key, attempt))) and entry["status"].get("status_str") == "error":
             attempt += 1
-        for _ in range(MAX_SUBMISSIONS):
+        while True:
             identity = prompt_id(key, attempt)
-            if not server.knows(identity):
+            if server.place(identity) is None:
                 identity = server.submit(graph, identity)
-            entry = server.wait(identity, on_progress)
-            if entry is not None:
-                picture = server.image(identity, entry)
-                if picture is not None:
-                    return picture
-                attempt += 1  # history outlived the picture: that id is spent
-        raise ServiceUnreachable(
-            {"title": "ComfyUI keeps losing the prompt", "status": 503,
-             "detail": f"{base_url}: queued {MAX_SUBMISSIONS} times, each time prompt or picture vanished",
-             "remedy": "Look why the ComfyUI pod restarts (out of memory?)."}
-        )  # fmt: skip
+            try:
+                entry, seconds = server.wait(identity, on_line, allowance)
+                return server.image(identity, entry), seconds
+            except _Lost as lost:  # the id is free again, and it may come back: so the next is the same prompt
+                patience.wait(lost.problem)
+            except _Spent as spent:
+                if spent.overtime:
+                    server.withdraw([identity])
+                    allowance *= 2
+                attempt += 1
+                patience.wait(spent.problem)
+    except BaseException:
+        if identity is not None:
+            server.withdraw([identity])
+        raise
     finally:
         server.close()
 
 
+def withdraw(base_url: str, film: str) -> None:
+    """Take a film's prompts out of the queue, running ones too: nobody waits for them any more. Raises nothing."""
+    server = _Server(base_url, Patience(0.0), places.headers(film))
+    try:
+        server.withdraw(server.of_film(film))
+    finally:
+        server.close()
+
+
+class _Lost(Exception):
+    """The server does not know the prompt any more."""
+
+    def __init__(self, problem: dict):
+        self.problem = problem
+
+
+class _Spent(Exception):
+    """The prompt came to a bad end, and with it its id."""
+
+    def __init__(self, problem: dict, overtime: bool = False):
+        self.problem, self.overtime = problem, overtime
+
+
 class _Server:
-    def __init__(self, base_url: str, patience: float, headers: dict[str, str]):
+    def __init__(self, base_url: str, patience: Patience, headers: dict[str, str]):
         self.base = base_url.rstrip("/")
         self.patience = patience
         self.client = str(uuid.uuid4())
@@ -97,33 +133,34 @@ class _Server:
     def close(self) -> None:
         self.http.close()
 
-    def request(self, method: str, path: str, **arguments) -> requests.Response:
-        """One request, asked again while the server is away (5xx, no connection), up to our patience."""
-        began, attempt = time.monotonic(), 0
+    def request(self, method: str, path: str, *, missing: bool = False, **arguments) -> requests.Response:
+        """One request, asked again while the server is away or something else answers in its place.
+
+        ``missing`` says that 404 is an answer, too.
+        """
         while True:
             try:
                 answer = self.http.request(method, self.base + path, timeout=TIMEOUT, **arguments)
-                if answer.status_code < 500 and answer.status_code != 429:
+                if answer.status_code < 300 or (missing and answer.status_code == 404) or _said(answer):
+                    self.patience.went_on()
                     return answer
-                why = f"HTTP {answer.status_code}: {answer.text[:300]}"
+                problem = _away(f"{self.base}{path}: HTTP {answer.status_code}: {answer.text[:300]}", answer.status_code)
             except requests.RequestException as error:
-                why = f"{type(error).__name__}: {error}"
-            attempt += 1
-            if time.monotonic() - began > self.patience:
-                raise ServiceUnreachable(
-                    {"title": "ComfyUI is out of reach", "status": 503,
-                     "detail": f"{self.base}{path}: {attempt} attempts; the last time: {why}",
-                     "remedy": "Look whether the comfyui pods are Ready; in remote mode, whether the tunnel still has the URL."}
-                )  # fmt: skip
-            time.sleep(min(10.0, 0.25 * 2 ** min(attempt, 6)))
+                problem = _away(f"{self.base}{path}: {type(error).__name__}: {error}")
+            self.patience.wait(problem)
 
     def json(self, path: str) -> dict:
-        answer = self.request("GET", path)
-        try:
-            answer.raise_for_status()
-            return answer.json()
-        except (requests.RequestException, ValueError) as error:
-            raise JobFailed(_not_comfyui(f"{self.base}{path}", f"{error}")) from error
+        while True:
+            answer = self.request("GET", path)
+            try:
+                answer.raise_for_status()
+                content = answer.json()
+                if isinstance(content, dict):
+                    return content
+                why = "not an object"
+            except (requests.RequestException, ValueError) as error:
+                why = str(error)
+            self.patience.wait(_foreign(f"{self.base}{path}", why))
 
     def history(self, identity: str) -> dict | None:
         """What became of a prompt, or None while it has not ended or is not known."""
@@ -132,79 +169,131 @@ class _Server:
             entry.setdefault("status", {})
         return entry
 
-    def knows(self, identity: str) -> bool:
-        """Whether a prompt waits, runs or has ended here."""
+    def place(self, identity: str) -> str | None:
+        """Where a prompt is: ``running``, ``queued``, ``ended``, or None where it is not known."""
         queue = self.json("/queue")
-        if any(item[1] == identity for key in ("queue_running", "queue_pending") for item in queue.get(key, [])):
-            return True
+        for state, key in (("running", "queue_running"), ("queued", "queue_pending")):
+            if any(item[1] == identity for item in queue.get(key, [])):
+                return state
         # Asked last: what ended between the two requests has left the queue for the history.
-        return self.history(identity) is not None
+        return "ended" if self.history(identity) is not None else None
 
     def submit(self, graph: dict, identity: str) -> str:
         """Queue a graph; returns the id it got, which is ``identity`` unless the server is too old to take one."""
-        answer = self.request("POST", "/prompt", json={"prompt": graph, "client_id": self.client, "prompt_id": identity})
-        try:
-            body = answer.json()
-        except ValueError:
-            body = {}
-        if answer.status_code == 200 and body.get("prompt_id"):
-            return body["prompt_id"]
-        if isinstance(body.get("error"), dict):
-            raise JobRefused(_invalid(body))
-        raise JobRefused(_not_comfyui(f"{self.base}/prompt", f"HTTP {answer.status_code}: {answer.text[:300]}"))
+        while True:
+            answer = self.request(
+                "POST", "/prompt", json={"prompt": graph, "client_id": self.client, "prompt_id": identity}
+            )
+            try:
+                body = answer.json()
+            except ValueError:
+                body = None
+            if not isinstance(body, dict):
+                self.patience.wait(_foreign(f"{self.base}/prompt", answer.text[:300]))
+                continue
+            if answer.status_code == 200 and body.get("prompt_id"):
+                return body["prompt_id"]
+            problem = _invalid(body) if isinstance(body.get("error"), dict) else body | {"status": answer.status_code}
+            if answer.status_code >= 400 and not passing(answer.status_code, problem):
+                raise JobRefused(problem)
+            self.patience.wait(problem)
 
-    def wait(self, identity: str, on_progress: Callable[[float], None]) -> dict | None:
-        """The prompt's history entry once it has ended, or None when the server does not know it any more."""
+    def wait(self, identity: str, on_line: Callable[[dict], None], allowance: float | None) -> tuple[dict, float]:
+        """The prompt's history entry once it has ended, and the seconds it ran. Raises _Lost or _Spent."""
         follower = _Follower(self.base, self.client, self.http.headers)
-        missed = 0
+        missed, began, moved, reached = 0, None, time.monotonic(), 0.0
+
+        def on_progress(part: float) -> None:
+            nonlocal moved, reached
+            if part > reached:
+                moved, reached = time.monotonic(), part
+            on_line({"state": "running", "progress": part})
+
         try:
             while True:
-                entry = self.history(identity)
-                if entry is not None:
+                place, now = self.place(identity), time.monotonic()
+                if place == "ended" and (entry := self.history(identity)) is not None:
                     if entry["status"].get("status_str") == "error":
-                        raise JobFailed(_execution_error(entry))
-                    return entry
-                missed = 0 if self.knows(identity) else missed + 1
+                        raise _Spent(_execution_error(entry))
+                    return entry, now - began if began is not None else 0.0
+                if place == "running" and began is None:
+                    began = moved = now
+                if place == "queued":  # or again: its server was lost, and the relay has placed it anew
+                    began = None
+                    on_line({"state": "queued"})
+                if place == "running" and allowance is not None and now - moved > allowance:
+                    raise _Spent(_overtime(self.base, now - moved, allowance), overtime=True)
+                missed = missed + 1 if place is None else 0
                 if missed > 2:
-                    return None
+                    raise _Lost(_forgotten(self.base))
                 follower.follow(identity, on_progress, POLL_SECONDS)
         finally:
             follower.close()
 
-    def image(self, identity: str, entry: dict) -> bytes | None:
-        """The first output image of an ended prompt, or None when the server has it no more."""
+    def image(self, identity: str, entry: dict) -> bytes:
+        """The first output image of an ended prompt. Raises _Spent where there is none, or not any more."""
         for output in entry.get("outputs", {}).values():
             for image in output.get("images", []):
                 if image.get("type", "output") != "output":
                     continue
                 name = {key: image.get(key, "") for key in ("filename", "subfolder", "type")}
-                answer = self.request("GET", "/view", params=name)
-                if answer.status_code == 404:
-                    return None
-                if answer.status_code != 200 or not answer.content.startswith(b"\x89PNG\r\n\x1a\n"):
-                    raise JobFailed(
-                        {"title": "The take can't be fetched", "status": 502,
-                         "detail": f"{answer.url}: HTTP {answer.status_code}, {len(answer.content)} bytes that are no PNG",
-                         "remedy": "Look at ComfyUI's log and at the free space of its output directory."}
-                    )  # fmt: skip
-                return answer.content
-        raise JobFailed(
+                answer = self.request("GET", "/view", params=name, missing=True)
+                if answer.status_code == 200 and answer.content.startswith(b"\x89PNG\r\n\x1a\n"):
+                    return answer.content
+                raise _Spent(
+                    {"title": "The take can't be fetched", "status": 502,
+                     "detail": f"{answer.url}: HTTP {answer.status_code}, {len(answer.content)} bytes that are no PNG",
+                     "remedy": "Look at ComfyUI's log and at the free space of its output directory."}
+                )  # fmt: skip
+        raise _Spent(
             {"title": "The graph gave no image", "status": 502, "detail": f"prompt {identity} ended without an output image",
              "remedy": "The graph needs a SaveImage node; look at services/comfyui/graph."}
         )  # fmt: skip
+
+    def of_film(self, film: str) -> list[str]:
+        """The prompts of a film that wait or run, told by where they would save."""
+        with contextlib.suppress(requests.RequestException, ValueError, AttributeError, LookupError, TypeError):
+            queue = self.http.get(f"{self.base}/queue", timeout=LEAVING_TIMEOUT).json()
+            return [
+                item[1] for key in ("queue_running", "queue_pending") for item in queue.get(key, [])
+                if any(str(node["inputs"].get("filename_prefix", "")).startswith(f"{film}/") for node in item[2].values())
+            ]  # fmt: skip
+        return []
+
+    def withdraw(self, identities: list[str]) -> None:
+        """Take prompts out of the queue and stop those that run, if the server can be reached. Raises nothing."""
+        with contextlib.suppress(requests.RequestException):
+            if identities:
+                self.http.post(f"{self.base}/queue", json={"delete": identities}, timeout=LEAVING_TIMEOUT)
+            for identity in identities:
+                self.http.post(f"{self.base}/interrupt", json={"prompt_id": identity}, timeout=LEAVING_TIMEOUT)
+
+
+def _said(answer: requests.Response) -> bool:
+    """Whether an answer is a refusal of ComfyUI's or the relay's own, and not that of something in their place."""
+    if not 400 <= answer.status_code < 500 or answer.status_code in (401, 403):
+        return False  # who asks is no property of the prompt
+    try:
+        body = answer.json()
+    except ValueError:
+        return False
+    return isinstance(body, dict) and ("error" in body or "title" in body)
 
 
 class _Follower:
     """The WebSocket beside the polling: it tells progress and ends a wait early, and nothing depends on it."""
 
     def __init__(self, base: str, client: str, headers: Mapping[str, str]):
+        self.url = f"ws{base.removeprefix('http')}/ws?clientId={client}"
+        names = ("Authorization", "X-Film-Id", "X-Shot-Id")
+        self.header = [f"{name}: {headers[name]}" for name in names if name in headers]
         self.socket = None
+        self.connect()
+
+    def connect(self) -> None:
+        self.tried = time.monotonic()
         try:
-            self.socket = websocket.create_connection(
-                f"ws{base.removeprefix('http')}/ws?clientId={client}",
-                timeout=5.0,
-                header=[f"{name}: {headers[name]}" for name in ("Authorization", "X-Film-Id", "X-Shot-Id") if name in headers],
-            )
+            self.socket = websocket.create_connection(self.url, timeout=5.0, header=self.header)
         except (OSError, websocket.WebSocketException):
             pass  # polling suffices
 
@@ -212,6 +301,8 @@ class _Follower:
         """Pass on progress for ``seconds``, or until the prompt is said to have ended."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
+            if self.socket is None and time.monotonic() - self.tried > RECONNECT_SECONDS:
+                self.connect()
             if self.socket is None:
                 time.sleep(left)
                 return
@@ -266,6 +357,22 @@ def _execution_error(entry: dict) -> dict:
     return {"title": "ComfyUI failed at the take", "status": 500, "detail": detail, "remedy": "Look at ComfyUI's log."}
 
 
-def _not_comfyui(url: str, why: str) -> dict:
+def _away(detail: str, status: int = 503) -> dict:
+    return {"title": "ComfyUI is out of reach", "status": status, "detail": detail,
+            "remedy": "Look whether the comfyui pods are Ready; in remote mode, whether the tunnel is there."}  # fmt: skip
+
+
+def _foreign(url: str, why: str) -> dict:
     return {"title": "Not an answer of ComfyUI", "status": 502, "detail": f"{url}: {why}",
             "remedy": "Check the URL: is a ComfyUI (or the relay) behind it, and no login page?"}  # fmt: skip
+
+
+def _forgotten(base: str) -> dict:
+    return {"title": "ComfyUI has lost the prompt", "status": 503, "detail": f"{base}: neither queued nor in the history",
+            "remedy": "Look why ComfyUI or its relay restarts (out of memory?)."}  # fmt: skip
+
+
+def _overtime(base: str, seconds: float, allowance: float) -> dict:
+    return {"title": "ComfyUI takes too long", "status": 504,
+            "detail": f"{base}: no progress for {seconds:.0f} s, where {allowance:.0f} s were plenty before",
+            "remedy": "Look at ComfyUI's log: does the server hang?"}  # fmt: skip

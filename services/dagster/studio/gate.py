@@ -1,4 +1,4 @@
-"""The gate after the cut: does the inspected film hold what the plan promised? What fails it is named with its shot."""
+"""What is doubtful of a film or a shot: does the inspection see what the plan promised?"""
 
 from studio import screenplay
 
@@ -7,46 +7,37 @@ from studio import screenplay
 LEAST_PARALLAX = 0.5
 
 
-def faults(plan: dict, inspection: dict) -> list[dict]:
-    """What is wrong with the film, one problem a finding (``shot``, ``detail``, ``remedy``); empty when it may go out.
-
-    ``inspection`` is the result of OpenCV's ``/v1/inspect``.
-    """
-    listed = screenplay.shots(plan)
-    found: list[dict] = []
-
-    def fault(shot: str, detail: str, remedy: str) -> None:
-        found.append({"shot": shot, "detail": f"shot {shot}: {detail}" if shot else detail, "remedy": remedy})
-
-    fps = plan["fps"]
-    planned = round(plan["seconds"] * fps)
-    if abs(inspection["frames"] - planned) > len(listed):
-        fault("", f"the film has {inspection['frames']} frames, planned are {planned}",
-              "Compare the length of each shot's clip with the plan: one was cut short or is missing.")  # fmt: skip
-    if abs(inspection["fps"] - fps) > 0.01:
-        fault("", f"the film runs at {inspection['fps']:g} fps, planned are {fps}", "Look at the encode stage.")
-    if (inspection["width"], inspection["height"]) != (plan["width"], plan["height"]):
-        fault("", f"the film is {inspection['width']}×{inspection['height']}, planned is {plan['width']}×{plan['height']}",
-              "Look at the move stage: it sets the size.")  # fmt: skip
-
-    seen = {shot["id"]: shot for shot in inspection["shots"]}
-    for shot in listed:
-        got = seen.get(shot.id)
-        if got is None or got["frames"] == 0:
-            fault(shot.id, "not in the film", "Look at its encode stage and at the cut.")
-            continue
-        wanted = round(shot.seconds * fps)
-        if abs(got["frames"] - wanted) > 1:
-            fault(shot.id, f"{got['frames']} frames, planned are {wanted}", "Look at its finish and encode stages.")
-        if got["black"]:
-            fault(shot.id, f"black (mean luma {got['luma_mean']:.1f})",
-                  "Look at its still: the take may have failed; submit again with another seed.")  # fmt: skip
-        if got["frozen"]:
-            fault(shot.id, f"frozen (mean change between frames {got['motion_mean']:.3f})",
-                  "Look at its move stage: every frame shows the same.")  # fmt: skip
-        least = LEAST_PARALLAX * min(1.0, plan["width"] / 320)
-        # A title is flat on purpose: its letters turn, but there may be two of them.
-        if shot.take is not None and not got["black"] and not got["frozen"] and got["parallax"] < least:
-            fault(shot.id, f"no depth: {got['parallax']:.2f} px parallax, at least {least:.2f} px are wanted",
-                  "The still gave the camera nothing to pass by; submit again with another seed.")  # fmt: skip
+def doubts_of_shot(plan: dict, shot: screenplay.Shot, got: dict | None) -> list[str]:
+    """What is doubtful of a shot, in words; ``got`` is its part of the result of OpenCV's ``/v1/inspect``."""
+    if got is None or got["frames"] == 0:
+        return ["not in the film"]
+    found = []
+    wanted = round(shot.seconds * plan["fps"])
+    if abs(got["frames"] - wanted) > 1:
+        found.append(f"{got['frames']} frames, planned are {wanted}")
+    if got["black"]:
+        found.append(f"black (mean luma {got['luma_mean']:.1f})")
+    if got["frozen"]:
+        found.append(f"frozen (mean change between frames {got['motion_mean']:.3f})")
+    # A title is flat on purpose, and so is a plain zoom; a gentle move has less to show. Where there is too little to
+    # follow, depth is unknown: fog is no fault.
+    depth = got.get("parallax")
+    least = LEAST_PARALLAX * min(1.0, plan["width"] / 320) * shot.strength * shot.relief
+    if shot.take is not None and not found and isinstance(depth, int | float) and depth < least:
+        found.append(f"no depth: {depth:.2f} px parallax, at least {least:.2f} px are wanted")
     return found
+
+
+def doubts_of_film(plan: dict, shots: list[screenplay.Shot], inspection: dict) -> list[tuple[str, str]]:
+    """What is doubtful of the whole film: shot, '' for the film as a whole, and the reason in words."""
+    found = []
+    planned = round(plan["seconds"] * plan["fps"])
+    if abs(inspection["frames"] - planned) > len(shots):
+        found.append(("", f"the film has {inspection['frames']} frames, planned are {planned}"))
+    if abs(inspection["fps"] - plan["fps"]) > 0.01:
+        found.append(("", f"the film runs at {inspection['fps']:g} fps, planned are {plan['fps']}"))
+    if (inspection["width"], inspection["height"]) != (plan["width"], plan["height"]):
+        found.append(("", f"the film is {inspection['width']}×{inspection['height']},"
+                          f" planned is {plan['width']}×{plan['height']}"))  # fmt: skip
+    seen = {shot["id"]: shot for shot in inspection["shots"]}
+    return found + [(shot.id, "; ".join(why)) for shot in shots if (why := doubts_of_shot(plan, shot, seen.get(shot.id)))]

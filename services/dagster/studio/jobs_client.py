@@ -8,58 +8,28 @@ the connection cancels the job, which is what an interrupt of the calling proces
 
 import http.client
 import json
-import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from studio import places
+from studio.patience import Patience, StageFailed
 
-# The services promise a line every 5 s; four missed ones mean that nobody is there any more.
-SILENCE_SECONDS = 20.0
+# The services promise a line every 5 s; six missed ones mean that nobody is there any more.
+SILENCE_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
-# How long a service may be out of reach (rolling out, being rescheduled, pulling its image) before the job is given up.
-PATIENCE_SECONDS = 600.0
-# A job that takes its service down with it (out of memory, for one) would otherwise be asked for ever.
-MAX_BROKEN_STREAMS = 6
 MAX_LINE_BYTES = 16 << 20
+# Statuses of 4xx that say nothing against the request: who asks (another token soon), when, and how often.
+PASSING = (401, 403, 408, 421, 423, 425, 429, 499)
 
 
-class JobError(Exception):
-    """A job that will not give a result. ``problem`` is the service's RFC 9457 object, or one in its shape.
-
-    ``retriable`` says whether the same request may succeed later: a refused request (4xx) never will.
-    """
-
-    def __init__(self, problem: dict, retriable: bool):
-        self.problem = problem
-        self.retriable = retriable
-        super().__init__(problem.get("detail") or problem.get("title") or "the job failed without saying why")
+class JobRefused(StageFailed):
+    """The service did not take the job: the request is wrong."""
 
 
-class JobRefused(JobError):
-    """The service did not take the job: the request is wrong, or the disk would not hold the output."""
-
-    def __init__(self, problem: dict):
-        super().__init__(problem, retriable=False)
-
-
-class JobFailed(JobError):
-    """The service took the job and it ended in ``failed``."""
-
-    def __init__(self, problem: dict):
-        status = problem.get("status")
-        # A failure that blames the input (4xx) is as final as a refusal, and a full disk does not empty itself.
-        super().__init__(problem, retriable=not (isinstance(status, int) and (400 <= status < 500 or status == 507)))
-
-
-class ServiceUnreachable(JobError):
-    """The service could not be reached, kept refusing, or kept breaking its streams, for longer than our patience."""
-
-    def __init__(self, problem: dict):
-        # Our patience is the retrying; a step that had it again and again would keep a film in suspense for an hour.
-        super().__init__(problem, retriable=False)
+class JobFailed(StageFailed):
+    """The service took the job, and it ended with a failure that blames the request."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +44,9 @@ class Done:
 class _TryAgain(Exception):
     """Inside this module: this attempt came to nothing, the next may. ``after`` is the service's own wish in seconds."""
 
-    def __init__(self, why: str, after: float | None = None, broken: bool = False):
-        super().__init__(why)
-        self.after = after
-        self.broken = broken
+    def __init__(self, problem: dict, after: float | None = None, overtime: bool = False):
+        super().__init__(problem["detail"])
+        self.problem, self.after, self.overtime = problem, after, overtime
 
 
 def run(
@@ -85,59 +54,46 @@ def run(
     operation: str,
     body: dict,
     *,
-    film: str = "",
+    film: str,
     shot: str = "",
     on_line: Callable[[dict], None] = lambda line: None,
-    patience: float = PATIENCE_SECONDS,
-    sleep: Callable[[float], None] = time.sleep,
+    patience: Patience | None = None,
+    allowance: float | None = None,
 ) -> Done:
     """Run one job to its end and return its last line.
 
     ``on_line`` gets every ``queued`` and ``running`` line as the service sends it (``position``, or ``progress`` from 0
-    to 1). Raises JobRefused, JobFailed or ServiceUnreachable; anything that interrupts this call (a signal, an exception
-    of ``on_line``) closes the connection and so cancels the job.
+    to 1). A job that runs longer than ``allowance`` seconds is cancelled and asked for again with twice the time. Raises
+    JobRefused or JobFailed where the request is at fault, else what ``patience`` raises: a full queue, a full disk, a
+    service that is away or dies over the job are waited for. Whatever interrupts this call (a signal, an exception of
+    ``on_line``) closes the connection and so cancels the job.
     """
+    patience = patience or Patience()
     headers = {"Content-Type": "application/json", "Accept": "application/x-ndjson"} | places.headers(film, shot)
     url = f"{base_url.rstrip('/')}/v1/{operation}"
     payload = json.dumps(body, ensure_ascii=False).encode()
 
-    heard = time.monotonic()
-
     def line_arrived(line: dict) -> None:
-        nonlocal heard
-        heard = time.monotonic()
+        patience.went_on()
         on_line(line)
 
-    attempt = broken = 0
     while True:
         try:
-            return _attempt(url, payload, headers, line_arrived)
+            return _attempt(url, payload, headers, line_arrived, allowance)
         except _TryAgain as reason:
-            attempt += 1
-            broken += reason.broken
-            waited = time.monotonic() - heard
-            if broken >= MAX_BROKEN_STREAMS:
-                raise ServiceUnreachable(
-                    _problem(
-                        "The service keeps dying over this job",
-                        f"{url}: {broken} streams broke off before the job ended; the last time: {reason}",
-                        "Look at the service's log and at why its last container ended (out of memory?).",
-                    )
-                ) from reason
-            delay = reason.after if reason.after is not None else min(10.0, 0.25 * 2 ** min(attempt, 6))
-            delay *= random.uniform(0.8, 1.2)
-            if waited + delay > patience:
-                raise ServiceUnreachable(
-                    _problem(
-                        "The service is out of reach",
-                        f"{url}: nothing for {waited:.0f} s and {attempt} attempts; the last time: {reason}",
-                        "Look whether its pods are Ready, and at their logs; submit the film again when they are.",
-                    )
-                ) from reason
-            sleep(delay)
+            if reason.overtime:
+                allowance *= 2
+            patience.wait(reason.problem, reason.after)
 
 
-def _attempt(url: str, payload: bytes, headers: dict, on_line: Callable[[dict], None]) -> Done:
+def passing(status: int, problem: dict) -> bool:
+    """Whether the same request may succeed later: not if the answer says that the request itself is wrong."""
+    if status == 409:  # «output contested» passes, something foreign in the output's place does not
+        return problem.get("title") != "output is not ours"
+    return not 400 <= status < 500 or status in PASSING
+
+
+def _attempt(url: str, payload: bytes, headers: dict, on_line: Callable[[dict], None], allowance: float | None) -> Done:
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=CONNECT_SECONDS)
@@ -146,17 +102,19 @@ def _attempt(url: str, payload: bytes, headers: dict, on_line: Callable[[dict], 
             connection.connect()
             connection.sock.settimeout(SILENCE_SECONDS)
             connection.request("POST", parts.path, payload, headers)
+            # The answer takes the connection's socket with it when it says «Connection: close».
+            socket = connection.sock
             response = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
-            raise _TryAgain(f"{type(error).__name__}: {error}") from error
+            raise _away(url, f"{type(error).__name__}: {error}") from error
         if response.status != 200:
-            _refused(response)
-        return _follow(response, on_line)
+            _refused(url, response)
+        return _follow(url, _lines(url, response, socket), on_line, allowance)
     finally:
         connection.close()
 
 
-def _refused(response: http.client.HTTPResponse) -> None:
+def _refused(url: str, response: http.client.HTTPResponse) -> None:
     """Raise what an answer other than 200 means: try again, or give up."""
     try:
         text = response.read(1 << 20).decode(errors="replace")
@@ -166,42 +124,79 @@ def _refused(response: http.client.HTTPResponse) -> None:
         problem = json.loads(text)
         if not isinstance(problem, dict):
             raise ValueError
+        said = True
     except ValueError:
-        problem = {"title": response.reason, "detail": text.strip()[:500] or f"HTTP {response.status}"}
+        problem, said = {"title": response.reason, "detail": text.strip()[:500]}, False
     problem["status"] = response.status
-    if response.status == 429 or (response.status >= 500 and response.status not in (501, 507)):
-        try:
-            after = min(60.0, max(0.1, float(response.getheader("Retry-After", ""))))
-        except ValueError:
-            after = None
-        raise _TryAgain(f"HTTP {response.status}: {problem.get('detail')}", after)
-    raise JobRefused(problem)
+    # What is no problem document was not said by the service: an ingress or a login page stands in its place.
+    if said and not passing(response.status, problem):
+        raise JobRefused(problem)
+    try:
+        after = min(60.0, max(0.1, float(response.getheader("Retry-After", ""))))
+    except ValueError:
+        after = None
+    problem["detail"] = f"{url}: HTTP {response.status}: {problem.get('detail') or problem.get('title')}"
+    raise _TryAgain(problem, after)
 
 
-def _follow(response: http.client.HTTPResponse, on_line: Callable[[dict], None]) -> Done:
+def _lines(url: str, response: http.client.HTTPResponse, socket) -> Iterator[bytes]:
+    """The lines of a stream; what is cut off at its end counts as one. A line takes SILENCE_SECONDS at most to come."""
+    pending, heard = b"", time.monotonic()
     while True:
         try:
-            raw = response.readline(MAX_LINE_BYTES)
-        except (OSError, http.client.HTTPException) as error:
-            raise _TryAgain(f"the stream broke: {type(error).__name__}: {error}", broken=True) from error
-        if not raw:
-            raise _TryAgain("the stream ended without a result", broken=True)
-        if not raw.strip():
-            continue
+            socket.settimeout(max(0.01, heard + SILENCE_SECONDS - time.monotonic()))
+            piece = response.read1(1 << 16)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise _away(url, f"the stream broke: {type(error).__name__}: {error}") from error
+        if not piece:
+            yield from [pending] if pending.strip() else []
+            return
+        *whole, pending = (pending + piece).split(b"\n")
+        if len(pending) > MAX_LINE_BYTES:
+            raise _away(url, f"a line of more than {MAX_LINE_BYTES >> 20} MiB")
+        if whole:
+            heard = time.monotonic()
+        elif time.monotonic() - heard > SILENCE_SECONDS:
+            raise _away(url, f"no line for {SILENCE_SECONDS:g} s")
+        yield from (line for line in whole if line.strip())
+
+
+def _follow(url: str, lines: Iterator[bytes], on_line: Callable[[dict], None], allowance: float | None) -> Done:
+    began = None
+    for raw in lines:
         try:
             line = json.loads(raw)
             state = line["state"]
             if state == "done":
                 return Done(line["result"], bool(line.get("cached")), float(line.get("seconds") or 0))
         except (ValueError, KeyError, TypeError) as error:
-            # Half a line is what a dying pod leaves behind; a service that speaks nonsense runs into MAX_BROKEN_STREAMS.
-            raise _TryAgain(f"not a line of the job protocol: {raw[:200]!r}", broken=True) from error
+            # Half a line is what a dying pod leaves behind.
+            raise _away(url, f"not a line of the job protocol: {raw[:200]!r}") from error
         if state == "failed":
             problem = line.get("problem") or {"title": "The job failed", "detail": "without a reason"}
-            if problem.get("status") == 503:  # a stopping replica hands back what still queued: another one answers
-                raise _TryAgain(f"the service is stopping: {problem.get('detail')}")
-            raise JobFailed(problem)
+            status = problem.get("status")
+            if isinstance(status, int) and not passing(status, problem):
+                raise JobFailed(problem)
+            raise _TryAgain(problem | {"detail": f"{url}: {problem.get('detail') or problem.get('title')}"})
+        if state == "running":
+            now = time.monotonic()
+            began = began or now
+            if allowance is not None and now - began > allowance:
+                raise _TryAgain(
+                    _problem(
+                        "The job takes too long",
+                        f"{url}: not done after {now - began:.0f} s, where {allowance:.0f} s were plenty before",
+                        "Look at the service's log: does the job hang?",
+                    ),
+                    overtime=True,
+                )
         on_line(line)
+    raise _away(url, "the stream ended without a result")
+
+
+def _away(url: str, why: str) -> _TryAgain:
+    return _TryAgain(_problem("The service is out of reach", f"{url}: {why}",
+                              "Look whether its pods are Ready, and at why the last ones ended (out of memory?)."))  # fmt: skip
 
 
 def _problem(title: str, detail: str, remedy: str) -> dict:

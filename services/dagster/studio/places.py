@@ -35,6 +35,17 @@ def service(name: str) -> str:
     return required(f"{name.upper()}_URL", f"http://{name}:8080").rstrip("/")
 
 
+def version(name: str) -> str:
+    """What tells the outputs of a service's releases apart (the chart gives the image), or '' where it is not known."""
+    return os.environ.get(f"{name.upper()}_VERSION", "").strip()
+
+
+def releases(film: str, *names: str) -> dict[str, str]:
+    """The releases of services as part of a key: where one is not known, nothing is shared with other films."""
+    known = {name: version(name) for name in names}
+    return known if all(known.values()) else known | {"film": film}
+
+
 def headers(film: str = "", shot: str = "") -> dict[str, str]:
     """What every request to a service bears: who we are, and for which film and shot it is."""
     said = {"X-Film-Id": film, "X-Shot-Id": shot}
@@ -59,3 +70,11 @@ def steps() -> int:
     if not value.isdecimal() or not 1 <= int(value) <= 150:
         raise NotConfigured(f"COMFYUI_STEPS is {value!r}; give a number from 1 to 150")
     return int(value)
+
+
+def time_limit() -> tuple[float, float]:
+    """The seconds of work after which a film is given up, and those added for each second that it lasts."""
+    value = os.environ.get("FILM_TIME_LIMIT") or "21600"
+    if not value.isdecimal() or int(value) < 1:
+        raise NotConfigured(f"FILM_TIME_LIMIT is {value!r}; give seconds, for example 21600")
+    return float(value), int(value) / 180

@@ -3,7 +3,8 @@
 Pure functions of the plan (docs/contracts.md, «The plan»); seconds are multiples of 1/12 s.
 """
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 
 MOVE_FPS = 12
 TITLE, END = "title", "end"
@@ -26,7 +27,8 @@ class Shot:
     """One shot on its way through the stages.
 
     ``start`` and ``seconds`` place it in the film; ``take`` is the plan's own shot, or None for the title and the end,
-    which Blender draws as text without a still.
+    which Blender draws as text without a still. ``number`` counts the takes of it; ``strength`` and ``relief`` (the depth
+    of the picture, 0 for none) are those of the camera's move, 1 as planned.
     """
 
     id: str
@@ -38,6 +40,9 @@ class Shot:
     take: dict | None
     text: str = ""
     subtitle: str = ""
+    number: int = 1
+    strength: float = 1.0
+    relief: float = 1.0
 
     @property
     def key(self) -> str:
@@ -85,6 +90,20 @@ def shots(plan: dict, seed: int = 1) -> list[Shot]:
     return listed
 
 
+# What is asked of Blender in each take: strength of the move, and relief. A doubtful shot is taken anew with another seed,
+# then with a gentler move, then as a plain zoom or pan, which tears nothing and needs no depth.
+TAKES = ((1.0, 1.0), (1.0, 1.0), (0.5, 1.0), (1.0, 0.0))
+
+
+def taken(shot: Shot, number: int) -> Shot:
+    """The shot as its take of this number, from 1 to len(TAKES), is made."""
+    if number <= 1:
+        return shot
+    strength, relief = TAKES[number - 1]
+    seed = int.from_bytes(hashlib.sha256(f"{shot.seed}/{number}".encode()).digest()[:4], "big") >> 1
+    return replace(shot, number=number, seed=seed, strength=strength, relief=relief)
+
+
 def images(film: str, shot: str, name: str) -> str:
     """The path of a shot's still or frames, relative to the data directory."""
     return f"images/films/{film}/{shot}/{name}"
@@ -101,7 +120,8 @@ def move_request(film: str, plan: dict, shot: Shot) -> tuple[str, dict]:
     if shot.take is None:
         return "title", {"text": shot.text, "subtitle": shot.subtitle, "output": output, "seed": shot.seed, **size}
     still = images(film, shot.id, "still.png")
-    return "move", {"still": still, "output": output, "move": shot.take["move"], "strength": 1.0, **size}
+    body = {"still": still, "output": output, "move": shot.take["move"], "strength": shot.strength, **size}
+    return "move", body if shot.relief == 1.0 else body | {"relief": shot.relief}
 
 
 def finish_request(film: str, plan: dict, shot: Shot) -> dict:
@@ -113,6 +133,12 @@ def finish_request(film: str, plan: dict, shot: Shot) -> dict:
 
 def encode_request(film: str, plan: dict, shot: Shot) -> dict:
     return {"frames": images(film, shot.id, "finish"), "output": video(film, f"{shot.id}.mp4"), "fps": plan["fps"], "crf": 18}
+
+
+def recipe(plan: dict, shot: Shot) -> list:
+    """What a shot's clip is made of beside its still: the requests of its stages, without whose they are."""
+    shot = replace(shot, id="-")
+    return [move_request("-", plan, shot), finish_request("-", plan, shot), encode_request("-", plan, shot)]
 
 
 def cut_request(film: str, plan: dict, seed: int = 1) -> dict:
@@ -137,6 +163,11 @@ def cut_request(film: str, plan: dict, seed: int = 1) -> dict:
         "language": _ISO_639_2.get(plan.get("language", "en").lower()[:2], "und"),
         "soundtrack": {"seed": seed, "cues": cues},
     }  # fmt: skip
+
+
+def look_request(film: str, shot: Shot) -> dict:
+    """The body of ``/v1/inspect`` that looks at a shot alone."""
+    return {"video": video(film, f"{shot.id}.mp4"), "shots": [{"id": shot.id, "start": 0.0, "seconds": shot.seconds}]}
 
 
 def inspect_request(film: str, plan: dict) -> dict:

@@ -1,11 +1,12 @@
 """The sensor ``films``: looks every few seconds at the films that are not over, and at their runs, and brings both together.
 
 It compares states instead of listening to events, so nothing is missed while the daemon is away: a submitted film gets
-its run (exactly one: the run key is the film's id), a film to be cancelled has its run ended, and a film whose run has
-ended without ending the film (killed pod, failed launch) is ended with the reason.
+its run (exactly one at a time: the run key counts them), a film to be cancelled has its run ended, and a film whose run has
+ended without ending the film (killed pod, failed launch, a database that was away) gets another, which goes on with what
+is there. That ends when the film's time is up, which is counted here: in seconds that passed, whatever the time of day.
 """
 
-import functools
+import time
 
 import psycopg.errors
 from dagster import (
@@ -22,13 +23,20 @@ from dagster import (
 )
 
 from aifilm.films import FilmGone, FilmOver
-from studio import places, production
+from studio import comfyui, places, production, stages
 
 INTERVAL_SECONDS = 5
 # A page of runs a tick is handed to the daemon over gRPC; the rest of a burst follows five seconds later.
 LAUNCHES_A_TICK = 20
-# Dagster marks a crashed run it is about to repeat with this tag (run_retries in dagster.yaml).
-WILL_RETRY = "dagster/will_retry"
+# The second run of a film follows the first at once, the others later and later.
+PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
+# A tick that comes late (the daemon was away) takes no more than this from the films' time.
+LONGEST_TICK_SECONDS = 60.0
+# Run monitoring ends a run that outlives its film's time; the margin leaves it to us to say why.
+MARGIN_SECONDS = 3600
+
+_last_tick: float | None = None
+_seen_ended: dict[str, float] = {}  # run → when, by the monotonic clock
 
 
 @sensor(
@@ -36,65 +44,95 @@ WILL_RETRY = "dagster/will_retry"
     job=production.film,
     minimum_interval_seconds=INTERVAL_SECONDS,
     default_status=DefaultSensorStatus.RUNNING,
-    description="Starts, cancels and settles the runs that make films.",
+    description="Starts, cancels, repeats and settles the runs that make films.",
 )
 def films_sensor(context: SensorEvaluationContext):
     try:
-        active = production.films().active()
+        left = stages.films().spend(_passed(), **dict(zip(("each", "per_second"), places.time_limit(), strict=True)))
+        active = stages.films().active()
     except psycopg.errors.UndefinedTable:
         yield SkipReason("The studio's database has no tables yet; Flask makes them when it starts.")
         return
-    runs = newest_runs(context.instance, [film["id"] for film in active])
+    runs = runs_of(context.instance, [film["id"] for film in active])
     launched = 0
     for film in active:
-        run = runs.get(film["id"])
-        request = settle(context, film, run)
+        request = settle(context, film, runs.get(film["id"], []), left.get(film["id"]))
         if request is not None and launched < LAUNCHES_A_TICK:
             launched += 1
             yield request
 
 
-def newest_runs(instance: DagsterInstance, film_ids: list[str]) -> dict[str, DagsterRun]:
-    """The newest run of each film that has one."""
-    if not film_ids:
-        return {}
-    newest: dict[str, DagsterRun] = {}
-    for run in instance.get_runs(RunsFilter(tags={places.FILM_TAG: film_ids})):  # newest first
-        newest.setdefault(run.tags[places.FILM_TAG], run)
-    return newest
+def _passed() -> float:
+    """Seconds since the last tick, as far as they count."""
+    global _last_tick
+    now = time.monotonic()
+    passed, _last_tick = min(LONGEST_TICK_SECONDS, now - (_last_tick or now)), now
+    return passed
 
 
-def settle(context: SensorEvaluationContext, film: dict, run: DagsterRun | None) -> RunRequest | None:
-    """Do what a film that is not over needs, given its newest run; returns the run to be started, if any."""
-    instance, film_id = context.instance, film["id"]
-    status = run.status if run else None
-    if status in (None, DagsterRunStatus.NOT_STARTED):
-        if film["cancel_requested"] and run is None:
-            end(film_id, production.films().cancelled, "cancelled")
-            return None
+def runs_of(instance: DagsterInstance, film_ids: list[str]) -> dict[str, list[DagsterRun]]:
+    """The runs of each film that has any, the newest first."""
+    found: dict[str, list[DagsterRun]] = {}
+    for run in instance.get_runs(RunsFilter(tags={places.FILM_TAG: film_ids})) if film_ids else ():
+        found.setdefault(run.tags[places.FILM_TAG], []).append(run)
+    return found
+
+
+def settle(
+    context: SensorEvaluationContext, film: dict, runs: list[DagsterRun], left: float | None
+) -> RunRequest | None:
+    """Do what a film that is not over needs, given its runs, the newest first, and the seconds left to it.
+
+    Returns the run to be started, if any.
+    """
+    run, film_id = runs[0] if runs else None, film["id"]
+    if run is not None and not run.is_finished and run.status is not DagsterRunStatus.NOT_STARTED:
         if film["cancel_requested"]:
             cancel(context, run)
-            return None
+        elif left is not None and left <= 0:
+            end(film_id, lambda film_id: stages.films().fail(film_id, out_of_time(film_id)), "failed")
+            cancel(context, run)
+        return None
+    if film["cancel_requested"]:
+        if run is not None and run.status is DagsterRunStatus.NOT_STARTED:
+            cancel(context, run)
+        else:
+            end(film_id, stages.films().cancelled, "cancelled")
+        return None
+    if left is not None and left <= 0:
+        problem = why(context.instance, film_id, run) if run else out_of_time(film_id)
+        end(film_id, lambda film_id: stages.films().fail(film_id, problem), "failed")
+        return None
+    if run is not None and run.status is DagsterRunStatus.NOT_STARTED:
         # Asked for again while it has not started: the run key makes it the same run, also after a daemon died in between.
-        return RunRequest(run_key=film_id, tags={places.FILM_TAG: film_id})
-    if not run.is_finished:
-        if film["cancel_requested"] and status is not DagsterRunStatus.CANCELING:
-            cancel(context, run)
-        return None
-    if run.tags.get(WILL_RETRY) == "true" and status is DagsterRunStatus.FAILURE:
-        if film["cancel_requested"]:
-            end(film_id, production.films().cancelled, "cancelled")
-        return None
-    if film["cancel_requested"] or status is DagsterRunStatus.CANCELED:
-        end(film_id, production.films().cancelled, "cancelled")
-    else:
-        fail = functools.partial(production.films().fail, error=why(instance, film_id, run))
-        end(film_id, lambda film_id: fail(film_id), "failed")
-    return None
+        return request(film_id, len(runs), left)
+    if run is not None:
+        seen = _seen_ended.setdefault(run.run_id, time.monotonic())
+        pause = 0.0 if len(runs) < 2 else min(LONGEST_PAUSE_SECONDS, PAUSE_SECONDS * 2 ** min(len(runs) - 2, 10))
+        if time.monotonic() - seen < pause:
+            return None
+        context.log.warning(f"run {run.run_id} ended ({run.status.value}), the film {film_id} did not: another goes on")
+    return request(film_id, len(runs) + 1, left)
+
+
+def request(film_id: str, number: int, left: float | None) -> RunRequest:
+    """The film's run of this number, from 1."""
+    each, _ = places.time_limit()
+    return RunRequest(
+        run_key=film_id if number == 1 else f"{film_id}/{number}",
+        tags={
+            places.FILM_TAG: film_id,
+            "dagster/max_runtime": str(int(left if left is not None else 10 * each) + MARGIN_SECONDS),
+            # What is to be repeated is decided here, and only here.
+            "dagster/max_retries": "0",
+        },
+    )
 
 
 def cancel(context: SensorEvaluationContext, run: DagsterRun) -> None:
     """Have a run ended; what its steps are doing stops with their connections."""
+    if run.status is DagsterRunStatus.CANCELING:
+        return
     context.log.info(f"cancelling run {run.run_id} of film {run.tags[places.FILM_TAG]}")
     if not context.instance.run_coordinator.cancel_run(run.run_id):
         context.log.warning(f"run {run.run_id} could not be cancelled yet; the next tick asks again")
@@ -105,22 +143,33 @@ def end(film_id: str, how, state: str) -> None:
         how(film_id)
     except (FilmOver, FilmGone):
         return  # its last step was quicker
-    production.progress().publish_film(film_id, state)
+    stages.progress().publish_film(film_id, state)
+    # A run that was killed left its prompts in the queue.
+    comfyui.withdraw(places.service("comfyui"), film_id)
+
+
+def out_of_time(film_id: str) -> dict:
+    """The problem of a film whose time is up: what it waited for, or what was being done."""
+    unfinished = [stage for stage in stages.films().stages(film_id) if stage["state"] in ("waiting", "running")]
+    waiting = [stage["error"] for stage in unfinished if stage["state"] == "waiting" and stage["error"]]
+    doing = ", ".join(f"{stage['stage']} {stage['shot']}".strip() for stage in unfinished) or "nothing"
+    last = waiting[-1] if waiting else {}
+    return {
+        "title": "The film's time is up",
+        "detail": f"in work for all of its time; at the end {last.get('detail') or f'in work: {doing}'}",
+        "remedy": last.get("remedy") or "Look at the services' logs, or give films more time (FILM_TIME_LIMIT).",
+        "stage": last.get("stage", "film"),
+        "shot": last.get("shot", ""),
+    }
 
 
 def why(instance: DagsterInstance, film_id: str, run: DagsterRun) -> dict:
-    """The problem that ended a run: of the stage that failed if one did, else what Dagster says of the run's end."""
-    failed = [stage for stage in production.films().stages(film_id) if stage["state"] == "failed" and stage["error"]]
-    if failed:
-        return failed[-1]["error"]
+    """The problem of a film whose time is up and whose last run has ended: what Dagster says of the run's end."""
     events = instance.all_logs(run.run_id, of_type={DagsterEventType.PIPELINE_FAILURE, DagsterEventType.STEP_FAILURE})
     messages = "; ".join(filter(None, map(_message, events))) or "no reason recorded"
-    return {
-        "title": "The run that made the film ended",
-        "detail": f"Dagster run {run.run_id} ({run.status.value.lower()}): {messages}",
+    return out_of_time(film_id) | {
+        "detail": f"no run ended the film; the last, {run.run_id} ({run.status.value.lower()}): {messages}",
         "remedy": "Open the run in Dagster; if its pod was killed, look for memory or eviction. Then submit the film again.",
-        "stage": "film",
-        "shot": "",
     }
 
 

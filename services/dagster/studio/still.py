@@ -1,14 +1,12 @@
 """The stage ``still``: a take from ComfyUI, written to the volume by the pipeline (ComfyUI shares no volume with us)."""
 
-import hashlib
+import dataclasses
 import json
-import os
-import secrets
-from collections.abc import Callable
-from pathlib import Path
 
+from aifilm import files, parts
 from studio import comfyui, places, screenplay
-from studio.jobs_client import Done, JobFailed
+from studio.jobs_client import Done
+from studio.work import Work
 
 CFG = 7.0
 
@@ -31,45 +29,29 @@ def graph(film: str, plan: dict, shot: screenplay.Shot) -> dict:
     )
 
 
-def make(film: str, plan: dict, shot: screenplay.Shot, on_line: Callable[[dict], None]) -> Done:
-    """Have the take made, unless the still on the volume is already that take; result: ``{"path", "bytes"}``."""
+def make(work: Work, shot: screenplay.Shot) -> Done:
+    """Have the take made, unless this film or another has it already; result: ``{"path", "bytes"}``."""
+    film, plan = work.film["id"], work.film["plan"]
     asked = graph(film, plan, shot)
-    key = hashlib.sha256(json.dumps(["still/1", asked], sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    # Whose take it is tells the name that the server saves it under, and nothing of the picture.
+    key = parts.key("still/2", graph("-", plan, dataclasses.replace(shot, id="-")), places.releases(film, "comfyui"))
     path = screenplay.images(film, shot.id, "still.png")
-    target = places.data() / path
-    sidecar = target.with_name(target.name + ".json")
-    try:
-        recorded = json.loads(sidecar.read_text())
-        if recorded["key"] == key and target.is_file():
-            return Done(recorded["result"], True, 0.0)
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # no take yet, or a sidecar that a full disk cut short
-
-    picture = comfyui.take(places.service("comfyui"), asked, key, lambda part: on_line({"state": "running", "progress": part}),
-                           film=film, shot=shot.id)  # fmt: skip
+    if (found := work.on_disk(path, lambda: work.parts.place(key, film, path))) is not None:
+        return Done(found, True, 0.0)
+    picture, seconds = comfyui.take(
+        places.service("comfyui"), asked, f"{film}/{shot.id}/{key}", film=film, shot=shot.id, on_line=work.on_line,
+        patience=work.patience, allowance=work.allowance(1),
+    )  # fmt: skip
     result = {"path": path, "bytes": len(picture)}
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+
+    def write() -> None:
+        target = places.data() / path
         # In this order: a sidecar vouches for the file beside it.
-        sidecar.unlink(missing_ok=True)
-        _write(target, picture)
-        _write(sidecar, json.dumps({"key": key, "result": result}).encode())
-    except OSError as error:
-        raise JobFailed(
-            {"title": "The still can't be written", "status": 507, "detail": f"{path}: {error.strerror}",
-             "remedy": "Give the images volume room and let uid 10001 write to it; then submit the film again."}
-        ) from error  # fmt: skip
-    return Done(result, False, 0.0)
+        files.sidecar(target).unlink(missing_ok=True)
+        files.write(target, picture)
+        record = {"key": key, "made_by": "pipeline", "result": result}
+        files.write(files.sidecar(target), json.dumps(record).encode())
+        work.parts.record(key, film, path)
 
-
-def _write(target: Path, content: bytes) -> None:
-    """Replace a file: written beside, fsynced, renamed."""
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
-    try:
-        with open(beside, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
+    work.on_disk(path, write)
+    return Done(result, False, seconds)

@@ -81,7 +81,12 @@ class ScriptedService:
         raw = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
         request = Request(handler.command, parts.path, parse_qs(parts.query), dict(handler.headers), json.loads(raw or b"null"))
         self.requests.append(request)
-        said = self.script(request)
+        try:
+            said = self.script(request)
+        except Break:
+            handler.close_connection = True
+            handler.connection.shutdown(socket.SHUT_RDWR)
+            return
         if isinstance(said, Answer):
             body = said.body if isinstance(said.body, bytes) else json.dumps(said.body).encode()
             handler.send_response(said.status)

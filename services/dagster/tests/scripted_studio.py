@@ -1,6 +1,7 @@
 """A studio whose services follow scripts, with a real PostgreSQL, Redis and Dagster instance."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -13,9 +14,10 @@ from pathlib import Path
 from dagster import DagsterInstance, execute_job, reconstructable
 from scripted_services import Answer, ScriptedService, done, png
 
+from aifilm import files
 from aifilm.films import Films
 from aifilm.testing import ROOTS, SERVICE_TOKEN, SERVICES, free_port, inside
-from studio import places, production
+from studio import places, production, stages
 
 SETTINGS = {"width": 320, "height": 180, "seconds": 9, "seed": 7}
 
@@ -94,8 +96,8 @@ class ScriptedStudio:
         }  # fmt: skip
         os.environ.update(self.environment)
         write_dagster_yaml(directory / "home")
-        production.films.cache_clear()
-        production.progress.cache_clear()
+        stages.films.cache_clear()
+        stages.progress.cache_clear()
         self.films = Films(database_url)
         self.films.migrate()
         self.instance = DagsterInstance.from_config(str(directory / "home"))
@@ -103,9 +105,9 @@ class ScriptedStudio:
     def close(self) -> None:
         self.instance.dispose()
         self.films.database.close()
-        production.films().database.close()
-        production.films.cache_clear()
-        production.progress.cache_clear()
+        stages.films().database.close()
+        stages.films.cache_clear()
+        stages.progress.cache_clear()
         self.jobs.close()
         self.comfyui.service.close()
         for name in self.environment:
@@ -121,6 +123,7 @@ class ScriptedStudio:
         return [done(self.result(request.path.removeprefix("/v1/"), request.body))]
 
     def result(self, operation: str, body: dict) -> dict:
+        """What an operation answers; its output is made."""
         if operation == "plans":
             return self.plan
         if operation == "inspect":
@@ -128,7 +131,15 @@ class ScriptedStudio:
         if operation == "cut":
             return {"path": body["output"], "seconds": self.plan["seconds"], "frames": 216, "width": 320, "height": 180,
                     "bytes": 1000, "sha256": "00"}  # fmt: skip
-        return {"path": body["output"], "frames": 1}
+        result = {"path": body["output"], "frames": 1}
+        output = self.directory / "data" / body["output"]
+        if operation == "encode":
+            files.write(output, f"the clip {output.name}".encode())
+        else:
+            output.mkdir(parents=True, exist_ok=True)
+            files.write(output / "frame_00001.png", png())
+        files.write(files.sidecar(output), json.dumps({"key": "00", "made_by": "a script", "result": result}).encode())
+        return result
 
     def asked(self, operation: str) -> list[dict]:
         return [request.body for request in self.jobs.requests if request.path == f"/v1/{operation}"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from dagster import DagsterRunStatus, RunsFilter
-from scripted_services import done, working
+from scripted_services import Answer, done, working
 from scripted_studio import DagsterServers, ScriptedStudio
 
 from aifilm.progress import Progress
@@ -118,25 +118,42 @@ def test_a_killed_run_is_repeated_and_the_film_is_made(studio):
     wait(lambda: studio.asked("move"), "the film was not begun")
     [run] = runs(studio, film_id)
     studio.scripts.clear()
+    takes = len(studio.comfyui.prompts)
     kill_worker(studio)
     second, first = runs(studio, film_id, count=2)
     assert first.run_id == run.run_id
+    assert second.tags["dagster/run_key"] == f"{film_id}/2"
     assert studio.wait(film_id, "done", "failed", seconds=90)["state"] == "done"
     assert studio.films.get(film_id)["video"]["run_id"] == second.run_id
-    attempts = {stage: row["attempt"] for stage, row in studio.stages(film_id).items()}
-    assert attempts["s01-01", "still"] == 1, "what was finished is made again"
-    assert attempts["s01-01", "move"] == 2
+    assert len(studio.comfyui.prompts) == takes, "what was finished is made again"
+    assert studio.stages(film_id)["s01-01", "still"]["cached"]
+    assert len(runs(studio, film_id)) == 2
 
 
-def test_a_run_that_ends_without_ending_its_film_fails_the_film_with_the_reason(studio):
+def test_a_film_is_made_however_often_its_run_is_killed(studio):
     studio.scripts["move"] = slow(studio)
     film_id = studio.submit()
+    for count in (1, 2, 3):
+        wait(lambda count=count: len(studio.asked("move")) >= count, studio.servers.log)
+        assert len(runs(studio, film_id)) == count
+        kill_worker(studio)
+    studio.scripts.clear()
+    assert studio.wait(film_id, "done", "failed", seconds=120)["state"] == "done"
+    assert studio.films.get(film_id)["error"] is None
+
+
+def test_a_film_whose_run_never_ends_it_fails_when_its_time_is_up_and_says_why(studio):
+    studio.scripts["move"] = lambda _: Answer(503, {"title": "not ready", "detail": "blender: no such file"})
+    film_id = studio.submit()
     wait(lambda: studio.asked("move"), "the film was not begun")
-    [run] = runs(studio, film_id)
-    # As run monitoring does for a pod that vanished, but without a repetition.
-    studio.instance.add_run_tags(run.run_id, {"dagster/max_retries": "0"})
-    kill_worker(studio)
+    wait(lambda: studio.stages(film_id)["s01-01", "move"]["state"] == "waiting", "it does not say that it waits")
+    # The run's own patience is that of its start; the sensor counts on.
+    with studio.films.database.transaction() as connection:
+        connection.execute("UPDATE film SET time_left = 0.5 WHERE id = %s", (film_id,))
     film = studio.wait(film_id, "failed", seconds=90)
-    assert run.run_id in film["error"]["detail"]
-    assert "remedy" in film["error"]
+    assert film["error"]["title"] == "The film's time is up"
+    assert "blender: no such file" in film["error"]["detail"]
+    assert film["error"]["stage"] == "move"
     assert studio.stages(film_id)["s01-01", "move"]["state"] == "cancelled"
+    [run] = runs(studio, film_id)
+    wait(lambda: studio.instance.get_run_by_id(run.run_id).is_finished, "the run goes on")
