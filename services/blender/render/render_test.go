@@ -346,7 +346,7 @@ func TestRefusals(t *testing.T) {
 		for k, v := range c.change {
 			request[k] = v
 		}
-		if l := b.Ask(t.Context(), "move", request, nil); l.State != "refused" || l.Problem.Status != 422 || !strings.HasSuffix(l.Problem.Field, c.field) {
+		if l := b.Ask(t.Context(), "move", request, nil); l.State != "refused" || l.Problem.Status != 422 || !strings.HasSuffix(l.Problem.Errors[0].Field, c.field) {
 			t.Errorf("%s: %+v", name, l)
 		}
 	}

@@ -255,7 +255,7 @@ func TestCutRefuses(t *testing.T) {
 			request[k] = v
 		}
 		l := b.Ask(t.Context(), "cut", request, nil)
-		if l.State != "refused" && l.State != "failed" || l.Problem.Status != 422 || l.Problem.Field != c.field {
+		if l.State != "refused" && l.State != "failed" || l.Problem.Status != 422 || l.Problem.Errors[0].Field != c.field {
 			t.Errorf("%s: %+v", name, l)
 		}
 	}

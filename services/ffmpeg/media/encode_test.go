@@ -118,7 +118,7 @@ func TestEncodeRefuses(t *testing.T) {
 		for k, v := range c.change {
 			request[k] = v
 		}
-		if l := b.Ask(t.Context(), "encode", request, nil); l.State != "refused" || l.Problem.Status != 422 || l.Problem.Field != c.field {
+		if l := b.Ask(t.Context(), "encode", request, nil); l.State != "refused" || l.Problem.Status != 422 || l.Problem.Errors[0].Field != c.field {
 			t.Errorf("%s: %+v", name, l)
 		}
 	}

@@ -27,6 +27,11 @@ type params struct {
 
 // bench is a service with one operation, whose job each test gives.
 func bench(t *testing.T, workers, limit int, timeout time.Duration, job Job) (*Queue, string) {
+	q, url, _ := benchService(t, workers, limit, timeout, job)
+	return q, url
+}
+
+func benchService(t *testing.T, workers, limit int, timeout time.Duration, job Job) (*Queue, string, *serving.Service) {
 	t.Helper()
 	s := serving.New("bench", slog.New(slog.NewTextHandler(io.Discard, nil)))
 	q := New(s, workers, limit, timeout)
@@ -39,7 +44,7 @@ func bench(t *testing.T, workers, limit int, timeout time.Duration, job Job) (*Q
 	})))
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
-	return q, server.URL
+	return q, server.URL, s
 }
 
 // ask sends a job and returns its stream's lines as they come.
@@ -205,7 +210,7 @@ func TestHangingUpCancelsWhetherRunningOrWaiting(t *testing.T) {
 
 func TestQueueIsBoundedAndFirstComeFirstServed(t *testing.T) {
 	next := make(chan bool)
-	q, url := bench(t, 1, 2, time.Minute, func(ctx context.Context, _ func(float64)) (any, bool, error) {
+	q, url, service := benchService(t, 1, 2, time.Minute, func(ctx context.Context, _ func(float64)) (any, bool, error) {
 		<-next
 		return nil, true, nil
 	})
@@ -239,18 +244,16 @@ func TestQueueIsBoundedAndFirstComeFirstServed(t *testing.T) {
 	if l := last(c); l.State != "done" {
 		t.Errorf("c: %+v", l)
 	}
-	metrics, err := http.Get(url + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, _ := io.ReadAll(metrics.Body)
+	metrics := httptest.NewRecorder()
+	service.Management().ServeHTTP(metrics, httptest.NewRequest("GET", "/metrics", nil))
+	text := metrics.Body.String()
 	for _, want := range []string{
 		`aifilm_jobs_total{operation="do",service="bench",state="cached"} 3`,
 		`aifilm_jobs_total{operation="do",service="bench",state="refused"} 1`,
 		`aifilm_job_seconds_count{operation="do",service="bench"} 3`,
 		`aifilm_queue_length{service="bench"} 0`,
 	} {
-		if !strings.Contains(string(text), want) {
+		if !strings.Contains(text, want) {
 			t.Errorf("metrics lack %s", want)
 		}
 	}

@@ -15,7 +15,7 @@ func (s *Service) observed(route string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		r = withLog(r, s.Log)
-		answer := &observedAnswer{ResponseWriter: w}
+		answer := &observedAnswer{ResponseWriter: w, control: http.NewResponseController(w)}
 		defer func() {
 			if p := recover(); p != nil && p != http.ErrAbortHandler {
 				Log(r.Context()).Error("panic", "error", fmt.Sprint(p), "stack", string(debug.Stack()))
@@ -32,10 +32,12 @@ func (s *Service) observed(route string, h http.Handler) http.Handler {
 	})
 }
 
-// observedAnswer remembers the status. It passes on Flush and Hijack, which streams and WebSockets need.
+// observedAnswer remembers the status and gives up on a reader who takes nothing. It passes on Flush and Hijack, which
+// streams and WebSockets need.
 type observedAnswer struct {
 	http.ResponseWriter
-	status int
+	control *http.ResponseController
+	status  int
 }
 
 func (a *observedAnswer) WriteHeader(status int) {
@@ -49,16 +51,21 @@ func (a *observedAnswer) Write(b []byte) (int, error) {
 	if a.status == 0 {
 		a.status = http.StatusOK
 	}
+	a.control.SetWriteDeadline(time.Now().Add(writeTime)) // of this piece; a stream may last for hours
 	return a.ResponseWriter.Write(b)
 }
 
 func (a *observedAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-func (a *observedAnswer) Flush() { http.NewResponseController(a.ResponseWriter).Flush() }
+func (a *observedAnswer) Flush() { a.control.Flush() }
 
 func (a *observedAnswer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	a.status = http.StatusSwitchingProtocols
-	return http.NewResponseController(a.ResponseWriter).Hijack()
+	conn, buffered, err := a.control.Hijack()
+	if err == nil {
+		conn.SetDeadline(time.Time{}) // whoever takes it sets their own
+	}
+	return conn, buffered, err
 }
 
 // statusOnly takes an answer for its status and header alone.

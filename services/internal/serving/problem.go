@@ -15,9 +15,16 @@ type Problem struct {
 	Status int    `json:"status"`
 	Detail string `json:"detail,omitempty"`
 	Remedy string `json:"remedy,omitempty"` // what the caller can do about it
-	Field  string `json:"field,omitempty"`  // the field of the request that is wrong, if it is one
+
+	Errors []FieldError `json:"errors,omitempty"` // the fields of the request that are wrong
 
 	Missing []string `json:"missing,omitempty"` // dependencies that are not there
+}
+
+// FieldError says what is wrong with one field: its path within the request, such as "subtitles.2.end", or a header's name.
+type FieldError struct {
+	Field   string `json:"field"`
+	Message string `json:"message"`
 }
 
 // NewProblem makes the problem of an HTTP status.
@@ -28,8 +35,9 @@ func NewProblem(status int, title, detail, remedy string) *Problem {
 // Invalid is the problem of a field whose value can't be worked with: 422. The format and its arguments make the detail,
 // which the field's name is put before.
 func Invalid(field, remedy, format string, args ...any) *Problem {
-	p := NewProblem(http.StatusUnprocessableEntity, "invalid request", field+": "+fmt.Sprintf(format, args...), remedy)
-	p.Field = field
+	message := fmt.Sprintf(format, args...)
+	p := NewProblem(http.StatusUnprocessableEntity, "invalid request", field+": "+message, remedy)
+	p.Errors = []FieldError{{field, message}}
 	return p
 }
 

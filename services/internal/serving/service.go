@@ -2,15 +2,11 @@ package serving
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
-	"sort"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -18,7 +14,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // Service is one HTTP service. Make it with New, give it handlers and needs, then Serve.
@@ -31,7 +26,14 @@ type Service struct {
 	// learns of it from /readyz. StopTimeout is how long running work may take to finish then.
 	StopDelay, StopTimeout time.Duration
 
+	// Token is demanded of every request but GET /healthz; "" demands none, which Main never does. People says that it may
+	// also come as the password of HTTP Basic, from a browser.
+	Token  string
+	People bool
+
 	mux      *http.ServeMux
+	ready    readiness
+	crowd    crowd
 	needs    map[string]func(context.Context) error
 	stopping atomic.Bool
 	active   sync.Mutex // guards working and, with it, the moment of stopping
@@ -47,6 +49,7 @@ func New(name string, log *slog.Logger) *Service {
 		Name: name, Log: log, Metrics: prometheus.NewRegistry(),
 		StopDelay: 2 * time.Second, StopTimeout: 15 * time.Minute,
 		mux: http.NewServeMux(), needs: map[string]func(context.Context) error{}, idle: make(chan struct{}),
+		crowd: crowd{limit: connections, known: map[net.Conn]*caller{}},
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "aifilm_" + name + "_requests_total", Help: "HTTP requests answered, by route and status.",
 		}, []string{"route", "status"}),
@@ -57,9 +60,7 @@ func New(name string, log *slog.Logger) *Service {
 	}
 	s.Metrics.MustRegister(s.requests, s.seconds, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	s.mux.HandleFunc("GET /readyz", s.readyz)
-	s.mux.Handle("GET /metrics", promhttp.HandlerFor(s.Metrics, promhttp.HandlerOpts{}))
+	s.mux.HandleFunc("GET /healthz", healthz)
 	return s
 }
 
@@ -117,50 +118,24 @@ func (s *Service) stop() int {
 	return s.working
 }
 
-// readyz answers 200, or 503 with the names of what is missing. Checks run at once and have 3 s.
-func (s *Service) readyz(w http.ResponseWriter, r *http.Request) {
-	if s.Stopping() {
-		WriteProblem(w, NewProblem(http.StatusServiceUnavailable, "not ready", s.Name+" is shutting down", ""))
+// ServeHTTP answers a request of the service's own port, unless it lacks the token or its body comes too slowly.
+func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	paced(w, r)
+	health := r.URL.Path == "/healthz" && (r.Method == http.MethodGet || r.Method == http.MethodHead)
+	if !health && !s.authorized(r) {
+		w.Header().Set("Connection", "close") // rather than read the rest of what it sends
+		s.refuse(w)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
-	defer cancel()
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	missing := map[string]string{}
-	for name, check := range s.needs {
-		wg.Go(func() {
-			if err := check(ctx); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				missing[name] = err.Error()
-			}
-		})
-	}
-	wg.Wait()
-	if len(missing) > 0 {
-		p := NewProblem(http.StatusServiceUnavailable, "not ready", "", "")
-		var details []string
-		for name := range missing {
-			p.Missing = append(p.Missing, name)
-		}
-		sort.Strings(p.Missing)
-		for _, name := range p.Missing {
-			details = append(details, name+": "+missing[name])
-		}
-		p.Detail = strings.Join(details, "; ")
-		WriteProblem(w, p)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(map[string]string{"status": "ready"})
+	defer s.crowd.enter(r)()
+	s.route(s.mux, w, r)
 }
 
-// ServeHTTP answers a request, problem documents for unknown paths and methods included.
-func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if _, pattern := s.mux.Handler(r); pattern == "" {
+// route answers a request, problem documents for unknown paths and methods included.
+func (s *Service) route(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
+	if _, pattern := mux.Handler(r); pattern == "" {
 		probe := &statusOnly{header: http.Header{}}
-		s.mux.ServeHTTP(probe, r)
+		mux.ServeHTTP(probe, r)
 		if probe.status == http.StatusMethodNotAllowed {
 			w.Header().Set("Allow", probe.header.Get("Allow"))
 			WriteProblem(w, NewProblem(http.StatusMethodNotAllowed, "method not allowed",
@@ -170,22 +145,31 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		WriteProblem(w, NewProblem(http.StatusNotFound, "not found", r.URL.Path+" is no path of "+s.Name, ""))
 		return
 	}
-	s.mux.ServeHTTP(w, r)
+	mux.ServeHTTP(w, r)
 }
 
-// Serve listens until ctx ends, then stops gracefully: not ready, no new work, what runs is waited for. It returns nil
-// after an orderly end.
-func (s *Service) Serve(ctx context.Context, l net.Listener) error {
+// Serve answers the service's own requests on l and the management's on management until ctx ends, then stops gracefully:
+// not ready, no new work, what runs is waited for. It returns nil after an orderly end.
+func (s *Service) Serve(ctx context.Context, l, management net.Listener) error {
 	running, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	server := &http.Server{
-		Handler: s, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: s, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: headerBytes,
+		ConnState: s.crowd.watch, ConnContext: s.crowd.context,
 		BaseContext: func(net.Listener) context.Context { return running },
 		ErrorLog:    slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn),
 	}
-	failed := make(chan error, 1)
+	// The kubelet and Prometheus ask small questions; nobody else should be here.
+	apart := crowd{limit: 64, known: map[net.Conn]*caller{}}
+	observer := &http.Server{
+		Handler: s.Management(), ReadTimeout: headerTime, WriteTimeout: 30 * time.Second, IdleTimeout: idleTime, MaxHeaderBytes: headerBytes,
+		ConnState: apart.watch, ConnContext: apart.context, ErrorLog: server.ErrorLog,
+	}
+	defer observer.Close()
+	failed := make(chan error, 2)
+	go func() { failed <- observer.Serve(management) }()
 	go func() { failed <- server.Serve(l) }()
-	s.Log.Info("listening", "address", l.Addr().String())
+	s.Log.Info("listening", "address", l.Addr().String(), "management", management.Addr().String())
 	select {
 	case err := <-failed:
 		return err
@@ -212,7 +196,7 @@ func (s *Service) Serve(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
-// Main is a service's whole main: it reads PORT, LOG_LEVEL, STOP_DELAY and STOP_TIMEOUT, lets setup add what the service
+// Main is a service's whole main: it reads SERVICE_TOKEN, PORT, MANAGEMENT_PORT, LOG_LEVEL, STOP_DELAY and STOP_TIMEOUT, lets setup add what the service
 // does, and serves until SIGTERM or SIGINT. A failure is logged and ends the process with status 1.
 func Main(name, port string, setup func(*Service) error) {
 	syscall.Umask(0o007) // the group shares the volumes, nobody else
@@ -236,6 +220,9 @@ func run(s *Service, port string, setup func(*Service) error) (err error) {
 	if s.StopTimeout, err = EnvDuration("STOP_TIMEOUT", s.StopTimeout); err != nil {
 		return err
 	}
+	if s.Token, err = Token(); err != nil {
+		return err
+	}
 	if err := setup(s); err != nil {
 		return err
 	}
@@ -243,7 +230,11 @@ func run(s *Service, port string, setup func(*Service) error) (err error) {
 	if err != nil {
 		return err
 	}
+	management, err := net.Listen("tcp", ":"+Env("MANAGEMENT_PORT", "8081"))
+	if err != nil {
+		return err
+	}
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer cancel()
-	return s.Serve(ctx, l)
+	return s.Serve(ctx, l, management)
 }

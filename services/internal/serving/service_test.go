@@ -18,15 +18,28 @@ import (
 // start serves s on loopback and returns its base URL, a function that tells it to stop, and how it ended.
 func start(t *testing.T, s *Service) (url string, stop func(), ended <-chan error) {
 	t.Helper()
+	url, _, stop, ended = startBoth(t, s)
+	return url, stop, ended
+}
+
+// startBoth returns the base URL of the management port as well.
+func startBoth(t *testing.T, s *Service) (url, management string, stop func(), ended <-chan error) {
+	t.Helper()
+	own, apart := listen(t), listen(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, own, apart) }()
+	t.Cleanup(cancel)
+	return "http://" + own.Addr().String(), "http://" + apart.Addr().String(), cancel, done
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx, l) }()
-	t.Cleanup(cancel)
-	return "http://" + l.Addr().String(), cancel, done
+	return l
 }
 
 func get(t *testing.T, url string) (int, http.Header, string) {
@@ -56,11 +69,17 @@ func TestReadyNamesWhatIsMissing(t *testing.T) {
 	var broken error
 	s.Need("postgresql", func(context.Context) error { return broken })
 	s.Need("images", func(context.Context) error { return nil })
-	url, _, _ := start(t, s)
+	own, url, _, _ := startBoth(t, s)
 	if status, _, body := get(t, url+"/readyz"); status != 200 {
 		t.Fatalf("ready: %d %s", status, body)
 	}
+	for _, path := range []string{"/readyz", "/metrics"} {
+		if status, _, _ := get(t, own+path); status != 404 {
+			t.Errorf("%s on the service's own port: %d", path, status)
+		}
+	}
 	broken = errors.New("connection refused")
+	time.Sleep(readyAge) // for so long the last answer stands
 	status, header, body := get(t, url+"/readyz")
 	var p Problem
 	if err := json.Unmarshal([]byte(body), &p); err != nil {
@@ -120,13 +139,13 @@ func TestLogKnowsFilmAndShot(t *testing.T) {
 func TestPanicIsAProblemAndTheServiceGoesOn(t *testing.T) {
 	s := newService(t, io.Discard)
 	s.Handle("GET /x", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("oh") }))
-	url, _, _ := start(t, s)
+	url, management, _, _ := startBoth(t, s)
 	for range 2 {
 		if status, _, body := get(t, url+"/x"); status != 500 || strings.Contains(body, "oh") {
 			t.Errorf("%d %s", status, body)
 		}
 	}
-	if _, _, body := get(t, url+"/metrics"); !strings.Contains(body, `aifilm_test_requests_total{route="GET /x",status="500"} 2`) {
+	if _, _, body := get(t, management+"/metrics"); !strings.Contains(body, `aifilm_test_requests_total{route="GET /x",status="500"} 2`) {
 		t.Errorf("metrics: %s", body)
 	}
 }
@@ -139,7 +158,7 @@ func TestStopWaitsForWorkAndRefusesMore(t *testing.T) {
 		<-finish
 		fmt.Fprint(w, "whole")
 	})))
-	url, stop, ended := start(t, s)
+	url, management, stop, ended := startBoth(t, s)
 	answer := make(chan string, 1)
 	go func() {
 		r, err := http.Post(url+"/v1/x", "", nil)
@@ -156,7 +175,7 @@ func TestStopWaitsForWorkAndRefusesMore(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	time.Sleep(30 * time.Millisecond) // past StopDelay: it is the work that keeps it
-	if status, _, _ := get(t, url+"/readyz"); status != 503 {
+	if status, _, _ := get(t, management+"/readyz"); status != 503 {
 		t.Errorf("ready while stopping: %d", status)
 	}
 	r, err := http.Post(url+"/v1/x", "", nil)

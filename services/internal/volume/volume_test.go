@@ -62,7 +62,7 @@ func TestPathsThatAreRefused(t *testing.T) {
 		"images/up/etc/passwd", "images/across/b.png", "images/loop", "images/f/none.png", "images/f", "images/f\x00/a.png", "images\\f\\a.png",
 		"images/f/\xff.png", "images/f/.hidden.png", "images/" + strings.Repeat("x", 2000), "images/f/a.png/b",
 	} {
-		if _, err := v.Input("still", p, false, "images"); status(err) != 422 || serving.AsProblem(err).Field != "still" {
+		if _, err := v.Input("still", p, false, "images"); status(err) != 422 || serving.AsProblem(err).Errors[0].Field != "still" {
 			t.Errorf("Input(%q): %v", p, err)
 		}
 	}
