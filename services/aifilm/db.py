@@ -93,6 +93,15 @@ class Database:
                 connection.execute("INSERT INTO schema_migration (version) VALUES (%s)", (version,))
             return max(0, len(migrations) - done)
 
+    @contextmanager
+    def alone(self, lock: int) -> Iterator[bool]:
+        """Whether nobody else, in any process, is inside of a block of this `lock` (any 64-bit number); never waits.
+
+        The lock goes with its connection, so also with a process that dies.
+        """
+        with self._dial(2) as connection:
+            yield connection.execute("SELECT pg_try_advisory_lock(%s)", (lock,)).fetchone()[0]
+
     def close(self) -> None:
         """Give the connections back to the server."""
         self._pool.close()

@@ -134,6 +134,11 @@ MIGRATIONS = [
     );
     """
     + parts.TABLE,
+    # How much of an ended film's files retention has removed: 1 its frames, 2 its clips, too.
+    """
+    ALTER TABLE film ADD COLUMN trimmed smallint NOT NULL DEFAULT 0;
+    CREATE INDEX film_ended ON film (finished_at) WHERE state IN ('done','failed','cancelled') AND deleted_at IS NULL;
+    """,
 ]
 
 
@@ -263,6 +268,35 @@ class Films:
                     "INSERT INTO deletion (film_id, share) SELECT %s, unnest(%s::text[]) ON CONFLICT DO NOTHING",
                     (_uuid(film_id), list(SHARES)),
                 )
+
+    # What retention does.
+
+    def ended(self, seconds_ago: float = 0.0, trimmed_below: int = 9, limit: int = 1000) -> list[dict]:
+        """Films that ended so long ago, and of which no more than that was trimmed: `id`, `title`, `finished_at`; those that
+        ended first, first."""
+        with self.database.transaction() as connection:
+            rows = connection.execute(
+                "SELECT id, coalesce(plan->>'title', title) AS title, finished_at FROM film WHERE state = ANY(%s)"
+                " AND deleted_at IS NULL AND trimmed < %s AND finished_at <= now() - make_interval(secs => %s)"
+                " ORDER BY finished_at LIMIT %s",
+                (list(OVER), trimmed_below, seconds_ago, limit),
+            ).fetchall()
+        return [_film(row) for row in rows]
+
+    def trim(self, film_id: str, trimmed: int, remove: Callable[[], int]) -> int:
+        """Have files of an ended film removed by `remove`, which returns bytes, and note how much is `trimmed`.
+
+        0 where the film is not there any more, or is in work: it can't begin while this goes on.
+        """
+        with self.database.transaction() as connection:
+            row = connection.execute(
+                "SELECT state FROM film WHERE id = %s AND deleted_at IS NULL FOR UPDATE", (_uuid(film_id),)
+            ).fetchone()
+            if row is None or row["state"] not in OVER:
+                return 0
+            freed = remove()
+            connection.execute("UPDATE film SET trimmed = greatest(trimmed, %s) WHERE id = %s", (trimmed, _uuid(film_id)))
+        return freed
 
     # What everybody does who keeps something of films.
 
@@ -605,6 +639,6 @@ def _storable(value: Any) -> Any:
 def _film(row: dict) -> dict:
     film = dict(row)
     film["id"] = str(film["id"])
-    for private in ("idempotency_key", "request_hash", "deleted_at", "run_id", "time_left"):
+    for private in ("idempotency_key", "request_hash", "deleted_at", "run_id", "time_left", "trimmed"):
         film.pop(private, None)
     return film

@@ -1,10 +1,13 @@
 """The WSGI application, put together from the environment.
 
-`DATABASE_URL` (studio), `REDIS_URL`, `SECRET_KEY`, `ADMIN_PASSWORD`, `DATA_DIR` (default `/data`); `TRUSTED_PROXIES`
-(CIDRs of the proxies whose word on client and scheme counts; none), `COOKIE_SECURE` (`true`: cookies for HTTPS only, also
-where no such proxy tells of it), `SESSION_IDLE` (`24h`), `SESSION_LIFETIME` (`336h`); `LANGGRAPH_URL`, `COMFYUI_URL` and
-`SERVICE_TOKEN` (where deleted films leave something, see `removal.py`); `QUEUE_FILMS` (films that wait or are in work at most,
-500) and `FILMS_AT_ONCE` (that are made at a time, 4); `THREADS` (see `aifilm/server.py`).
+| `DATABASE_URL`, `REDIS_URL`, `SECRET_KEY`, `ADMIN_PASSWORD` | needed; the database is `studio` |
+| `DATA_DIR` (`/data`), `THREADS` | see `aifilm/volume.py` and `aifilm/server.py` |
+| `TRUSTED_PROXIES` (none) | CIDRs of the proxies whose word on client and scheme counts |
+| `COOKIE_SECURE` | `true`: cookies for HTTPS only, also where no such proxy tells of it |
+| `SESSION_IDLE` (`24h`), `SESSION_LIFETIME` (`336h`) | see `sessions.py` |
+| `LANGGRAPH_URL`, `COMFYUI_URL`, `SERVICE_TOKEN` | where deleted films leave something, see `removal.py` |
+| `QUEUE_FILMS` (500), `FILMS_AT_ONCE` (4) | films that wait or are in work at most; that are made at a time |
+| `RETENTION_DAYS` (0), `RETENTION_BYTES` (`85%`), `RETENTION_FILMS` (`keep`), `RETENTION_INTERVAL` (`10m`) | `retention.py` |
 
 Only PostgreSQL is needed to be ready: without Redis progress is told from the stage table, and
 without the rest a film is stored and waits.
@@ -34,6 +37,7 @@ from studio_web.files import Films as Files
 from studio_web.login import Login
 from studio_web.proxies import TrustedProxies
 from studio_web.removal import Removal
+from studio_web.retention import Limit, Retention
 
 log = logging.getLogger("flask")
 
@@ -65,6 +69,8 @@ class Studio:
                 return meaning(environment.get(name) or default)
             except ValueError as error:
                 raise SystemExit(f"{name}: {error}") from None
+            except KeyError as error:
+                raise SystemExit(f"{name}: {error} is none of its values") from None
 
         self.films = Films(needed("DATABASE_URL"))
         self.progress = Progress(needed("REDIS_URL"))
@@ -81,6 +87,16 @@ class Studio:
         self.queue_films = read("QUEUE_FILMS", "500", _count)
         self.films_at_once = read("FILMS_AT_ONCE", "4", _count)
         self.removal = Removal(self.films, self.files, self.progress, environment)
+        self.retention = Retention(
+            self.films,
+            self.files,
+            self.progress,
+            days=read("RETENTION_DAYS", "0", lambda text: 0 if text == "0" else _count(text)),
+            limit=read("RETENTION_BYTES", "85%", Limit.parse),
+            oldest=read("RETENTION_FILMS", "keep", {"keep": False, "oldest": True}.__getitem__),
+            deleted=lambda: self.chores.soon(self.removal.round),
+        )
+        self.retention_seconds = read("RETENTION_INTERVAL", "10m", seconds_of)
         # Every follower holds a thread; a quarter of them stays free for everything else.
         self.followers = Followers(self.films, self.progress, most=max(4, int(environment.get("THREADS", "32")) * 3 // 4))
         self._migrated = False
@@ -144,6 +160,7 @@ def make_app(environment: Mapping[str, str] = os.environ) -> Flask:
     api.register(app, studio)
     pages.register(app, studio)
     studio.followers.measure(service_of(app).registry)
+    studio.retention.measure(service_of(app).registry)
     studio.followers.stopping = service_of(app).stopping
 
     @app.errorhandler(psycopg.OperationalError)
@@ -185,5 +202,6 @@ def make_app(environment: Mapping[str, str] = os.environ) -> Flask:
     chores.every(20.0, studio.migrate)
     chores.every(20.0, studio.removal.round)
     chores.every(600.0, studio.login.sweep)
+    chores.every(studio.retention_seconds, studio.retention.round)
     chores.start()
     return app

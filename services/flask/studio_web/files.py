@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import stat
 from pathlib import Path
 
 import limits
+from aifilm import files
 from aifilm.volume import RESERVE_BYTES, VOLUMES, Volume
 
 
@@ -38,9 +40,53 @@ class Films:
             return None
         return self.volume.resolve(f"images/films/{film['id']}/{shot}/still.png", "shot")
 
+    def used(self, film_id: str) -> dict[str, int]:
+        """Bytes that would be free on each volume if the film's files were not."""
+        return {name: sum(map(_freed, self._directory(name, film_id).rglob("*"))) for name in VOLUMES}
+
+    def used_by_all(self, volume: str) -> int:
+        """Bytes of all films' files on a volume."""
+        return sum(map(_freed, (self.volume.root / volume / "films").rglob("*")))
+
+    def trim_frames(self, film_id: str) -> int:
+        """Remove what only stands between a film's stills and its clips; return the bytes that are free for it."""
+        return sum(
+            _discard(entry)
+            for shot in self._directory("images", film_id).glob("*/")
+            if not shot.is_symlink()
+            for entry in list(shot.iterdir())
+            if entry.name not in ("still.png", "still.png.json")
+        )
+
+    def trim_clips(self, film_id: str) -> int:
+        """Remove the clips of a film's shots; return the bytes that are free for it."""
+        kept = {name + suffix for name in ("film.mp4", "poster.jpg") for suffix in ("", ".json")}
+        directory = self._directory("videos", film_id)
+        entries = directory.iterdir() if directory.is_dir() else ()
+        return sum(_discard(entry) for entry in list(entries) if entry.name not in kept)
+
+    def _directory(self, volume: str, film_id: str) -> Path:
+        return self.volume.resolve(f"{volume}/films/{film_id}", "film")
+
     def remove(self, film_id: str) -> None:
         """Remove all files of a film. Raises OSError when some stay."""
         for name in VOLUMES:
-            directory = self.volume.resolve(f"{name}/films/{film_id}", "film")
+            directory = self._directory(name, film_id)
             if directory.exists():
                 shutil.rmtree(directory)
+
+
+def _freed(entry: Path) -> int:
+    """Bytes that removing a file frees: none where another film has a link to it, too."""
+    try:
+        found = entry.lstat()
+    except OSError:
+        return 0  # removed meanwhile
+    return found.st_size if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 else 0
+
+
+def _discard(entry: Path) -> int:
+    """Remove a file or directory, gone at once; return the bytes that are free for it."""
+    freed = sum(map(_freed, (files.sidecar(entry), entry, *entry.rglob("*"))))
+    files.discard(entry)
+    return freed

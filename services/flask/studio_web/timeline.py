@@ -21,7 +21,7 @@ WORDS = {
 
 def board(film: dict, stages: list[dict]) -> dict:
     """The film's storyboard: `shots`, each `{id, scene, start, seconds, words…, stages: {stage: row or None}}`,
-    `whole` with the stages of the whole film, `done` and `all` counting the stages of all shots.
+    `whole` with the stages of the whole film, `done` and `all` counting the stages of all shots, `waits` what stages wait for.
 
     Without a plan there are no shots yet.
     """
@@ -64,6 +64,7 @@ def board(film: dict, stages: list[dict]) -> dict:
         "shots": shots,
         "seconds": start,
         "whole": {name: rows.get(("", name)) for name in ("plan", "cut", "inspect")},
+        "waits": sorted({(r["error"] or {}).get("detail", "") for r in stages if r["state"] == "waiting"} - {""}),
         "done": sum(1 for row in every if row and row["state"] == "done"),
         "all": len(every),
         "active": film["state"] in ACTIVE,

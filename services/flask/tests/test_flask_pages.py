@@ -178,6 +178,20 @@ def test_the_page_of_a_failed_film(studio, browser):
         assert part in text, part
 
 
+def test_the_page_tells_what_is_waited_for_and_what_is_doubtful(studio, browser):
+    film = studio.submit()["id"]
+    studio.films.claim(film)
+    studio.films.start_stage(film, "s01-01", "move")
+    studio.films.hold_stage(film, "s01-01", "move", {"title": "x", "detail": "blender is <away>"})
+    assert "Waiting: blender is &lt;away&gt;" in browser.open(f"/films/{film}")[2]
+    plan = {"title": "T", "title_seconds": 3.0, "end_seconds": 2.0, "scenes": [], "planner_note": "The model did not <answer>"}
+    studio.films.set_plan(film, plan)
+    studio.films.finish(film, {"doubts": [{"shot": "s01-01", "why": "no <depth>", "takes": 4}, {"shot": "", "why": "long", "takes": 1}]})
+    text = browser.open(f"/films/{film}")[2]
+    for part in ("Shot s01-01 is doubtful after 4 takes: no &lt;depth&gt;.", "The film is doubtful: long.", "did not &lt;answer&gt;"):
+        assert part in text, part
+
+
 @pytest.mark.parametrize(
     "plan",
     [
