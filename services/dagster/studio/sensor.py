@@ -23,7 +23,7 @@ from dagster import (
 )
 
 from aifilm.films import FilmGone, FilmOver
-from studio import comfyui, places, production, stages
+from studio import comfyui, places, production, removal, stages
 
 INTERVAL_SECONDS = 5
 # A page of runs a tick is handed to the daemon over gRPC; the rest of a burst follows five seconds later.
@@ -44,7 +44,7 @@ _seen_ended: dict[str, float] = {}  # run → when, by the monotonic clock
     job=production.film,
     minimum_interval_seconds=INTERVAL_SECONDS,
     default_status=DefaultSensorStatus.RUNNING,
-    description="Starts, cancels, repeats and settles the runs that make films.",
+    description="Starts, cancels, repeats and settles the runs that make films, and removes those of deleted ones.",
 )
 def films_sensor(context: SensorEvaluationContext):
     try:
@@ -53,6 +53,7 @@ def films_sensor(context: SensorEvaluationContext):
     except psycopg.errors.UndefinedTable:
         yield SkipReason("The studio's database has no tables yet; Flask makes them when it starts.")
         return
+    removal.round(context.instance, stages.films())
     runs = runs_of(context.instance, [film["id"] for film in active])
     launched = 0
     for film in active:

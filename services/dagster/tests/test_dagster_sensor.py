@@ -157,3 +157,31 @@ def test_a_film_whose_run_never_ends_it_fails_when_its_time_is_up_and_says_why(s
     assert studio.stages(film_id)["s01-01", "move"]["state"] == "cancelled"
     [run] = runs(studio, film_id)
     wait(lambda: studio.instance.get_run_by_id(run.run_id).is_finished, "the run goes on")
+
+
+def test_a_deleted_films_runs_events_and_logs_go(studio):
+    film_id, other = studio.submit(), studio.submit()
+    for film in (film_id, other):
+        assert studio.wait(film, "done", "failed", seconds=120)["state"] == "done"
+    [run], [kept] = runs(studio, film_id), runs(studio, other)
+    wait(lambda: studio.instance.get_run_by_id(run.run_id).is_finished, "the run goes on")
+    logs = studio.directory / "home" / "storage"
+    assert list(logs.glob(f"{run.run_id}/**/*.err")), "no logs to remove"
+    assert studio.films.delete(film_id)
+    studio.films.remove(film_id)
+    wait(lambda: not studio.films.deletions("runs"), studio.servers.log)
+    assert studio.instance.get_run_by_id(run.run_id) is None
+    assert studio.instance.all_logs(run.run_id) == []
+    assert not list(logs.glob(f"{run.run_id}/**/*"))
+    assert studio.instance.get_run_by_id(kept.run_id)
+    assert list(logs.glob(f"{kept.run_id}/**/*.err"))
+
+
+def test_a_film_deleted_in_work_is_stopped_and_removed(studio):
+    studio.scripts["move"] = slow(studio)
+    film_id = studio.submit()
+    wait(lambda: studio.asked("move"), "the film was not begun")
+    assert not studio.films.delete(film_id)
+    wait(lambda: film_id in studio.films.removable(), studio.servers.log)
+    studio.films.remove(film_id)
+    wait(lambda: not runs(studio, film_id, count=0), studio.servers.log)
