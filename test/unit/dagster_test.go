@@ -45,12 +45,8 @@ type instance struct {
 		Enabled             bool
 		PollIntervalSeconds int `json:"poll_interval_seconds"`
 	} `json:"run_monitoring"`
-	RunRetries struct {
-		Enabled               bool
-		MaxRetries            int  `json:"max_retries"`
-		RetryOnAssetOrFailure bool `json:"retry_on_asset_or_op_failure"`
-	} `json:"run_retries"`
-	Telemetry struct{ Enabled bool }
+	RunRetries struct{ Enabled bool } `json:"run_retries"`
+	Telemetry  struct{ Enabled bool }
 }
 
 func dagster(t testing.TB, r *charttest.Render) instance {
@@ -95,9 +91,7 @@ func TestRunsAreLaunchedLikeTheRest(t *testing.T) {
 			assert.Equal(t, "QueuedRunCoordinator", i.RunCoordinator.Class)
 			assert.True(t, i.RunMonitoring.Enabled)
 			assert.LessOrEqual(t, i.RunMonitoring.PollIntervalSeconds, 30)
-			assert.True(t, i.RunRetries.Enabled)
-			assert.Positive(t, i.RunRetries.MaxRetries)
-			assert.False(t, i.RunRetries.RetryOnAssetOrFailure, "a failing step has its own retries")
+			assert.False(t, i.RunRetries.Enabled, "the sensor alone repeats runs")
 			assert.False(t, i.Telemetry.Enabled)
 
 			spec := runPod(t, r)

@@ -41,8 +41,7 @@ run_coordinator:
   config:
     max_concurrent_runs: {{ .Values.dagster.run.maxConcurrent }}
     dequeue_interval_seconds: 2
-# A run whose pod was killed is noticed within seconds and made again from the steps that failed. Only that: a step that
-# fails by itself has its own retries.
+# A run whose pod was killed is noticed within seconds; the sensor then starts another, which goes on with what is there.
 run_monitoring:
   enabled: true
   poll_interval_seconds: 10
@@ -50,9 +49,7 @@ run_monitoring:
   cancel_timeout_seconds: 120
   max_resume_run_attempts: 0
 run_retries:
-  enabled: true
-  max_retries: 3
-  retry_on_asset_or_op_failure: false
+  enabled: false
 telemetry:
   enabled: false
 nux:
@@ -89,6 +86,8 @@ job_metadata:
     ai-film/shares-volumes: "true"
 job_spec_config:
   backoffLimit: 0
+  # Longer than any film may take; the films' own time ends runs before.
+  activeDeadlineSeconds: 259200
   ttlSecondsAfterFinished: 3600
 pod_template_spec_metadata:
   labels: *labels
@@ -126,6 +125,13 @@ container_config:
     - name: DATA_DIR
       value: /data
     {{- include "dagster.env" . | nindent 4 }}
+    {{- range $name := list "comfyui" "blender" "opencv" "ffmpeg" }}
+    - name: {{ upper $name }}_VERSION
+      valueFrom:
+        configMapKeyRef:
+          name: {{ include "studio.name" (list $ "releases") }}
+          key: {{ $name }}
+    {{- end }}
     {{- with include "studio.env.table" .Values.dagster.env }}
     {{- . | nindent 4 }}
     {{- end }}
