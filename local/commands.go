@@ -96,9 +96,8 @@ func programsCommand(local *cluster.Local) *cobra.Command {
 local-path-provisioner and Traefik from their Go modules into the cache, where
 "up" finds them. What is there already isn't compiled again.`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			builder := toolchain.Builder{Tools: filepath.Join(local.Places.Repo, "local", "tools"), Cache: local.Places.Cache, Log: local.Log}
 			for _, set := range toolchain.Sets {
-				if _, err := builder.Build(c.Context(), set); err != nil {
+				if _, err := local.Tools().Build(c.Context(), set); err != nil {
 					return err
 				}
 			}
@@ -156,7 +155,7 @@ func buildImages(ctx context.Context, local *cluster.Local) (*images.Builder, []
 		return nil, nil, err
 	}
 	builder := &images.Builder{Places: local.Places, Engine: engine, Log: local.Log}
-	built, err := builder.Services(ctx)
+	built, err := builder.Services(ctx, nil)
 	return builder, built, err
 }
 

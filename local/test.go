@@ -20,6 +20,7 @@ import (
 
 	"github.com/ai-film/ai-film/local/internal/cluster"
 	"github.com/ai-film/ai-film/local/internal/packages"
+	"github.com/ai-film/ai-film/local/internal/progress"
 	"github.com/ai-film/ai-film/local/internal/roots"
 	"github.com/ai-film/ai-film/local/internal/stages"
 	"github.com/ai-film/ai-film/local/internal/toolchain"
@@ -160,8 +161,7 @@ func (t tests) lint(ctx context.Context) error {
 }
 
 func (t tests) lintChart(ctx context.Context) error {
-	builder := toolchain.Builder{Tools: filepath.Join(t.repo(), "local", "tools"), Cache: t.local.Places.Cache, Log: t.local.Log}
-	dir, err := builder.Build(ctx, toolchain.Helm)
+	dir, err := t.local.Tools().Build(ctx, toolchain.Helm)
 	if err != nil {
 		return err
 	}
@@ -340,7 +340,7 @@ func (t tests) integration(ctx context.Context) (err error) {
 			err = errors.Join(err, t.local.Down(clean, false))
 		}()
 	}
-	if err := up(ctx, t.local, kind, false); err != nil {
+	if err := upAll(ctx, t.local, kind, false); err != nil {
 		return err
 	}
 	env := []string{"AI_FILM_REPO=" + t.repo()}
@@ -361,7 +361,9 @@ func (t tests) run(ctx context.Context, dir string, env []string, name string, a
 	cmd := t.command(ctx, dir, env, name, args...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	endGroup(cmd)
-	if err := cmd.Run(); err != nil {
+	err := cmd.Run()
+	progress.Ran(ctx, cmd)
+	if err != nil {
 		relative, _ := filepath.Rel(t.repo(), dir)
 		return fmt.Errorf("%s %s (in %s): %w", filepath.Base(name), strings.Join(args, " "), relative, err)
 	}
@@ -410,7 +412,7 @@ func (t tests) environment(ctx context.Context, name, lock, what string, install
 	if err := os.RemoveAll(dir); err != nil {
 		return "", err
 	}
-	return dir, t.local.Log.Do(what, "about 1 min", func() error {
+	return dir, t.local.Log.Do(ctx, what, "about 1 min", func(context.Context) error {
 		if out, err := install(dir).CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w: %s\nRemedy: apt-get install python3-venv; check the network (PIP_INDEX_URL names another index)", what, err, out)
 		}

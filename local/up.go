@@ -9,9 +9,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/ai-film/ai-film/local/internal/cluster"
 	"github.com/ai-film/ai-film/local/internal/images"
+	"github.com/ai-film/ai-film/local/internal/progress"
 	"github.com/ai-film/ai-film/local/internal/release"
 	"github.com/ai-film/ai-film/local/internal/toolchain"
 )
@@ -36,13 +38,39 @@ upgrades what needs it and keeps the data.
 
 The page answers on loopback, port 80 (INGRESS_PORT chooses another), under
 the host name ai-film.local.`,
-		RunE: func(c *cobra.Command, _ []string) error { return up(c.Context(), local, kind, only) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			defer report(local)
+			return upAll(c.Context(), local, kind, only)
+		},
 	}
 	c.Flags().BoolVar(&only, "cluster-only", false, "do not install the chart")
 	return c
 }
 
-func up(ctx context.Context, local *cluster.Local, kind string, only bool) error {
+// upAll brings everything up.
+func upAll(ctx context.Context, local *cluster.Local, kind string, only bool) error {
+	rest, err := up(ctx, local, kind, only, nil)
+	if err != nil {
+		return err
+	}
+	if err := rest(); err != nil {
+		return err
+	}
+	sayReady(local, kind)
+	return nil
+}
+
+// up returns when films can be made; rest waits for what may come later. What is to be done beside the installation of the
+// chart, which mostly waits, is done meanwhile. If up fails, nothing of it runs on.
+func up(ctx context.Context, local *cluster.Local, kind string, only bool, meanwhile func(context.Context) error) (rest func() error, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	rest = func() error { return nil }
+	defer func() {
+		if err != nil {
+			cancel()
+			_ = rest()
+		}
+	}()
 	r := release.Release{Chart: chartOf(local.Places), Namespace: namespace, Name: "ai-film", Log: local.Log}
 	values := os.Getenv("PROFILE")
 	if values == "" {
@@ -51,16 +79,21 @@ func up(ctx context.Context, local *cluster.Local, kind string, only bool) error
 	r.Values = []string{filepath.Join(r.Chart, "values", values+".yaml")}
 	switch kind {
 	case "", "local":
-		if _, err := local.Up(ctx); err != nil {
-			return err
+		if kind == "" {
+			offerKind(ctx, local)
 		}
+		later, err := local.Up(ctx)
+		if err != nil {
+			return rest, err
+		}
+		rest = later
 		bin := local.Places.Bin()
 		r.Helm, r.Kubectl, r.Kubeconfig = filepath.Join(bin, "helm"), filepath.Join(bin, "kubectl"), local.Places.Kubeconfig()
 		r.Values = append(r.Values, filepath.Join(local.Places.Repo, "local", "values.yaml"), local.Places.ImageValues())
 	case "kind":
 		file, err := upKind(ctx, local)
 		if err != nil {
-			return err
+			return rest, err
 		}
 		r.Values = append(r.Values, file)
 	case "current":
@@ -68,27 +101,63 @@ func up(ctx context.Context, local *cluster.Local, kind string, only bool) error
 			r.Values = append(r.Values, file)
 		}
 	default:
-		return fmt.Errorf("CLUSTER=%s: must be local, kind or current", kind)
+		return rest, fmt.Errorf("CLUSTER=%s: must be local, kind or current", kind)
 	}
 	if kind == "kind" || kind == "current" {
 		if err := userPrograms(ctx, local, &r); err != nil {
-			return err
+			return rest, err
 		}
+	}
+	group, beside := errgroup.WithContext(ctx)
+	if meanwhile != nil {
+		group.Go(func() error { return meanwhile(beside) })
 	}
 	if !only {
 		if _, err := os.Stat(r.Chart); err != nil {
-			return fmt.Errorf("no chart at %s: %w", r.Chart, err)
+			return rest, fmt.Errorf("no chart at %s: %w", r.Chart, err)
 		}
-		if err := r.Install(ctx, 10*time.Minute); err != nil {
-			return err
-		}
+		group.Go(func() error { return r.Install(beside, 10*time.Minute) })
 	}
+	return rest, group.Wait()
+}
+
+// sayReady tells where the studio is.
+func sayReady(local *cluster.Local, kind string) {
 	local.Log.Say("ready after %s", local.Log.Total().Round(time.Second))
 	if kind == "" || kind == "local" {
 		local.Log.Say("the studio answers at %s under the host name ai-film.local (a line `%s ai-film.local` in /etc/hosts lets a browser find it)", local.URL(), local.IngressIP)
 		local.Log.Say(`to look around: eval "$(make -s env)" && kubectl -n %s get pods`, namespace)
 	}
-	return nil
+}
+
+// offerKind tells of the faster way where there is one and our own programs would have to be compiled first.
+func offerKind(ctx context.Context, local *cluster.Local) {
+	compiled, err := local.Tools().Dir(toolchain.Kubernetes)
+	if err != nil {
+		return
+	}
+	if _, err := os.Stat(compiled); err == nil {
+		return
+	}
+	if _, err := exec.LookPath("kind"); err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if exec.CommandContext(ctx, "docker", "version", "--format", "{{.Server.Version}}").Run() != nil {
+		return
+	}
+	local.Log.Say("Docker runs here and kind is installed: the same command with CLUSTER=kind need not make Kubernetes (%s)", toolchain.Kubernetes.Usual)
+}
+
+// report prints what the steps cost, and writes it to out/steps.json.
+func report(local *cluster.Local) {
+	r := local.Log.Report()
+	if err := r.Write(filepath.Join(local.Places.Repo, "out", "steps.json")); err != nil {
+		local.Log.Say("the table of steps can't be written: %v", err)
+	}
+	fmt.Println()
+	_ = r.Table(os.Stdout)
 }
 
 // userPrograms takes kubectl and helm from the PATH; helm is compiled where it is missing.
@@ -98,8 +167,7 @@ func userPrograms(ctx context.Context, local *cluster.Local, r *release.Release)
 		return fmt.Errorf("kubectl is not on the PATH: install it, or use CLUSTER=local")
 	}
 	if r.Helm, err = exec.LookPath("helm"); err != nil {
-		b := toolchain.Builder{Tools: filepath.Join(local.Places.Repo, "local", "tools"), Cache: local.Places.Cache, Log: local.Log}
-		dir, err := b.Build(ctx, toolchain.Helm)
+		dir, err := local.Tools().Build(ctx, toolchain.Helm)
 		if err != nil {
 			return err
 		}
@@ -118,7 +186,7 @@ func upKind(ctx context.Context, local *cluster.Local) (string, error) {
 	}
 	const name = "ai-film"
 	if exec.CommandContext(ctx, "kind", "get", "kubeconfig", "--name", name).Run() != nil {
-		err := local.Log.Do("create the kind cluster "+name, "1 to 3 min", func() error {
+		err := local.Log.Do(ctx, "create the kind cluster "+name, "1 to 3 min", func(ctx context.Context) error {
 			return loud(ctx, "kind", "create", "cluster", "--name", name, "--wait", "3m")
 		})
 		if err != nil {
@@ -134,7 +202,7 @@ func upKind(ctx context.Context, local *cluster.Local) (string, error) {
 		return "", err
 	}
 	builder := &images.Builder{Places: local.Places, Engine: engine, Log: local.Log}
-	built, err := builder.Services(ctx)
+	built, err := builder.Services(ctx, nil)
 	if err != nil {
 		return "", err
 	}
@@ -146,13 +214,15 @@ func upKind(ctx context.Context, local *cluster.Local) (string, error) {
 	for _, i := range built {
 		args = append(args, i.Ref)
 	}
-	return file, local.Log.Do("load the images into kind", "", func() error { return loud(ctx, "kind", args...) })
+	return file, local.Log.Do(ctx, "load the images into kind", "", func(ctx context.Context) error { return loud(ctx, "kind", args...) })
 }
 
 func loud(ctx context.Context, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	if err := cmd.Run(); err != nil {
+	err := cmd.Run()
+	progress.Ran(ctx, cmd)
+	if err != nil {
 		return fmt.Errorf("%s %v: %w", name, args, err)
 	}
 	return nil

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/tools/txtar"
 )
 
-// upstream builds the helm program that the repository's tools pin and returns
+// upstream builds the helm program that this module pins and returns
 // its path.
 var upstream = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "helm")
@@ -23,7 +23,6 @@ var upstream = sync.OnceValues(func() (string, error) {
 	}
 	file := filepath.Join(dir, "helm")
 	build := exec.Command("go", "build", "-o", file, "helm.sh/helm/v3/cmd/helm")
-	build.Dir = "../../local/tools/helm"
 	build.Stderr = os.Stderr
 	return file, build.Run()
 })

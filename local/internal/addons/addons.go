@@ -20,27 +20,16 @@ import (
 //go:embed *.yaml
 var manifests embed.FS
 
-// Addon is one of them.
-type Addon struct {
-	Name       string
-	Deployment string // in name space kube-system
-	Image      images.Image
-}
-
 // Settings fill the manifests.
 type Settings struct {
 	Places      place.Places
 	IngressIP   string // address the ingress listens on, 127.0.0.1 by default
 	IngressPort int
-	Images      map[string]images.Image // by addon
 }
 
-// Names of the add-ons, in the order they are applied; each has a manifest <name>.yaml and a Deployment of that name.
-var Names = []string{"coredns", "local-path-provisioner", "traefik", "metrics-server"}
-
-// Apply creates or updates one add-on.
-func (s Settings) Apply(ctx context.Context, name string) error {
-	manifest, err := s.render(name)
+// Apply creates or updates one add-on, which has a manifest <name>.yaml and in it a Deployment of that name.
+func (s Settings) Apply(ctx context.Context, name string, image images.Image) error {
+	manifest, err := s.render(name, image)
 	if err != nil {
 		return err
 	}
@@ -53,9 +42,9 @@ func (s Settings) Apply(ctx context.Context, name string) error {
 	return nil
 }
 
-// Await returns when the Deployments of all add-ons are available.
-func (s Settings) Await(ctx context.Context) error {
-	for _, name := range Names {
+// Await returns when the Deployments of the add-ons are available.
+func (s Settings) Await(ctx context.Context, names ...string) error {
+	for _, name := range names {
 		cmd := s.kubectl(ctx, "-n", "kube-system", "rollout", "status", "deployment/"+name, "--timeout=180s")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			why, _ := s.kubectl(ctx, "-n", "kube-system", "get", "pods,events", "-o", "wide").CombinedOutput()
@@ -69,14 +58,14 @@ func (s Settings) kubectl(ctx context.Context, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, filepath.Join(s.Places.Bin(), "kubectl"), append([]string{"--kubeconfig", s.Places.Kubeconfig()}, args...)...)
 }
 
-func (s Settings) render(name string) ([]byte, error) {
+func (s Settings) render(name string, image images.Image) ([]byte, error) {
 	t, err := template.New(name+".yaml").Option("missingkey=error").ParseFS(manifests, name+".yaml")
 	if err != nil {
 		return nil, err
 	}
 	var b bytes.Buffer
 	err = t.Execute(&b, map[string]any{
-		"Image": s.Images[name].Ref, "BaseImage": images.Base, "DNSIP": network.DNSIP, "Volumes": s.Places.Volumes(),
+		"Image": image.Ref, "BaseImage": images.Base, "DNSIP": network.DNSIP, "Volumes": s.Places.Volumes(),
 		"IngressIP": s.IngressIP, "IngressPort": s.IngressPort, "Resolvers": strings.Join(network.Resolvers(), " "),
 	})
 	return b.Bytes(), err

@@ -36,8 +36,9 @@ type Local struct {
 	pause string
 }
 
-func (l *Local) tools() toolchain.Builder {
-	return toolchain.Builder{Tools: filepath.Join(l.Places.Repo, "local", "tools"), Cache: l.Places.Cache, Log: l.Log}
+// Tools makes the programs.
+func (l *Local) Tools() toolchain.Builder {
+	return toolchain.Builder{Repo: l.Places.Repo, Cache: l.Places.Cache, Log: l.Log}
 }
 
 func (l *Local) controlPlane() controlplane.ControlPlane {
@@ -48,10 +49,9 @@ func (l *Local) node() node.Node {
 	return node.Node{Places: l.Places, CA: l.controlPlane().CA(), Pause: l.pause}
 }
 
-// Up brings the cluster and the images up, compiling and building what is missing; it returns the studio's images. On
-// a cold machine compiling takes longest, so images are built meanwhile, and the node starts as soon as its programs
-// are there.
-func (l *Local) Up(ctx context.Context) ([]images.Image, error) {
+// Up brings the cluster and the images up, making what is missing, and returns when the studio can be installed. What it
+// can do without (the ingress, and measurements) comes later: rest waits for that, and must be called.
+func (l *Local) Up(ctx context.Context) (rest func() error, err error) {
 	if err := l.check(); err != nil {
 		return nil, err
 	}
@@ -59,7 +59,11 @@ func (l *Local) Up(ctx context.Context) ([]images.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
+	defer func() {
+		if err != nil {
+			unlock()
+		}
+	}()
 	if err := packages.Install(ctx, l.Log, "about 30 s", append(packages.Node, packages.Images...)...); err != nil {
 		return nil, err
 	}
@@ -68,76 +72,90 @@ func (l *Local) Up(ctx context.Context) ([]images.Image, error) {
 		return nil, err
 	}
 	builder := &images.Builder{Places: l.Places, Engine: engine, Log: l.Log}
-
-	studio, err := l.together(ctx, builder)
-	if err != nil {
+	if err := l.together(ctx, builder); err != nil {
 		return nil, err
 	}
 	builder.Prune(ctx)
-	return studio, os.WriteFile(filepath.Join(l.Places.State, "env"), []byte(l.Env()), 0o644)
+	if err := os.WriteFile(filepath.Join(l.Places.State, "env"), []byte(l.Env()), 0o644); err != nil {
+		return nil, err
+	}
+	done := make(chan error, 1)
+	go func() {
+		defer unlock()
+		done <- l.rest(ctx, builder)
+	}()
+	return func() error { return <-done }, nil
 }
 
-// together compiles, builds and starts, each as early as it can; the first failure ends all.
-func (l *Local) together(ctx context.Context, builder *images.Builder) ([]images.Image, error) {
+// together makes, builds and starts, each as early as it can; the first failure ends all. Compiling takes longest on a cold
+// machine; images are built and loaded meanwhile, and the control plane starts as soon as its programs are there.
+func (l *Local) together(ctx context.Context, builder *images.Builder) error {
 	group, ctx := errgroup.WithContext(ctx)
-	built := map[string]chan string{} // by set, the directory of its programs
-	for _, set := range toolchain.Sets {
-		built[set.Name] = make(chan string, 1)
-	}
-	group.Go(func() error { // one compilation after the other: each uses all cores
-		for _, set := range toolchain.Sets {
-			dir, err := l.tools().Build(ctx, set)
-			if err != nil {
-				return err
-			}
-			built[set.Name] <- dir
-		}
-		return nil
-	})
-	wait := func(set toolchain.Set) (string, error) {
-		select {
-		case dir := <-built[set.Name]:
-			built[set.Name] <- dir
-			return dir, nil
-		case <-ctx.Done():
-			return "", ctx.Err()
-		}
-	}
-	running := make(chan struct{}) // closed when the node takes images
+	running := make(chan struct{}) // closed when containerd takes images
 	group.Go(func() error {
-		for _, set := range []toolchain.Set{toolchain.Kubernetes, toolchain.Addons} {
-			dir, err := wait(set)
-			if err != nil {
-				return err
-			}
-			if err := toolchain.Link(l.Places.Bin(), dir); err != nil {
-				return err
-			}
-		}
-		if err := l.start(ctx, builder); err != nil {
+		if err := l.startRuntime(ctx, builder); err != nil {
 			return err
 		}
 		close(running)
-		return l.addons(ctx, builder, wait)
+		return nil
 	})
-	var studio []images.Image
+	group.Go(func() error { // one compilation after the other: each uses all cores
+		if err := l.programs(ctx, l.Tools(), toolchain.Kubernetes, toolchain.Addons, toolchain.Kubectl, toolchain.LocalPath); err != nil {
+			return err
+		}
+		group.Go(func() error { return l.programs(ctx, l.Tools(), toolchain.Helm) })
+		if err := wait(ctx, running); err != nil {
+			return err
+		}
+		if err := l.startKubernetes(ctx); err != nil {
+			return err
+		}
+		return l.addons(ctx, builder, l.Tools(), "coredns", "local-path-provisioner")
+	})
 	group.Go(func() error {
-		var err error
-		if studio, err = builder.Services(ctx); err != nil {
+		studio, err := builder.Services(ctx, func(ctx context.Context, i images.Image) error {
+			if err := wait(ctx, running); err != nil {
+				return err
+			}
+			return builder.Load(ctx, i)
+		})
+		if err != nil {
 			return err
 		}
-		if err := images.Values(l.Places.ImageValues(), studio); err != nil {
-			return err
-		}
-		select {
-		case <-running:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		return builder.Load(ctx, studio...)
+		return images.Values(l.Places.ImageValues(), studio)
 	})
-	err := group.Wait()
-	return studio, err
+	return group.Wait()
+}
+
+// rest brings up what a film can be made without. It takes what the processors have left.
+func (l *Local) rest(ctx context.Context, builder *images.Builder) error {
+	tools := l.Tools()
+	tools.Nice = true
+	return l.addons(ctx, builder, tools, "traefik", "metrics-server")
+}
+
+// wait returns when ready is closed.
+func wait(ctx context.Context, ready <-chan struct{}) error {
+	select {
+	case <-ready:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// programs makes sets and links their programs into the cluster's bin.
+func (l *Local) programs(ctx context.Context, tools toolchain.Builder, sets ...toolchain.Set) error {
+	for _, set := range sets {
+		dir, err := tools.Build(ctx, set)
+		if err != nil {
+			return err
+		}
+		if err := toolchain.Link(l.Places.Bin(), dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // lock keeps two runs from building one cluster at once.
@@ -156,28 +174,31 @@ func (l *Local) lock() (func(), error) {
 	return func() { f.Close() }, nil
 }
 
-// start brings up network, containerd, control plane and kubelet.
-func (l *Local) start(ctx context.Context, builder *images.Builder) error {
+// startRuntime brings up network and containerd, which need nothing that is compiled but a program that pauses.
+func (l *Local) startRuntime(ctx context.Context, builder *images.Builder) error {
 	pause, err := l.pauseImage(ctx, builder)
 	if err != nil {
 		return err
 	}
 	l.pause = pause.Ref
-	return l.Log.Do("start control plane and node", "5 to 15 s", func() error {
+	return l.Log.Do(ctx, "start network and containerd", "", func(ctx context.Context) error {
 		if err := network.Up(ctx, l.switches(), l.APIPort); err != nil {
 			return err
 		}
-		n := l.node()
-		if err := n.Runtime(ctx); err != nil {
+		if err := l.node().Runtime(ctx); err != nil {
 			return err
 		}
-		if err := builder.Load(ctx, pause); err != nil {
-			return err
-		}
+		return builder.Load(ctx, pause)
+	})
+}
+
+// startKubernetes brings up control plane and kubelet.
+func (l *Local) startKubernetes(ctx context.Context) error {
+	return l.Log.Do(ctx, "start control plane and node", "5 to 15 s", func(ctx context.Context) error {
 		if err := l.controlPlane().Up(ctx); err != nil {
 			return err
 		}
-		if err := n.Up(ctx); err != nil {
+		if err := l.node().Up(ctx); err != nil {
 			return err
 		}
 		return l.awaitNode(ctx)
@@ -192,7 +213,8 @@ func (l *Local) pauseImage(ctx context.Context, builder *images.Builder) (images
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", dir+"/pause", "./cmd/pause")
 	cmd.Dir = filepath.Join(l.Places.Repo, "local")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
-	if out, err := cmd.CombinedOutput(); err != nil {
+	out, err := cmd.CombinedOutput()
+	if err != nil {
 		return images.Image{}, fmt.Errorf("compile pause: %w: %s", err, out)
 	}
 	version, err := images.FileTag(filepath.Join(dir, "pause"))
@@ -206,13 +228,15 @@ func (l *Local) kubectl(ctx context.Context, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, filepath.Join(l.Places.Bin(), "kubectl"), append([]string{"--kubeconfig", l.Places.Kubeconfig()}, args...)...)
 }
 
-// addons builds and installs each as soon as its program is there.
-func (l *Local) addons(ctx context.Context, builder *images.Builder, wait func(toolchain.Set) (string, error)) error {
-	sets := map[string]toolchain.Set{"coredns": toolchain.Addons, "metrics-server": toolchain.Addons,
-		"local-path-provisioner": toolchain.LocalPath, "traefik": toolchain.Traefik}
-	settings := addons.Settings{Places: l.Places, IngressIP: l.IngressIP, IngressPort: l.IngressPort, Images: map[string]images.Image{}}
-	for _, name := range addons.Names {
-		dir, err := wait(sets[name])
+// programOf says which set an add-on's program belongs to.
+var programOf = map[string]toolchain.Set{"coredns": toolchain.Addons, "local-path-provisioner": toolchain.LocalPath,
+	"traefik": toolchain.Traefik, "metrics-server": toolchain.Metrics}
+
+// addons makes and installs add-ons, one after the other, and waits until they are ready.
+func (l *Local) addons(ctx context.Context, builder *images.Builder, tools toolchain.Builder, names ...string) error {
+	settings := addons.Settings{Places: l.Places, IngressIP: l.IngressIP, IngressPort: l.IngressPort}
+	for _, name := range names {
+		dir, err := tools.Build(ctx, programOf[name])
 		if err != nil {
 			return err
 		}
@@ -220,7 +244,6 @@ func (l *Local) addons(ctx context.Context, builder *images.Builder, wait func(t
 		if err != nil {
 			return err
 		}
-		settings.Images[name] = image
 		wanted := []images.Image{image}
 		if name == "local-path-provisioner" { // its helper pods need a shell
 			base, err := builder.BaseImage(ctx)
@@ -232,18 +255,11 @@ func (l *Local) addons(ctx context.Context, builder *images.Builder, wait func(t
 		if err := builder.Load(ctx, wanted...); err != nil {
 			return err
 		}
-		if err := settings.Apply(ctx, name); err != nil {
+		if err := settings.Apply(ctx, name, image); err != nil {
 			return err
 		}
 	}
-	dir, err := wait(toolchain.Helm)
-	if err != nil {
-		return err
-	}
-	if err := toolchain.Link(l.Places.Bin(), dir); err != nil {
-		return err
-	}
-	return l.Log.Do("wait for "+strings.Join(addons.Names, ", "), "", func() error { return settings.Await(ctx) })
+	return l.Log.Do(ctx, "wait for "+strings.Join(names, ", "), "", func(ctx context.Context) error { return settings.Await(ctx, names...) })
 }
 
 // Down ends the cluster. What it built and the studio's data stay, unless purge.
@@ -260,7 +276,7 @@ func (l *Local) Down(ctx context.Context, purge bool) error {
 		return err
 	}
 	defer unlock()
-	err = l.Log.Do("stop the cluster", "up to 40 s, while databases close", func() error {
+	err = l.Log.Do(ctx, "stop the cluster", "up to 40 s, while databases close", func(ctx context.Context) error {
 		return errors.Join(
 			l.node().Down(ctx, l.Log.Say),
 			l.controlPlane().Down(ctx),
@@ -273,7 +289,7 @@ func (l *Local) Down(ctx context.Context, purge bool) error {
 		return err
 	}
 	if purge {
-		return l.Log.Do("delete "+l.Places.State, "", func() error { return os.RemoveAll(l.Places.State) })
+		return l.Log.Do(ctx, "delete "+l.Places.State, "", func(context.Context) error { return os.RemoveAll(l.Places.State) })
 	}
 	l.Log.Say("the data stay in %s; `make up` continues with them, `make down PURGE=1` deletes them", l.Places.State)
 	return nil

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"time"
+
+	"github.com/ai-film/ai-film/local/internal/progress"
 )
 
 // Base is what the services' Containerfiles build on.
@@ -51,7 +53,9 @@ func (b *Builder) debootstrap(ctx context.Context) error {
 	args = append(args, `--customize-hook=echo 'DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb || true"; };' > "$1/etc/apt/apt.conf.d/docker-clean"`,
 		"--customize-hook=rm -rf $1/var/lib/apt/lists/*", "trixie", tar)
 	cmd := exec.CommandContext(ctx, "mmdebstrap", args...)
-	if out, err := cmd.CombinedOutput(); err != nil {
+	out, err := cmd.CombinedOutput()
+	progress.Ran(ctx, cmd)
+	if err != nil {
 		return fmt.Errorf("%w\nRemedy: Debian's archive (deb.debian.org) must be in reach; check the network, or set http_proxy",
 			commandError("mmdebstrap trixie", lastBytes(out, 2000), err))
 	}
@@ -66,13 +70,13 @@ func (b *Builder) base(ctx context.Context) error {
 		return nil
 	}
 	if registryReached(ctx) {
-		return b.Log.Do("pull "+Base, "", func() error { return b.Engine.Pull(ctx, Base, b.log("debian")) })
+		return b.Log.Do(ctx, "pull "+Base, "", func(ctx context.Context) error { return b.Engine.Pull(ctx, Base, b.log("debian")) })
 	}
 	if b.Engine.Program != "buildah" {
 		return fmt.Errorf("Docker Hub is out of reach, so %s can't be pulled: check the network or a mirror in the "+
 			"configuration of %s; on Debian, `AI_FILM_ENGINE=buildah` makes it from Debian's packages instead", Base, b.Engine.Program)
 	}
-	return b.Log.Do("make "+Base+" from Debian's packages (Docker Hub is out of reach)", "about 20 s", func() error { return b.debootstrap(ctx) })
+	return b.Log.Do(ctx, "make "+Base+" from Debian's packages (Docker Hub is out of reach)", "about 20 s", b.debootstrap)
 }
 
 func lastBytes(b []byte, n int) []byte { return b[max(0, len(b)-n):] }

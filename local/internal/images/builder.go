@@ -33,6 +33,7 @@ type Builder struct {
 	Log    *progress.Log
 
 	baseMu sync.Mutex // two builds may ask for the base image at once
+	loadMu sync.Mutex // two images that are loaded at once would wait for each other's layers
 }
 
 func (b *Builder) log(name string) string {
@@ -55,8 +56,9 @@ func (b *Builder) Names() ([]string, error) {
 	return names, nil
 }
 
-// Services builds the images of all services that changed, two at a time, and returns all of them.
-func (b *Builder) Services(ctx context.Context) ([]Image, error) {
+// Services builds the images of all services that changed, two at a time, and returns all of them. Each is handed to ready
+// as soon as it is there, if ready isn't nil.
+func (b *Builder) Services(ctx context.Context, ready func(context.Context, Image) error) ([]Image, error) {
 	names, err := b.Names()
 	if err != nil {
 		return nil, err
@@ -73,8 +75,10 @@ func (b *Builder) Services(ctx context.Context) ([]Image, error) {
 	for i, name := range names {
 		group.Go(func() error {
 			var err error
-			images[i], err = b.service(ctx, name)
-			return err
+			if images[i], err = b.service(ctx, name); err != nil || ready == nil {
+				return err
+			}
+			return ready(ctx, images[i])
 		})
 	}
 	return images, group.Wait()
@@ -83,6 +87,10 @@ func (b *Builder) Services(ctx context.Context) ([]Image, error) {
 // programs compiles the Go services, statically: their Containerfiles copy the result from services/<name>/bin. The
 // compiler isn't needed in any image, and unchanged sources give the same bytes, hence the same tag.
 func (b *Builder) programs(ctx context.Context, names []string) error {
+	return b.Log.Do(ctx, "compile the Go services", "", func(ctx context.Context) error { return b.compile(ctx, names) })
+}
+
+func (b *Builder) compile(ctx context.Context, names []string) error {
 	for _, name := range names {
 		commands, _ := filepath.Glob(filepath.Join(b.services(), name, "cmd", "*", "*.go"))
 		if len(commands) == 0 {
@@ -94,7 +102,9 @@ func (b *Builder) programs(ctx context.Context, names []string) error {
 		if err := os.MkdirAll(filepath.Join(b.services(), name, "bin"), 0o755); err != nil {
 			return err
 		}
-		if out, err := cmd.CombinedOutput(); err != nil {
+		out, err := cmd.CombinedOutput()
+		progress.Ran(ctx, cmd)
+		if err != nil {
 			return commandError("compile services/"+name, lastBytes(out, 3000), err)
 		}
 	}
@@ -121,7 +131,7 @@ func (b *Builder) service(ctx context.Context, name string) (Image, error) {
 }
 
 func (b *Builder) build(ctx context.Context, i Image) error {
-	return b.Log.Do("image "+i.Ref, "1 to 3 min", func() error { return b.Engine.Build(ctx, i, b.log(i.Name)) })
+	return b.Log.Do(ctx, "image "+i.Ref, "1 to 3 min", func(ctx context.Context) error { return b.Engine.Build(ctx, i, b.log(i.Name)) })
 }
 
 // officialImage pulls, or builds under the official name. That name has no room for a hash, so a note beside the store
@@ -133,7 +143,7 @@ func (b *Builder) officialImage(ctx context.Context, i Image, tag string) error 
 		return nil
 	}
 	if registryReached(ctx) {
-		if err := b.Log.Do("pull "+i.Ref, "", func() error { return b.Engine.Pull(ctx, i.Ref, b.log(i.Name)) }); err != nil {
+		if err := b.Log.Do(ctx, "pull "+i.Ref, "", func(ctx context.Context) error { return b.Engine.Pull(ctx, i.Ref, b.log(i.Name)) }); err != nil {
 			return err
 		}
 		tag = "pulled"

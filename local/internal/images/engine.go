@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/ai-film/ai-film/local/internal/place"
+	"github.com/ai-film/ai-film/local/internal/progress"
 )
 
 // Engine builds and keeps images: Buildah with a store of our own, or the machine's Docker or Podman.
@@ -120,7 +121,10 @@ func (e Engine) Save(ctx context.Context, ref, file string) error {
 	if e.Program == "buildah" {
 		args = append(append([]string{}, e.global...), "push", "--quiet", ref, "docker-archive:"+file+":"+ref)
 	}
-	if out, err := exec.CommandContext(ctx, e.Program, args...).CombinedOutput(); err != nil {
+	cmd := exec.CommandContext(ctx, e.Program, args...)
+	out, err := cmd.CombinedOutput()
+	progress.Ran(ctx, cmd)
+	if err != nil {
 		return commandError("save "+ref, out, err)
 	}
 	return nil
@@ -137,7 +141,9 @@ func (e Engine) logged(ctx context.Context, log string, args ...string) error {
 	defer f.Close()
 	cmd := exec.CommandContext(ctx, e.Program, args...)
 	cmd.Stdout, cmd.Stderr = f, f
-	if err := cmd.Run(); err != nil {
+	err = cmd.Run()
+	progress.Ran(ctx, cmd)
+	if err != nil {
 		data, _ := os.ReadFile(log)
 		lines := bytes.Split(bytes.TrimSpace(data), []byte("\n"))
 		return fmt.Errorf("%s: %w\n  %s\nRemedy: the whole output is in %s", e.Program, err,

@@ -8,10 +8,14 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/ai-film/ai-film/local/internal/progress"
 )
 
 // Load brings images into the node's containerd; what is there already, with the same content, is left.
 func (b *Builder) Load(ctx context.Context, images ...Image) error {
+	b.loadMu.Lock()
+	defer b.loadMu.Unlock()
 	present, err := b.onNode(ctx)
 	if err != nil {
 		return err
@@ -26,7 +30,7 @@ func (b *Builder) Load(ctx context.Context, images ...Image) error {
 		if loaded, _ := os.ReadFile(note); present[i.Ref] && string(loaded) == id {
 			continue
 		}
-		if err := b.Log.Do("load "+i.Ref+" into the node", "", func() error { return b.load(ctx, i) }); err != nil {
+		if err := b.Log.Do(ctx, "load "+i.Ref+" into the node", "", func(ctx context.Context) error { return b.load(ctx, i) }); err != nil {
 			return err
 		}
 		if err := os.WriteFile(note, []byte(id), 0o644); err != nil {
@@ -46,7 +50,9 @@ func (b *Builder) load(ctx context.Context, i Image) error {
 	if err := b.Engine.Save(ctx, i.Ref, archive); err != nil {
 		return err
 	}
-	out, err := b.ctr(ctx, "images", "import", archive).CombinedOutput()
+	ctr := b.ctr(ctx, "images", "import", archive)
+	out, err := ctr.CombinedOutput()
+	progress.Ran(ctx, ctr)
 	if err != nil {
 		return commandError("ctr images import "+i.Ref, lastBytes(out, 1000), err)
 	}

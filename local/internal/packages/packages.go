@@ -38,7 +38,7 @@ func Install(ctx context.Context, log *progress.Log, usual string, names ...stri
 		return fmt.Errorf("missing on this machine: %s, and there is no apt-get to install them: "+
 			"install them with your system's package manager, or use CLUSTER=kind or CLUSTER=current", strings.Join(missing, " "))
 	}
-	return log.Do("install "+strings.Join(missing, " "), usual, func() error {
+	return log.Do(ctx, "install "+strings.Join(missing, " "), usual, func(ctx context.Context) error {
 		release, err := holdServices()
 		if err != nil {
 			return err
@@ -80,6 +80,7 @@ func Missing(names []string) []string {
 func apt(ctx context.Context, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "apt-get", append([]string{"-o", "DPkg::Lock::Timeout=300"}, args...)...)
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=1")
+	defer progress.Ran(ctx, cmd)
 	return cmd.CombinedOutput()
 }
 

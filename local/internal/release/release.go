@@ -33,14 +33,16 @@ func (r Release) Install(ctx context.Context, patience time.Duration) error {
 	for _, v := range r.Values {
 		args = append(args, "--values", v)
 	}
-	return r.Log.Do("install "+filepath.Base(r.Chart)+" with "+strings.Join(bases(r.Values), ", "), "1 to 2 min", func() error {
+	return r.Log.Do(ctx, "install "+filepath.Base(r.Chart)+" with "+strings.Join(bases(r.Values), ", "), "1 to 2 min", func(ctx context.Context) error {
 		if err := r.unlock(ctx); err != nil {
 			return err
 		}
 		watch, stop := context.WithCancel(ctx)
 		done := make(chan struct{})
 		go func() { defer close(done); r.report(watch) }()
-		out, err := r.run(ctx, r.Helm, args...).CombinedOutput()
+		helm := r.run(ctx, r.Helm, args...)
+		out, err := helm.CombinedOutput()
+		progress.Ran(ctx, helm)
 		stop()
 		<-done
 		if err != nil {

@@ -36,7 +36,7 @@ func Fresh(ctx context.Context, p place.Places, log *progress.Log) (dir string, 
 		}
 	}
 	if !exists(system) {
-		err := log.Do("make Debian 12's minimal system, with "+strings.Join(readme, ", "), "about 30 s", func() error {
+		err := log.Do(ctx, "make Debian 12's minimal system, with "+strings.Join(readme, ", "), "about 30 s", func(ctx context.Context) error {
 			making := system + ".tmp"
 			if err := os.RemoveAll(making); err != nil {
 				return err

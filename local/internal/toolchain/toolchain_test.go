@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -17,14 +18,18 @@ func quietLog() *progress.Log { return progress.New() }
 
 // The packages that we build must be what the modules pin, and the version we stamp the one we build.
 func TestSetsAgreeWithTheirModules(t *testing.T) {
-	for _, s := range Sets {
-		dir := filepath.Join("..", "..", "tools", s.Name)
-		mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+	repo := filepath.Join("..", "..", "..")
+	for _, s := range append(Sets, CLI) {
+		mod, err := os.ReadFile(filepath.Join(repo, s.Module, "go.mod"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for program, pkg := range s.Programs {
-			if !strings.Contains(string(mod), pkg+"\n") {
+			if own, ok := strings.CutPrefix(pkg, ownModule+"/"); ok {
+				if _, err := os.Stat(filepath.Join(repo, own)); err != nil {
+					t.Errorf("%s: %v", program, err)
+				}
+			} else if !regexp.MustCompile(`(?m)^(tool )?\s*` + regexp.QuoteMeta(pkg) + `$`).Match(mod) {
 				t.Errorf("%s: go.mod has no tool directive for %s (%s)", s.Name, program, pkg)
 			}
 		}
@@ -32,9 +37,32 @@ func TestSetsAgreeWithTheirModules(t *testing.T) {
 			if !strings.Contains(string(mod), "k8s.io/kubernetes "+KubernetesVersion) {
 				t.Errorf("kubernetes: go.mod does not pin %s", KubernetesVersion)
 			}
-			if n := strings.Count(string(mod), "=> "); n != 33 {
+			if n := strings.Count(string(mod), "=> k8s.io/"); n != 33 {
 				t.Errorf("kubernetes: %d replaced modules, its own go.mod has 33", n)
 			}
+		}
+	}
+}
+
+// The add-ons' configuration may use no plugin that our CoreDNS lacks.
+func TestCoreDNSHasThePluginsItIsConfiguredWith(t *testing.T) {
+	program, err := os.ReadFile(filepath.Join("..", "..", "tools", "coredns", "main.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := os.ReadFile(filepath.Join("..", "addons", "coredns.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, corefile, _ := strings.Cut(string(config), "    .:5353 {\n")
+	corefile, _, _ = strings.Cut(corefile, "\n    }\n")
+	plugins := regexp.MustCompile(`(?m)^        ([a-z]+)`).FindAllStringSubmatch(corefile, -1)
+	if len(plugins) < 8 {
+		t.Fatalf("only %q found in the Corefile", plugins)
+	}
+	for _, plugin := range plugins {
+		if !strings.Contains(string(program), `"`+plugin[1]+`"`) {
+			t.Errorf("tools/coredns/main.go lacks the plugin %s", plugin[1])
 		}
 	}
 }
@@ -57,7 +85,7 @@ func TestBuildIsDoneOnceAndLeavesNothingHalf(t *testing.T) {
 		t.Skip("no go")
 	}
 	tools, cache := t.TempDir(), t.TempDir()
-	set := Set{Name: "tiny", Programs: map[string]string{"renamed": "example.org/tiny/prog"}}
+	set := Set{Name: "tiny", Module: "tiny", Programs: map[string]string{"renamed": "example.org/tiny/prog"}}
 	src := filepath.Join(tools, "tiny", "prog", "main.go")
 	if err := os.MkdirAll(filepath.Dir(src), 0o755); err != nil {
 		t.Fatal(err)
@@ -71,7 +99,7 @@ func TestBuildIsDoneOnceAndLeavesNothingHalf(t *testing.T) {
 	write(filepath.Join(tools, "tiny", "go.mod"), "module example.org/tiny\ngo 1.24\n")
 	write(filepath.Join(tools, "tiny", "go.sum"), "")
 	write(src, "package main\nfunc main() { broken }\n")
-	b := Builder{Tools: tools, Cache: cache, Log: quietLog()}
+	b := Builder{Repo: tools, Cache: cache, Log: quietLog()}
 	if _, err := b.Build(t.Context(), set); err == nil || !strings.Contains(err.Error(), "Remedy") {
 		t.Fatalf("broken source: %v", err)
 	}
