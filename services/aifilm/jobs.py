@@ -137,20 +137,32 @@ class Jobs:
         length.labels(name).set_function(lambda: len(self._waiting) + len(self._running))
         self.service.before_exit(self.wait)
 
+    def require_room(self) -> None:
+        """Refuse the current request when no job can be queued now, before looking at what it is about.
+
+        Raises Problem 503 while stopping, 429 when the queue is full.
+        """
+        if self.service.stopping.is_set():
+            raise Problem(503, STOPPING.title, STOPPING.detail, STOPPING.remedy, headers={"Retry-After": "1"})
+        with self._lock:
+            self._require_place()
+
+    def _require_place(self) -> None:
+        if len(self._running) + len(self._waiting) >= self.workers + self.queue_limit:
+            raise Problem(429, "queue full", f"{len(self._waiting)} jobs wait already", "ask again later",
+                          headers={"Retry-After": "5"})
+
     def stream(self, operation: str, function: Callable[[Job], Outcome]) -> Response:
         """Queue ``function`` and answer the current request with its stream.
 
         Everything that refuses the request must have been checked before. Raises Problem 503 while stopping, 429 when the queue
         is full.
         """
-        if self.service.stopping.is_set():
-            raise Problem(503, STOPPING.title, STOPPING.detail, STOPPING.remedy, headers={"Retry-After": "1"})
+        self.require_room()
         job = Job(operation, self.timeout)
         context = contextvars.copy_context()
         with self._lock:
-            if len(self._running) + len(self._waiting) >= self.workers + self.queue_limit:
-                raise Problem(429, "queue full", f"{len(self._waiting)} jobs wait already", "ask again later",
-                              headers={"Retry-After": "5"})
+            self._require_place()
             self._start_workers()
             self._waiting.append((job, lambda: context.run(self._run, job, function)))
             self._streams += 1

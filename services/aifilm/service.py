@@ -30,6 +30,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import wrap_file
 
+import limits
+
 MAX_BODY_BYTES = 1 << 20
 # What /readyz found is good for so long.
 REMEMBERED_SECONDS = 1.0
@@ -124,10 +126,6 @@ def invalid(field: str, why: str, remedy: str = "correct the fields named in err
     return Problem(422, "invalid request", f"{field}: {why}", remedy, errors=[{"field": field, "message": why}])
 
 
-# The id of a film or a shot: a name in a path, a header and a log line.
-IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-
-
 @dataclasses.dataclass(frozen=True)
 class Subject:
     """What a job is for: a film, and one of its shots or, where ``shot`` is empty, the whole of it."""
@@ -142,15 +140,14 @@ def subject() -> Subject:
     Raises Problem 422 naming the header when there is no film, or an id is none.
     """
     remedy = "send the film's id, and the shot's where the work is for one: 1 to 64 letters, digits, - and _"
-    told = {}
-    for header in ("X-Film-Id", "X-Shot-Id"):
-        value = request.headers.get(header)
-        if value is None and header == "X-Film-Id":
-            raise invalid(header, "is missing", remedy)
-        if value is not None and not IDENTIFIER.fullmatch(value):
-            raise invalid(header, f"{value[:100]!r} is not an id", remedy)
-        told[header] = value or ""
-    return Subject(told["X-Film-Id"], told["X-Shot-Id"])
+    film, shot = request.headers.get("X-Film-Id"), request.headers.get("X-Shot-Id")
+    if film is None:
+        raise invalid("X-Film-Id", "is missing", remedy)
+    if not limits.is_film_id(film):
+        raise invalid("X-Film-Id", f"{film[:100]!r} is not an id", remedy)
+    if shot is not None and not limits.is_shot_id(shot):
+        raise invalid("X-Shot-Id", f"{shot[:100]!r} is not an id", remedy)
+    return Subject(film, shot or "")
 
 
 class Service:

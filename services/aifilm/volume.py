@@ -23,7 +23,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from aifilm.service import IDENTIFIER, Problem, Subject, invalid
+import limits
+from aifilm.service import Problem, Subject, invalid
 
 VOLUMES = ("images", "videos")
 FRAME = "frame_{:05d}.png"
@@ -72,7 +73,7 @@ class Volume:
         if not (len(rest) == 2 or (len(rest) == 1 and volume == "videos")):
             raise invalid(field, f"{path!r} is not {volume}/films/<film>/<shot>/<name>"
                           + (" or videos/films/<film>/<name>" if volume == "videos" else ""), _REMEDY)
-        if len(rest) == 2 and not IDENTIFIER.fullmatch(rest[0]):
+        if len(rest) == 2 and not limits.is_shot_id(rest[0]):
             raise invalid(field, f"{rest[0]!r} is not the id of a shot", _REMEDY)
         if len(rest) == 2 and subject.shot and rest[0] != subject.shot:
             raise invalid(field, f"{path!r} is not of the shot {subject.shot}", _REMEDY)

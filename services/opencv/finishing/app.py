@@ -10,8 +10,8 @@ from pydantic import Field
 from aifilm.jobs import Job, Jobs, Outcome
 from aifilm.service import Request, create_app, invalid, parse, service_token, subject
 from aifilm.volume import Volume, content_key, finished, frames_of, require_space, writing
+from finishing import apart, inspection
 from finishing import finish as finishing
-from finishing import inspection
 from finishing.grade import LOOKS
 
 # Part of the content key: raise it when the same request is to give other frames.
@@ -57,9 +57,12 @@ def finish() -> Response:
     output = volume.output(asked.output, "output", of, SERVICE)
     if source.is_relative_to(output) or output.is_relative_to(source):
         raise invalid("output", "overlaps the directory of the frames")
+    jobs.require_room()
     frames = frames_of(source, "frames")
     width, height = finishing.size_of(frames, "frames")
     ratio = asked.fps_out // asked.fps_in
+    if len(frames) * ratio > finishing.MAX_FRAMES:
+        raise invalid("fps_out", f"{len(frames)} × {ratio} frames are more than {finishing.MAX_FRAMES}", "ask for less at once")
     require_space(output.parent, width * height * 3 * len(frames) * ratio)
 
     def work(job: Job) -> Outcome:
@@ -67,7 +70,7 @@ def finish() -> Response:
         if (done := finished(output, key)) is not None:
             return Outcome(done, cached=True)
         with writing(output, key, SERVICE, directory=True) as (place, result):
-            made = finishing.finish(frames, place, ratio=ratio, grade=asked.grade, seed=asked.seed, progress=job.progress)
+            made = apart.run(job, finishing.finish, frames, place, ratio=ratio, grade=asked.grade, seed=asked.seed)
             result.update(path=asked.output, frames=made, fps=asked.fps_out)
         return Outcome(result)
 
@@ -78,6 +81,5 @@ def finish() -> Response:
 def inspect() -> Response:
     of, asked = subject(), parse(InspectRequest)
     video = volume.input(asked.video, "video", "file", of, volumes=("videos",), suffixes=(".mp4", ".mov", ".mkv", ".webm"))
-    inspection.open_video(video).release()
     shots = [inspection.Shot(shot.id, shot.start, shot.seconds) for shot in asked.shots]
-    return jobs.stream("inspect", lambda job: Outcome(inspection.inspect(video, shots, job.progress)))
+    return jobs.stream("inspect", lambda job: Outcome(apart.run(job, inspection.inspect, video, shots)))

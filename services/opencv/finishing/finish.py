@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import cv2
-import numpy as np
+import limits
 
-from aifilm.service import Problem, invalid
-from aifilm.volume import FRAME
-from finishing.grade import Grader
-from finishing.interpolate import Pair, make_flow
+# Larger than any picture of a film. The library's own bound is read once, when it first decodes.
+MAX_SIDE = 2048
+os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(MAX_SIDE * MAX_SIDE)
 
-MAX_SIDE = 4096
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+
+from aifilm.service import Problem, invalid  # noqa: E402
+from aifilm.volume import FRAME  # noqa: E402
+from finishing.grade import Grader  # noqa: E402
+from finishing.interpolate import Pair, make_flow  # noqa: E402
+
+# More than a whole film has; frames are numbered with five digits.
+MAX_FRAMES = round(limits.SECONDS.max * limits.FPS)
 
 
 def size_of(frames: list[Path], field: str) -> tuple[int, int]:
     """Width and height of the frames, read from their headers.
 
-    Raises Problem 422 when one is not a PNG, is larger than 4096 on a side, or differs in size from the first.
+    Raises Problem 422 when one is not a PNG, is larger than 2048 on a side, is a larger file than its pixels can fill, or
+    differs in size from the first.
     """
     def refused(frame: Path, why: str) -> Problem:
         return invalid(field, f"{frame.name} {why}", "render the shot again with one size")
 
     first = None
     for frame in frames:
+        # Not followed: a link leads anywhere. Not waited for: a pipe has no end.
+        about = frame.lstat()
+        if not stat.S_ISREG(about.st_mode):
+            raise refused(frame, "is not a regular file")
         with open(frame, "rb") as content:
             header = content.read(24)
         # PNG (ISO/IEC 15948) 5.2 and 11.2.2: the signature, then IHDR with width and height.
@@ -38,14 +52,22 @@ def size_of(frames: list[Path], field: str) -> tuple[int, int]:
         first = first or (width, height)
         if (width, height) != first:
             raise refused(frame, f"is {width}×{height}, the first frame is {first[0]}×{first[1]}")
+        # At most 8 bytes a pixel (four channels of 16 bits), hardly compressed, and what else a PNG says.
+        if about.st_size > width * height * 9 + (1 << 20):
+            raise refused(frame, f"has {about.st_size >> 20} MiB, more than {width}×{height} pixels can fill")
     return first
 
 
 def read(path: Path) -> np.ndarray:
     """A frame as BGR uint8. Raises Problem 422 when it can't be decoded."""
-    frame = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    try:
+        frame = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise
+        frame = None
     if frame is None:
-        raise Problem(422, "invalid frames", f"{path.name} is damaged", "render the shot again")
+        raise Problem(422, "unreadable media", f"{path.name} is damaged", "render the shot again")
     return frame
 
 
@@ -79,7 +101,8 @@ def finish(frames: list[Path], output: Path, *, ratio: int, grade: str, seed: in
         if grader is None:
             grader = Grader(grade, frame.shape[1], frame.shape[0], seed)
         # Grain leaves nothing for a higher level to find; level 1 is four times as fast.
-        if not cv2.imwrite(str(output / FRAME.format(number)), grader.apply(frame, number), [cv2.IMWRITE_PNG_COMPRESSION, 1]):
-            raise Problem(507, "insufficient storage", f"frame {number} could not be written", "make room on the volume")
+        encoded = cv2.imencode(".png", grader.apply(frame, number), [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
+        # Not by the library, which does not tell of a disk that ran full while it closed the file.
+        (output / FRAME.format(number)).write_bytes(encoded)
         progress(number / total)
     return total
