@@ -32,7 +32,7 @@ type Global struct {
 	// Names of Secrets of type kubernetes.io/dockerconfigjson with the registry's credentials.
 	ImagePullSecrets []string `json:"imagePullSecrets" schema:"format=name"`
 	// A Secret of your own with the keys postgres-password, studio-password, langgraph-password, dagster-password,
-	// redis-password, admin-password and secret-key. Passwords stand in URLs, so letters, digits and `._~-` only. Empty: the
+	// redis-password, admin-password, secret-key and service-token (at least 16 characters). Passwords stand in URLs, so letters, digits and `._~-` only. Empty: the
 	// chart generates a Secret once and keeps it. Needed where templates cannot read the cluster, as under Argo CD.
 	ExistingSecret string `json:"existingSecret" schema:"format=name?"`
 	// Puts the release's name before the name of every object, for two releases in one namespace. Objects are otherwise named

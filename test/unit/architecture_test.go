@@ -191,6 +191,15 @@ func TestEnvironment(t *testing.T) {
 			assert.Equal(t, value, got[key], "%s: %s", name, key)
 		}
 	}
+	// Every service of ours knows the others by one secret; PostgreSQL and Redis have passwords of their own, ComfyUI knows nobody.
+	for name, w := range all {
+		token, known := environment(w.container())["SERVICE_TOKEN"]
+		assert.Equal(t, name != "postgresql" && name != "redis" && name != "comfyui", known, name)
+		if known {
+			assert.Equal(t, "secret ai-film/service-token", token, name)
+		}
+	}
+	assert.Equal(t, "secret ai-film/service-token", environment(runPod(t, render(t)).Containers[0])["SERVICE_TOKEN"], "runs")
 	// $(NAME) is replaced only by a variable that stands before it.
 	for name, w := range all {
 		seen := map[string]bool{}

@@ -16,7 +16,7 @@ import (
 )
 
 var passwordKeys = []string{
-	"postgres-password", "studio-password", "langgraph-password", "dagster-password", "redis-password", "admin-password", "secret-key",
+	"postgres-password", "studio-password", "langgraph-password", "dagster-password", "redis-password", "admin-password", "secret-key", "service-token",
 }
 
 func TestPasswordsAreMadeOnceAndKept(t *testing.T) {

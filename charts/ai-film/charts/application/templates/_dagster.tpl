@@ -8,6 +8,7 @@
 {{ include "studio.env.database" (list $ "DAGSTER_PG_URL" "dagster") }}
 {{ include "studio.env.database" (list $ "STUDIO_DATABASE_URL" "studio") }}
 {{ include "studio.env.redis" $ }}
+{{ include "studio.env.token" $ }}
 {{- range $name, $at := dict "LANGGRAPH_URL" "langgraph:8080" "COMFYUI_URL" "comfyui:8188" "BLENDER_URL" "blender:9876" "OPENCV_URL" "opencv:8000" "FFMPEG_URL" "ffmpeg:8080" }}
 - name: {{ $name }}
   value: http://{{ include "studio.name" (list $ $at) }}

@@ -10,6 +10,11 @@ A password from the studio's Secret as an environment variable.
       key: {{ index . 2 }}
 {{- end -}}
 
+{{/* The secret by which the studio's services know each other. */}}
+{{- define "studio.env.token" -}}
+{{ include "studio.env.secret" (list . "SERVICE_TOKEN" "service-token") }}
+{{- end -}}
+
 {{/*
 The URL of a database of ours, under the name the service reads. The role has the database's name; its password comes from
 the Secret and is put into the URL by the kubelet, so it stands in no manifest.

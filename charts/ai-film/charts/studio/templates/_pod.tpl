@@ -86,6 +86,11 @@ spec:
           value: {{ $own.port | quote }}
         - name: DATA_DIR
           value: /data
+        {{- if $own.management }}
+        - name: MANAGEMENT_PORT
+          value: "8081"
+        {{- include "studio.env.token" $root | nindent 8 }}
+        {{- end }}
         {{- end }}
         {{- with $own.env }}
         {{- toYaml . | nindent 8 }}
@@ -97,6 +102,11 @@ spec:
       ports:
         - name: {{ $own.portName | default "http" }}
           containerPort: {{ $own.port }}
+        {{- if $own.management }}
+        # Health and metrics, served apart from the crowd; no Service leads here.
+        - name: management
+          containerPort: 8081
+        {{- end }}
       {{- end }}
       {{- include "studio.probes" $own | trim | nindent 6 }}
       {{- with $own.preStop }}
@@ -183,12 +193,13 @@ ReadWriteOnce volume is attached to a single node, and a pod elsewhere would wai
 {{- end -}}
 
 {{/*
-The three probes. Ours by default: started and alive when /healthz answers, in service when /readyz does. A service states
-what differs under probes.{startup,readiness,liveness}; a probe set to {} is left out.
+The three probes. Ours by default, on the management port where there is one: started and alive when /healthz answers, in
+service when /readyz does. A service states what differs under probes.{startup,readiness,liveness}; a probe set to {} is left out.
 */}}
 {{- define "studio.probes" -}}
-{{- $http := dict "httpGet" (dict "path" "/healthz" "port" "http") -}}
-{{- $ready := dict "httpGet" (dict "path" "/readyz" "port" "http") -}}
+{{- $port := eq (toString .management) "true" | ternary "management" "http" -}}
+{{- $http := dict "httpGet" (dict "path" "/healthz" "port" $port) -}}
+{{- $ready := dict "httpGet" (dict "path" "/readyz" "port" $port) -}}
 {{- $default := dict
   "startup" (merge (dict "periodSeconds" 2 "timeoutSeconds" 5 "failureThreshold" 90) $http)
   "readiness" (merge (dict "periodSeconds" 5 "timeoutSeconds" 5 "failureThreshold" 3) $ready)

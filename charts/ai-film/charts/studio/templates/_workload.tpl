@@ -14,6 +14,7 @@ The last argument is what the service states of itself:
   serviceAnnotations
                   of the Service
   unscaled        true: the values' autoscaling is not this workload's
+  management      true: health and metrics are on the management port, and callers show the service token
   foreign         true: not a program of ours, reads neither PORT nor DATA_DIR
   image, command, args, workingDir, env, resources, mounts, volumes, initContainers, runtimeClassName, preStop
                   as in a pod; image and resources default to the values'
