@@ -1,34 +1,39 @@
-"""HTTP face of the LangGraph service: plans are made, read, and changed scene by scene."""
+"""HTTP face of the LangGraph service: plans are made, read, changed scene by scene, and deleted."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Annotated
 
-from flask import Response
+from flask import Response, request
 from pydantic import Field
 
 import limits
 from aifilm.jobs import Job, Jobs, Outcome
 from aifilm.plan import Brief, Edit, Settings, Title
-from aifilm.service import Problem, Request, create_app, parse, service_token
-from planning.deterministic import Deterministic
+from aifilm.service import Problem, Request, create_app, parse, seconds_of, service_token
+from planning import endpoint
 from planning.graph import Planning
+from planning.paid import Budget
 
-planning = Planning(os.environ.get("DATABASE_URL", ""))
+
+def _budget() -> Budget:
+    """What ``PLANNER_TOKENS`` and ``PLANNER_SECONDS`` allow a model for one film. Raises SystemExit when they say nothing."""
+    tokens, seconds = os.environ.get("PLANNER_TOKENS") or "200000", os.environ.get("PLANNER_SECONDS") or "5m"
+    try:
+        if not 0 < int(tokens) < 1 << 40:
+            raise ValueError
+    except ValueError:
+        raise SystemExit(f"PLANNER_TOKENS: {tokens!r} is no whole number of tokens above 0") from None
+    try:
+        return Budget(int(tokens), seconds_of(seconds))
+    except ValueError as error:
+        raise SystemExit(f"PLANNER_SECONDS: {error}") from None
+
+
+planning = Planning(os.environ.get("DATABASE_URL", ""), endpoint.from_environment(), _budget())
 app = create_app("langgraph", token=service_token(), dependencies={"postgresql": planning.check})
 jobs = Jobs(app)
-
-
-def _model(check: Callable[[], None] = lambda: None):
-    """The model planner that the environment asks for, or None."""
-    if not os.environ.get("OPENAI_BASE_URL", "").strip():
-        return None
-    # Imported where it is used: the client costs start-up time and memory that most installations need not spend.
-    from planning.model import from_environment
-
-    return from_environment(check)
 
 
 class PlanRequest(Request):
@@ -45,14 +50,11 @@ class SceneRequest(Request):
 @app.post("/v1/plans")
 def make_plan() -> Response:
     asked = parse(PlanRequest)
+    if request.headers.get("X-Film-Id") != asked.film_id:
+        raise _of_another_film("must be the film_id of the body")
 
     def work(job: Job) -> Outcome:
-        model = _model(job.check)
-        if model:
-            job.on_stop(model.close)
-        plan, cached = planning.plan(
-            asked.film_id, asked.brief, asked.title, asked.settings, model or Deterministic(), job.progress
-        )
+        plan, cached = planning.plan(asked.film_id, asked.brief, asked.title, asked.settings, job.check, job.progress)
         return Outcome(plan, cached)
 
     return jobs.stream("plan", work)
@@ -66,10 +68,28 @@ def latest_plan(film_id: str) -> Response:
 @app.patch("/v1/plans/<film_id>/scenes/<scene_id>")
 def replan_scene(film_id: str, scene_id: str) -> Response:
     asked = parse(SceneRequest)
-    return app.json.response(planning.replan_scene(_known(film_id), scene_id, asked.text, _model() or Deterministic()))
+    return app.json.response(planning.replan_scene(_known(film_id), scene_id, asked.text))
+
+
+@app.delete("/v1/plans/<film_id>")
+def delete_plan(film_id: str) -> Response:
+    planning.delete(_known(film_id))
+    return Response(status=204)
 
 
 def _known(film_id: str) -> str:
     if not limits.is_film_id(film_id):
         raise Problem(404, "not found", "that is no film's id", "a film's id is letters, digits, - and _")
+    if request.headers.get("X-Film-Id", film_id) != film_id:
+        raise _of_another_film("must be the film of the path, or be left out")
     return film_id
+
+
+def _of_another_film(why: str) -> Problem:
+    return Problem(
+        422,
+        "invalid request",
+        f"X-Film-Id: {why}",
+        "correct the fields named in errors",
+        errors=[{"field": "X-Film-Id", "message": why}],
+    )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import unicodedata
+from typing import TypeVar
 
 import limits
 from aifilm.plan import (
@@ -25,8 +27,10 @@ from planning.script import NOWHERE, Direction, Draft, SceneText, Script
 
 NEGATIVE = "text, watermark, logo, frame, blurry, low quality, deformed hands, extra limbs"
 USUAL_SHOT = 3.4  # seconds: about what feature films average (Cutting et al., «Attention and Hollywood films», 2010: 3 to 4 s)
+LONG_SHOT = 6.0  # seconds; where there is so little to tell that shots would be longer, it is shown from several sides
 SHORT_FILM = 12.0  # seconds; below, title and end card are one second each
 MOST_IN_PROMPT = 3
+Item = TypeVar("Item")
 
 
 def card_steps(seconds: float) -> tuple[int, int]:
@@ -58,6 +62,18 @@ def shot_counts(total_steps: int, texts: list[str]) -> list[int]:
     most = total_steps // least
     wished = max(round(total_steps / STEPS_PER_SECOND / USUAL_SHOT), min(2, most), len(texts))
     return apportion(min(wished, most), [width(text) for text in texts], 1)
+
+
+def covered(parts: list[Item], count: int) -> list[Item]:
+    """What ``count`` shots of usual length tell, each part repeated as often as it takes for no shot to be long."""
+    times, more = divmod(max(math.ceil(count * USUAL_SHOT / LONG_SHOT), len(parts)), len(parts))
+    return [part for n, part in enumerate(parts) for _ in range(times + (n < more))]
+
+
+def enough(drafts: list[Draft], count: int) -> list[Draft]:
+    """The drafts, some of them shot again from another side where they are too few for ``count`` shots' time."""
+    views = covered(drafts, count)
+    return [draft.model_copy(update={"again": True}) if n and draft is views[n - 1] else draft for n, draft in enumerate(views)]
 
 
 def spoken(text: str) -> str:
@@ -157,7 +173,7 @@ def without_jumps(
 
 
 def assemble(
-    script: Script, directions: list[Direction], shot_lists: list[list[Draft]], settings: Settings, planner: str
+    script: Script, directions: list[Direction], shot_lists: list[list[Draft]], settings: Settings, planner: str, note: str = ""
 ) -> Plan:
     """The plan of a whole film.
 
@@ -193,6 +209,7 @@ def assemble(
         title_seconds=seconds_of_steps(title),
         end_seconds=seconds_of_steps(end),
         planner=planner,
+        planner_note=note,
         characters=characters,
         scenes=scenes,
     )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import math
 import re
 
 import limits
 from aifilm.plan import Character, Move, Settings, Size, Time, seconds_of_steps
 from aifilm.text import clean, clip, one_line
-from planning.continuity import USUAL_SHOT, content_steps
+from planning.continuity import content_steps, covered
 from planning.lexicon import CLOSE_UPS
 from planning.people import Person, find, shown
 from planning.prose import balanced, clauses, condense, finish_sentence, plain, sentences, width, without_appositions
@@ -35,7 +34,6 @@ _MOVES = {
     Size.MEDIUM: [Move.ORBIT_RIGHT, Move.DOLLY_IN, Move.TRUCK_RIGHT, Move.ORBIT_LEFT, Move.TRUCK_LEFT, Move.CRANE_UP],
     Size.CLOSE: [Move.DOLLY_IN, Move.ORBIT_LEFT, Move.DOLLY_OUT, Move.ORBIT_RIGHT, Move.TRUCK_LEFT, Move.CRANE_DOWN],
 }
-LONG_SHOT = 6.0  # seconds; where there is so little to tell that shots would be longer, it is shown from several sides
 _SPEECH = re.compile(
     r"\b(?:[^\W\d_]+\s+)?(?:says|said|asks|asked|answers|answered|whispers|whispered|replies|replied|cries|cried|shouts|shouted|"
     r"murmurs|murmured|adds|added)\b(?:\s+(?:he|she|they)\b)?",
@@ -78,14 +76,12 @@ class Deterministic:
             or Time.DAY
         )
         mood = mood_of(scene.text)
-        return Direction(
-            location=found[0], interior=found[1], time=time, mood=mood, grade=grade_for(time, mood, scene.text)
-        )
+        return Direction(location=found[0], interior=found[1], time=time, mood=mood, grade=grade_for(time, mood, scene.text))
 
     def shots(self, script: Script, scene: SceneText, direction: Direction, count: int, seed: int) -> list[Draft]:
         everyone = people_of(script)
         told = grouped(scene.text, count)
-        told = covered(told, math.ceil(count * USUAL_SHOT / LONG_SHOT))
+        told = covered(told, count)
         drafts: list[Draft] = []
         # «She» at a scene's start is someone of the scene before.
         earlier = script.scenes[: script.scenes.index(scene)][-1:] if scene in script.scenes else []
@@ -218,12 +214,6 @@ def grouped(text: str, count: int) -> list[list[str]]:
         groups[-1].append(unit)
         told += width(unit)
     return groups
-
-
-def covered(groups: list[list[str]], count: int) -> list[list[str]]:
-    """The groups, each repeated as often as it takes to have ``count`` of them."""
-    times, more = divmod(max(count, len(groups)), len(groups))
-    return [group for n, group in enumerate(groups) for _ in range(times + (n < more))]
 
 
 @functools.lru_cache(1024)

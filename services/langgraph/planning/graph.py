@@ -1,7 +1,7 @@
 """The planning graph: screenwriter → director → shotlist → continuity, checkpointed in PostgreSQL under the film's id.
 
 After every node the state is committed before the next begins, so whoever asks again for a film whose planner was killed goes
-on at the node that was interrupted.
+on at the node that was interrupted; and within a node, what a model has answered is kept as well (`planning.paid`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,15 +25,43 @@ import limits
 from aifilm.db import Database
 from aifilm.plan import SHORTEST_SHOT, Character, Plan, Settings, steps
 from aifilm.service import Problem
-from aifilm.text import clean, one_line
-from planning.continuity import USUAL_SHOT, assemble, content_steps, replace_scene, shot_counts
-from planning.deterministic import scene_seed
+from aifilm.text import clean, clip, one_line
+from planning import paid
+from planning.continuity import USUAL_SHOT, assemble, content_steps, enough, replace_scene, shot_counts
+from planning.deterministic import Deterministic, scene_seed
+from planning.endpoint import Endpoint
+from planning.model import Model, WithFallback
+from planning.paid import Budget, Paid
 from planning.people import find
 from planning.script import Direction, Draft, Planner, SceneText, Script
 
 NODES = ("screenwriter", "director", "shotlist", "continuity")
 CONNECT_SECONDS = 5
+EDIT_SECONDS = 60.0  # of a model, for one scene: somebody waits
+DELETE_SECONDS = 30.0  # for a planning of the film to notice that it is to end
+CHECK_SECONDS = 1.0  # between two looks at whether the film was deleted
+TIDY_SECONDS = 3600.0
 _SETUP_LOCK = 0x61692D66696C6D  # «ai-film»
+
+# Beside the checkpointer's own tables. A deletion is remembered for a day, so that whoever planned the film meanwhile ends.
+_TABLES = f"""{paid.TABLES};
+CREATE TABLE IF NOT EXISTS planner_deletion (
+  film_id text PRIMARY KEY, times bigint NOT NULL, at timestamptz NOT NULL DEFAULT now())
+"""
+# Answers and plannings that nobody came back for, and their films' checkpoints; finished plans stay until they are deleted.
+_ORPHANS = """
+DELETE FROM planner_deletion WHERE at < now() - interval '1 day';
+DELETE FROM planner_answer WHERE at < now() - interval '30 days';
+CREATE TEMPORARY TABLE orphan ON COMMIT DROP AS SELECT thread_id FROM checkpoints GROUP BY thread_id
+  HAVING max(checkpoint ->> 'ts')::timestamptz < now() - interval '30 days' AND NOT EXISTS (
+    SELECT FROM checkpoint_blobs b WHERE b.thread_id = checkpoints.thread_id AND b.channel = 'plan'
+    AND b.type NOT IN ('null', 'empty'));
+DELETE FROM checkpoints WHERE thread_id IN (SELECT thread_id FROM orphan);
+DELETE FROM checkpoint_blobs WHERE thread_id IN (SELECT thread_id FROM orphan);
+DELETE FROM checkpoint_writes WHERE thread_id IN (SELECT thread_id FROM orphan)
+"""
+
+log = logging.getLogger("planning")
 
 
 class State(TypedDict, total=False):
@@ -46,16 +75,23 @@ class State(TypedDict, total=False):
     directions: list[dict[str, Any]] | None
     shots: list[list[dict[str, Any]]] | None
     plan: dict[str, Any] | None
+    note: str  # why the model did not plan all of it
+
+
+def _unchecked() -> None:
+    """For work that nothing ends."""
 
 
 class Planning:
-    """Plans films, and keeps their plans, in one PostgreSQL database."""
+    """Plans films, and keeps their plans, in one PostgreSQL database; with the model at ``endpoint``, if there is one."""
 
-    def __init__(self, database_url: str):
-        self.url = database_url
+    def __init__(self, database_url: str, endpoint: Endpoint | None = None, budget: Budget | None = None):
+        self.url, self.endpoint = database_url, endpoint
         self._database = Database(database_url)
+        self.budget = budget or Budget(tokens=200_000, seconds=300.0)
         self._setting_up = threading.Lock()
         self._set_up = False
+        self._tidied = 0.0
 
     def check(self) -> None:
         """Readiness check; raises psycopg.OperationalError when PostgreSQL can't be used."""
@@ -67,31 +103,40 @@ class Planning:
         brief: str,
         title: str,
         settings: Settings,
-        planner: Planner,
+        check: Callable[[], None] = _unchecked,
         progress: Callable[[float], None] = lambda fraction: None,
     ) -> tuple[dict[str, Any], bool]:
         """The plan of a brief as JSON, and whether it was there already.
 
-        Goes on where an interrupted planning of the same brief stopped. Raises Problem: 503 when PostgreSQL can't be reached,
-        422 when no plan can be made of the brief, 502 when the model fails.
+        Goes on where an interrupted planning of the same brief stopped. ``check`` is called at least every few seconds and
+        raises when the work is to end. Raises Problem: 503 when PostgreSQL can't be reached, 422 when no plan can be made of
+        the brief, 410 when the film is deleted meanwhile. A model that fails fails no plan: the deterministic planner does
+        what is left.
         """
         request = {"brief": clean(brief), "title": one_line(title), "settings": settings.model_dump()}
-        key = hashlib.sha256(json.dumps([request, planner.name], sort_keys=True).encode()).hexdigest()
-        with self._film(film_id, progress) as saver:
-            graph, config = build(planner).compile(checkpointer=saver), _thread(film_id)
-            state = graph.get_state(config)
+        name = self.endpoint.model if self.endpoint else Deterministic.name
+        key = hashlib.sha256(json.dumps([request, name], sort_keys=True).encode()).hexdigest()
+        with self._film(film_id, check) as (saver, check):
+            config = _thread(film_id)
+            state = _reader.compile(checkpointer=saver).get_state(config)
             same = state.values.get("key") == key
             if same and not state.next and state.values.get("plan"):
                 return state.values["plan"], True
             begin = (
-                None if same and state.next else State(key=key, **request, script=None, directions=None, shots=None, plan=None)
+                None
+                if same and state.next
+                else State(key=key, **request, script=None, directions=None, shots=None, plan=None, note="")
             )
             done = NODES.index(state.next[0]) if begin is None else 0
             progress(done / len(NODES))
+            note = "" if begin else state.values.get("note", "")
+            planner = self._planner(saver, film_id, key, self.budget, check, note)
+            graph = build(planner, check).compile(checkpointer=saver)
             # «sync»: a node's result is committed before the next node begins.
             for _ in graph.stream(begin, config, stream_mode="updates", durability="sync"):
                 done += 1
                 progress(done / len(NODES))
+            self._tidy(saver)
             return graph.get_state(config).values["plan"], False
 
     def latest(self, film_id: str) -> dict[str, Any]:
@@ -99,20 +144,21 @@ class Planning:
         with self._saver() as saver:
             return self._finished(saver, film_id)["plan"]
 
-    def replan_scene(self, film_id: str, scene_id: str, text: str, planner: Planner) -> dict[str, Any]:
+    def replan_scene(self, film_id: str, scene_id: str, text: str) -> dict[str, Any]:
         """Plan one scene anew from ``text`` in the time it had; everything else stays byte for byte.
 
-        Raises Problem: 404 no such film or scene, 409 while the film is being planned, 422, 502 and 503 as ``plan``.
+        Raises Problem: 404 no such film or scene, 409 while the film is being planned, 422 and 503 as ``plan``.
         """
 
-        def give_up(fraction: float) -> None:
+        def give_up() -> None:
             if time.monotonic() > end:
                 raise Problem(409, "being planned", f"film {film_id} is being planned", "ask again when the plan is done")
 
         end = time.monotonic() + 5
-        with self._film(film_id, give_up) as saver:
+        with self._film(film_id, _unchecked, give_up) as (saver, check):
             values = self._finished(saver, film_id)
-            plan, settings = Plan.model_validate(values["plan"]), Settings(**values["settings"])
+            with _incoherent():
+                plan, settings = Plan.model_validate(values["plan"]), Settings(**values["settings"])
             at = next((n for n, scene in enumerate(plan.scenes) if scene.id == scene_id), None)
             if at is None:
                 raise Problem(
@@ -122,40 +168,50 @@ class Planning:
                     f"it has {', '.join(s.id for s in plan.scenes)}",
                 )
             scene = SceneText(text=clean(text))
-            known = {character.name for character in plan.characters}
-            newcomers = [
-                Character(name=p.name, description=p.description)
-                for p in find(scene.text)
-                if p.name not in known and not any(p.aliases & set(name.split()) for name in known)
-            ]
-            script = Script(
-                title=plan.title,
-                logline=plan.logline,
-                language=plan.language,
-                characters=(plan.characters + newcomers)[: limits.CHARACTERS.max],
-                scenes=[scene if n == at else SceneText(text=s.text) for n, s in enumerate(plan.scenes)],
-            )
-            before = plan.scenes[at - 1] if at else None
-            direction = planner.direct(
-                script,
-                scene,
-                before
-                and Direction(
-                    location=before.location,
-                    interior=before.heading.startswith("INT"),
-                    time=before.time,
-                    mood=before.mood,
-                    grade=before.grade,
-                ),
-            )
-            length = plan.scenes[at].seconds
-            count = max(1, min(round(length / USUAL_SHOT), steps(length) // steps(SHORTEST_SHOT)))
-            drafts = planner.shots(script, scene, direction, count, scene_seed(settings.seed, scene.text))
-            with _incoherent():
-                changed = replace_scene(plan, scene_id, scene, direction, drafts, settings.seed, newcomers)
+            planning = hashlib.sha256(json.dumps([scene_id, scene.text]).encode()).hexdigest()
+            budget = Budget(self.budget.tokens, min(self.budget.seconds, EDIT_SECONDS))
+            planner = self._planner(saver, film_id, planning, budget, check)
+            changed = _with_scene(plan, at, scene, settings, planner)
+            if isinstance(planner, WithFallback) and planner.note:
+                changed.planner_note = clip(f"{scene_id}: {planner.note}", limits.PLANNER_NOTE)
             answer = changed.model_dump(mode="json")
             build(planner).compile(checkpointer=saver).update_state(_thread(film_id), {"plan": answer}, as_node="continuity")
             return answer
+
+    def delete(self, film_id: str) -> None:
+        """Forget a film: its plan, all checkpoints and the answers of models. A planning of it is ended first.
+
+        Raises Problem 503 when PostgreSQL can't be reached, or the planning does not end in time.
+        """
+        end = time.monotonic() + DELETE_SECONDS
+
+        def wait() -> None:
+            if time.monotonic() > end:
+                raise Problem(
+                    503,
+                    "still being planned",
+                    f"the planning of film {film_id} is about to end",
+                    "ask again",
+                    headers={"Retry-After": "5"},
+                )
+
+        with self._saver() as saver:
+            saver.conn.execute(
+                "INSERT INTO planner_deletion AS d (film_id, times) VALUES (%s, 1)"
+                " ON CONFLICT (film_id) DO UPDATE SET times = d.times + 1, at = now()",
+                [film_id],
+            )
+            _lock(saver, _number(film_id), wait)
+            saver.delete_thread(film_id)
+            saver.conn.execute("DELETE FROM planner_answer WHERE film_id = %s", [film_id])
+
+    def _planner(
+        self, saver: PostgresSaver, film_id: str, planning: str, budget: Budget, check: Callable[[], None], note: str = ""
+    ) -> Planner:
+        if not self.endpoint:
+            return Deterministic()
+        asking = Paid(saver.conn, film_id, planning, self.endpoint, budget, check)
+        return WithFallback(Model(self.endpoint.model, asking), note)
 
     def _finished(self, saver: PostgresSaver, film_id: str) -> dict[str, Any]:
         state = _reader.compile(checkpointer=saver).get_state(_thread(film_id))
@@ -164,14 +220,32 @@ class Planning:
         return state.values
 
     @contextlib.contextmanager
-    def _film(self, film_id: str, progress: Callable[[float], None]) -> Iterator[PostgresSaver]:
-        """A saver while nobody else plans this film. The lock is of the saver's own session: whoever loses it can't save."""
+    def _film(
+        self, film_id: str, check: Callable[[], None], wait: Callable[[], None] = _unchecked
+    ) -> Iterator[tuple[PostgresSaver, Callable[[], None]]]:
+        """A saver while nobody else plans this film, and ``check`` that raises Problem 410 too when the film is deleted.
+
+        The lock is of the saver's own session: whoever loses it can't save.
+        """
         with self._saver() as saver:
-            number = int.from_bytes(hashlib.sha256(film_id.encode()).digest()[:8], signed=True)
-            while not saver.conn.execute("SELECT pg_try_advisory_lock(%s) AS got", [number]).fetchone()["got"]:
-                progress(0.0)
-                time.sleep(0.2)
-            yield saver
+            deletions, looked = _deletions(saver, film_id), time.monotonic()
+
+            def checked() -> None:
+                nonlocal looked
+                check()
+                if time.monotonic() - looked > CHECK_SECONDS:
+                    looked = time.monotonic()
+                    if _deletions(saver, film_id) != deletions:
+                        raise Problem(410, "deleted", f"film {film_id} was deleted while it was being planned")
+
+            def waiting() -> None:
+                wait()
+                checked()
+
+            _lock(saver, _number(film_id), waiting)
+            if _deletions(saver, film_id) != deletions:
+                raise Problem(410, "deleted", f"film {film_id} was deleted before it was planned")
+            yield saver, checked
 
     @contextlib.contextmanager
     def _saver(self) -> Iterator[PostgresSaver]:
@@ -204,12 +278,76 @@ class Planning:
             if self._set_up:
                 return
             # CREATE TABLE IF NOT EXISTS is no protection against a replica that does the same at the same moment.
-            saver.conn.execute("SELECT pg_advisory_lock(%s)", [_SETUP_LOCK])
+            # Not waited for within a statement: its snapshot is what CREATE INDEX CONCURRENTLY waits for.
+            _lock(saver, _SETUP_LOCK, _unchecked)
             try:
                 saver.setup()
+                saver.conn.execute(_TABLES, prepare=False)  # prepared, it would have to be one statement
             finally:
                 saver.conn.execute("SELECT pg_advisory_unlock(%s)", [_SETUP_LOCK])
             self._set_up = True
+
+    def _tidy(self, saver: PostgresSaver) -> None:
+        """Remove, now and then, what nobody will ask for again."""
+        if self._tidied and time.monotonic() - self._tidied < TIDY_SECONDS:
+            return
+        self._tidied = time.monotonic()
+        try:
+            with saver.conn.transaction():
+                saver.conn.execute(_ORPHANS, prepare=False)
+        except psycopg.Error as error:  # the plan is made; the next one tidies
+            log.warning("not tidied", extra={"why": str(error)[:300]})
+
+
+def _with_scene(plan: Plan, at: int, scene: SceneText, settings: Settings, planner: Planner) -> Plan:
+    """The plan with the scene ``at`` made of another text."""
+    known = {character.name for character in plan.characters}
+    newcomers = [
+        Character(name=p.name, description=p.description)
+        for p in find(scene.text)
+        if p.name not in known and not any(p.aliases & set(name.split()) for name in known)
+    ]
+    script = Script(
+        title=plan.title,
+        logline=plan.logline,
+        language=plan.language,
+        characters=(plan.characters + newcomers)[: limits.CHARACTERS.max],
+        scenes=[scene if n == at else SceneText(text=s.text) for n, s in enumerate(plan.scenes)],
+    )
+    before = plan.scenes[at - 1] if at else None
+    direction = planner.direct(
+        script,
+        scene,
+        before
+        and Direction(
+            location=before.location,
+            interior=before.heading.startswith("INT"),
+            time=before.time,
+            mood=before.mood,
+            grade=before.grade,
+        ),
+    )
+    length = plan.scenes[at].seconds
+    count = max(1, min(round(length / USUAL_SHOT), steps(length) // steps(SHORTEST_SHOT)))
+    drafts = enough(planner.shots(script, scene, direction, count, scene_seed(settings.seed, scene.text)), count)
+    with _incoherent():
+        return replace_scene(plan, plan.scenes[at].id, scene, direction, drafts, settings.seed, newcomers)
+
+
+def _number(film_id: str) -> int:
+    """The advisory lock of a film."""
+    return int.from_bytes(hashlib.sha256(film_id.encode()).digest()[:8], signed=True)
+
+
+def _lock(saver: PostgresSaver, number: int, waiting: Callable[[], None]) -> None:
+    while not saver.conn.execute("SELECT pg_try_advisory_lock(%s) AS got", [number]).fetchone()["got"]:
+        waiting()
+        time.sleep(0.2)
+
+
+def _deletions(saver: PostgresSaver, film_id: str) -> int:
+    row = saver.conn.execute("SELECT times FROM planner_deletion WHERE film_id = %s", [film_id]).fetchone()
+    return row["times"] if row else 0
 
 
 @contextlib.contextmanager
@@ -228,40 +366,45 @@ def _thread(film_id: str) -> dict[str, Any]:
     return {"configurable": {"thread_id": film_id}}
 
 
-def build(planner: Planner | None) -> StateGraph:
-    """The graph, its creative choices made by ``planner``."""
+def build(planner: Planner | None, check: Callable[[], None] = _unchecked) -> StateGraph:
+    """The graph, its creative choices made by ``planner``. ``check`` is called between scenes and raises to end the work."""
+
+    def note() -> dict[str, str]:
+        return {"note": planner.note} if isinstance(planner, WithFallback) else {}
 
     def screenwriter(state: State) -> State:
         script = planner.script(state["brief"], state["title"], Settings(**state["settings"]))
-        return {"script": script.model_dump(mode="json")}
+        return {"script": script.model_dump(mode="json"), **note()}
 
     def director(state: State) -> State:
-        script = Script.model_validate(state["script"])
-        directions: list[Direction] = []
-        for scene in script.scenes:
-            directions.append(planner.direct(script, scene, directions[-1] if directions else None))
-        return {"directions": [direction.model_dump(mode="json") for direction in directions]}
+        directions = direct(planner, Script.model_validate(state["script"]), check)
+        return {"directions": [direction.model_dump(mode="json") for direction in directions], **note()}
 
     def shotlist(state: State) -> State:
-        script, settings = Script.model_validate(state["script"]), Settings(**state["settings"])
-        directions = [Direction.model_validate(direction) for direction in state["directions"]]
-        counts = shot_counts(content_steps(settings.seconds), [scene.text for scene in script.scenes])
-        shots = [
-            planner.shots(script, scene, direction, count, scene_seed(settings.seed, scene.text))
-            for scene, direction, count in zip(script.scenes, directions, counts, strict=True)
-        ]
-        return {"shots": [[draft.model_dump(mode="json") for draft in drafts] for drafts in shots]}
+        script, directions = Script.model_validate(state["script"]), map(Direction.model_validate, state["directions"])
+        shots = list_shots(planner, script, list(directions), Settings(**state["settings"]), check)
+        return {"shots": [[draft.model_dump(mode="json") for draft in drafts] for drafts in shots], **note()}
 
     def continuity(state: State) -> State:
-        with _incoherent():
+        settings = Settings(**state["settings"])
+        try:
             plan = assemble(
                 Script.model_validate(state["script"]),
                 [Direction.model_validate(d) for d in state["directions"]],
                 [[Draft.model_validate(draft) for draft in drafts] for drafts in state["shots"]],
-                Settings(**state["settings"]),
+                settings,
                 planner.name,
+                planner.note if isinstance(planner, WithFallback) else "",
             )
-        return {"plan": plan.model_dump(mode="json")}
+        except ValueError as incoherent:
+            if not isinstance(planner, WithFallback):
+                with _incoherent():
+                    raise
+            planner.give_up(f"{planner.model.name} made no coherent plan: {incoherent}")
+            with _incoherent():
+                plan = whole(Deterministic(), state["brief"], state["title"], settings, check)
+            plan.planner_note = planner.note
+        return {"plan": plan.model_dump(mode="json"), **note()}
 
     graph = StateGraph(State)
     for node, work in zip(NODES, (screenwriter, director, shotlist, continuity), strict=True):
@@ -269,6 +412,34 @@ def build(planner: Planner | None) -> StateGraph:
     for before, after in zip((START, *NODES), (*NODES, END), strict=True):
         graph.add_edge(before, after)
     return graph
+
+
+def direct(planner: Planner, script: Script, check: Callable[[], None] = _unchecked) -> list[Direction]:
+    """How each scene is to look."""
+    directions: list[Direction] = []
+    for scene in script.scenes:
+        check()
+        directions.append(planner.direct(script, scene, directions[-1] if directions else None))
+    return directions
+
+
+def list_shots(
+    planner: Planner, script: Script, directions: list[Direction], settings: Settings, check: Callable[[], None] = _unchecked
+) -> list[list[Draft]]:
+    """The shots of each scene."""
+    counts = shot_counts(content_steps(settings.seconds), [scene.text for scene in script.scenes])
+    shots = []
+    for scene, direction, count in zip(script.scenes, directions, counts, strict=True):
+        check()
+        shots.append(enough(planner.shots(script, scene, direction, count, scene_seed(settings.seed, scene.text)), count))
+    return shots
+
+
+def whole(planner: Planner, brief: str, title: str, settings: Settings, check: Callable[[], None] = _unchecked) -> Plan:
+    """The plan of a brief, all steps at once. Raises ValueError where it can't be made."""
+    script = planner.script(brief, title, settings)
+    directions = direct(planner, script, check)
+    return assemble(script, directions, list_shots(planner, script, directions, settings, check), settings, planner.name)
 
 
 _reader = build(None)

@@ -51,12 +51,18 @@ def test_texts_are_kept_clean_and_their_length_is_that_of_the_clean_text():
             title(refused)
 
 
-@pytest.mark.parametrize("text", ["a" * 50, "word " * 20, "\u0301" * 50, "👩\u200d🚀" * 20, "a\u0301" * 30, "灯" * 50, ", ; ." * 30])
+@pytest.mark.parametrize(
+    "text", ["a" * 50, "word " * 20, "\u0301" * 50, "👩\u200d🚀" * 20, "a\u0301" * 30, "灯" * 50, ", ; ." * 30]
+)
 def test_a_text_is_clipped_to_its_length(text):
     short = clip(text, limits.Length(1, 20))
     assert 1 <= len(short) <= 20
     assert short.endswith("…")
-    assert not unicodedata.category(text[len(short) - 1]).startswith("M") or text[:len(short) - 1] != short[:-1] or len(short) <= 2
+    assert (
+        not unicodedata.category(text[len(short) - 1]).startswith("M")
+        or text[: len(short) - 1] != short[:-1]
+        or len(short) <= 2
+    )
     assert clip(text, limits.Length(1, 1000)) == text
 
 
