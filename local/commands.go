@@ -45,8 +45,8 @@ func newCommand() (*cobra.Command, error) {
 		Long: `A real Kubernetes cluster on this machine, with the studio in it.
 
 etcd, API server, controller manager, scheduler, kubelet and kube-proxy are
-compiled from their Go modules; containers run under Debian's containerd and
-runc. Everything listens on loopback or on the pods' own bridge.
+compiled from their Go modules, or taken from Kubernetes' releases where those
+are in reach; containers run under Debian's containerd and runc. Everything listens on loopback or on the pods' own bridge.
 
 What it keeps, and where:
   programs and images   the user's cache (AI_FILM_CACHE), safe to delete, costs
@@ -91,10 +91,15 @@ when nothing runs.`,
 
 func programsCommand(local *cluster.Local) *cobra.Command {
 	return &cobra.Command{
-		Use: "programs", Short: "Compile the cluster's programs, and no more", Args: cobra.NoArgs,
+		Use: "programs", Short: "Make the cluster's programs, and no more", Args: cobra.NoArgs,
 		Long: `Compile Kubernetes, etcd, kwok, CoreDNS, metrics-server, Helm,
 local-path-provisioner and Traefik from their Go modules into the cache, where
-"up" finds them. What is there already isn't compiled again.`,
+"up" finds them. What is there already isn't compiled again.
+
+Where dl.k8s.io is in reach, Kubernetes' programs are its own, compared with
+their published SHA-256; AI_FILM_RELEASES names another server that is laid out
+like https://dl.k8s.io/release, or is "off". kubectl and helm are those of this
+machine if their versions fit the cluster's.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			for _, set := range toolchain.Sets {
 				if _, err := local.Tools().Build(c.Context(), set); err != nil {

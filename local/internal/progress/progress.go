@@ -55,6 +55,9 @@ func New() *Log {
 	return newLog(os.Stderr, terminal)
 }
 
+// NewTo returns a log that writes lines to out.
+func NewTo(out io.Writer) *Log { return newLog(out, false) }
+
 func newLog(out io.Writer, terminal bool) *Log {
 	return &Log{out: out, terminal: terminal, start: time.Now(), busy: busy()}
 }

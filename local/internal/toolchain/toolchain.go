@@ -33,6 +33,8 @@ type Builder struct {
 	Cache string
 	Log   *progress.Log
 	Nice  bool // compile only while the processors have nothing else to do
+
+	release *download // nil: the one of this process
 }
 
 // Build returns the directory that holds the set's programs, making them if they aren't there yet. A build that is
@@ -48,7 +50,11 @@ func (b Builder) Build(ctx context.Context, s Set) (string, error) {
 	if found, err := b.machine(ctx, s); found != "" || err != nil {
 		return found, err
 	}
-	err = b.Log.Do(ctx, "compile "+s.Name, s.Usual, func(ctx context.Context) error {
+	verb := "compile "
+	if s.Released {
+		verb = "make "
+	}
+	err = b.Log.Do(ctx, verb+s.Name, s.Usual, func(ctx context.Context) error {
 		unlock, err := lock(ctx, filepath.Join(b.Cache, ".compile-"+s.Name+".lock"))
 		if err != nil {
 			return err
@@ -140,7 +146,7 @@ func (b Builder) make(ctx context.Context, s Set, dir string) error {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	if err := b.compile(ctx, s, tmp); err != nil {
+	if err := b.fill(ctx, s, tmp); err != nil {
 		return err
 	}
 	if err := os.Chmod(tmp, 0o755); err != nil {
@@ -150,6 +156,26 @@ func (b Builder) make(ctx context.Context, s Set, dir string) error {
 		return err
 	}
 	return nil
+}
+
+// fill downloads the programs if that is possible, else it compiles them.
+func (b Builder) fill(ctx context.Context, s Set, dir string) error {
+	release := b.release
+	if release == nil {
+		release = fromRelease()
+	}
+	if s.Released && release != nil {
+		err := release.fetch(ctx, s, dir)
+		if err == nil {
+			b.Log.Say("%s %s is Kubernetes' own, from %s", s.Name, KubernetesVersion, release.base)
+			return nil
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		b.Log.Say("Kubernetes' own %s can't be had (%v): compiling it", s.Name, err)
+	}
+	return b.compile(ctx, s, dir)
 }
 
 // compile is one `go build` for all packages, so that they share what they have in common.
