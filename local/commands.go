@@ -46,7 +46,8 @@ func newCommand() (*cobra.Command, error) {
 
 etcd, API server, controller manager, scheduler, kubelet and kube-proxy are
 compiled from their Go modules, or taken from Kubernetes' releases where those
-are in reach; containers run under Debian's containerd and runc. Everything listens on loopback or on the pods' own bridge.
+are in reach; containers run under Debian's containerd and runc. Everything
+listens on loopback or on the pods' own bridge.
 
 What it keeps, and where:
   programs and images   the user's cache (AI_FILM_CACHE), safe to delete, costs
