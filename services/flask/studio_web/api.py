@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from aifilm.films import OVER, FilmGone, KeyReused
 from aifilm.service import Problem, caller_gone, hand_over, invalid_fields, parse, service_of, stopping
+from studio_web.ranges import one_range
 from studio_web.submission import Submission, require_place, require_room
 from studio_web.timeline import board, subtitles
 
@@ -197,9 +198,14 @@ def _file(
     """A file with ranges and conditions (RFC 9110); Problem 404 when it is not there."""
     if path is None or not path.is_file():
         raise Problem(404, "no such file", "it has not been made, or was removed", "see the film's stages")
+    if wanted := one_range(request.environ.pop("HTTP_RANGE", ""), path.stat().st_size):
+        request.environ["HTTP_RANGE"] = wanted
     answer = send_file(
         path, mimetype=kind, conditional=True, etag=etag or True, max_age=None, download_name=name, as_attachment=as_attachment
     )
+    if answer.status_code == 412:
+        answer.close()
+        raise Problem(412, "precondition failed", "the file is not the one that was asked for", "ask without If-Match")
     if name and not as_attachment:
         answer.headers.pop("Content-Disposition", None)
     return hand_over(answer, path)

@@ -277,7 +277,9 @@ def test_list_pages(studio):
     assert [f["id"] for f in page["films"]] == ids[2:]
     for limit in ("0", "201", "x", "-1", "", "１"):
         assert studio.ask("GET", "/api/films?limit=" + urllib.parse.quote(limit))[0] == 422
-    assert studio.ask("GET", "/api/films?before=x")[0] == 404
+    for before in ("x", "", "%00", "%ed%a0%80", "a" * 8000, "%7b00000000-0000-4000-8000-000000000000%7d"):
+        assert studio.ask("GET", f"/api/films?before={before}")[0] == 404, before
+    assert studio.ask("GET", "/api/films?before=00000000-0000-4000-8000-000000000000")[2]["films"] == []
 
 
 def test_who_may(studio):
@@ -342,7 +344,18 @@ def test_video_with_ranges(studio):
         status, headers, body = studio.ask("GET", path, headers={"Range": given})
         assert (status, body) == (206, content[first : last + 1])
         assert headers["Content-Range"] == f"bytes {first}-{last}/10240"
-    for given in ("bytes=10240-", "bytes=99999-100000"):
+    # More than there is, in every way; and what is no range, another unit, or several: the whole.
+    whole = ("bytes=-99999", "bytes=0-" + "9" * 5000, "bytes=-" + "9" * 400, " BYTES = 0 - 10239")
+    for given in whole:
+        status, headers, body = studio.ask("GET", path, headers={"Range": given})
+        assert (status, body, headers["Content-Range"]) == (206, content, "bytes 0-10239/10240"), given[:20]
+    for given in ("bytes=", "bytes=x", "bytes=5-2", "bytes=1", "items=0-5", "bytes=0-1,5-6", "bytes=0-,0-,0-", "bytes=--1", "bytes=1-2;x"):
+        status, headers, body = studio.ask("GET", path, headers={"Range": given})
+        assert (status, body) == (200, content), given
+    assert studio.ask("GET", path, headers={"Range": "bytes=99999-, 1-2"})[::2] == (206, content[1:3])
+    assert studio.ask("GET", path, headers={"If-Match": '"other"'})[0] == 412
+    assert studio.ask("GET", path, headers={"If-Match": tag})[0] == 200
+    for given in ("bytes=10240-", "bytes=99999-100000", "bytes=-0", "bytes=" + "9" * 5000 + "-"):
         status, headers, _ = studio.ask("GET", path, headers={"Range": given})
         assert status == 416
         assert headers["Content-Range"] == "bytes */10240"
@@ -358,7 +371,7 @@ def test_poster_still_and_subtitles(studio):
     path = f"/api/films/{studio.made()}"
     assert studio.ask("GET", path + "/poster")[2] == b"\xff\xd8poster"
     assert studio.ask("GET", path + "/shots/s01-01/still")[2] == b"\x89PNGstill"
-    for shot in ("s01-02", "..", "%2e%2e", "S01", "s01-01%2f..%2fs01-01"):
+    for shot in ("s01-02", "s01-01%00", "%ff", "..%5c..", "s01-01;x", "-a", "x" * 300, "..", "%2e%2e", "S01", "s01-01%2f..%2fs01-01"):
         assert studio.ask("GET", f"{path}/shots/{shot}/still")[0] == 404
     _, headers, text = studio.ask("GET", path + "/subtitles.vtt")
     assert headers["Content-Type"] == "text/vtt; charset=utf-8"

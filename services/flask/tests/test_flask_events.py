@@ -164,6 +164,15 @@ def test_too_many_followers(studio):
     assert "aifilm_flask_followers 0.0" in studio.server.manage("/metrics")[1]
 
 
+def test_asking_for_the_head_takes_no_place(studio):
+    film = studio.submit()["id"]
+    for _ in range(10):
+        assert studio.ask("HEAD", f"/api/films/{film}/events")[0] == 200
+    follower = Follower(studio, film)
+    assert follower.answer.status == 200
+    follower.close()
+
+
 def test_comments_keep_the_connection(studio):
     follower = Follower(studio, studio.submit()["id"])
     follower.until("film", "submitted")
