@@ -6,17 +6,22 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 )
 
-// tokenLength is the least length of SERVICE_TOKEN in bytes: what is shorter can be guessed.
-const tokenLength = 16
+// tokens are at least 16 characters, or they can be guessed, of those that a header holds unchanged.
+var tokens = regexp.MustCompile(`^[\x21-\x7e][\x20-\x7e]{14,}[\x21-\x7e]$`)
 
 // Token is SERVICE_TOKEN, by which the studio's services know each other. The error says what to do where it is missing.
 func Token() (string, error) {
 	token := os.Getenv("SERVICE_TOKEN")
-	if len(token) < tokenLength {
-		return "", fmt.Errorf("SERVICE_TOKEN has %d bytes: set it to the studio's shared secret of at least %d, for instance `openssl rand -hex 16`", len(token), tokenLength)
+	if !tokens.MatchString(token) {
+		why := "is not set"
+		if token != "" {
+			why = "is shorter than 16 characters or not printable ASCII"
+		}
+		return "", fmt.Errorf("SERVICE_TOKEN %s: give the key service-token of the Secret ai-film, the same to every service", why)
 	}
 	return token, nil
 }
@@ -48,6 +53,6 @@ func (s *Service) refuse(w http.ResponseWriter) {
 	if s.People {
 		w.Header().Add("WWW-Authenticate", `Basic realm="ai-film", charset="UTF-8"`)
 	}
-	WriteProblem(w, NewProblem(http.StatusUnauthorized, "not authorized", s.Name+" works for the studio's services only",
-		"send Authorization: Bearer with the studio's service-token"))
+	WriteProblem(w, NewProblem(http.StatusUnauthorized, "not authorized", "the request bears no valid service token",
+		"send Authorization: Bearer with the studio's service token"))
 }

@@ -6,7 +6,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"strings"
+
+	"github.com/ai-film/ai-film/services/limits"
 )
 
 type logKey struct{}
@@ -34,10 +35,11 @@ func Log(ctx context.Context) *slog.Logger {
 
 // withLog gives the request's context a logger with the film and the shot that its headers name.
 func withLog(r *http.Request, l *slog.Logger) *http.Request {
-	for header, key := range map[string]string{"X-Film-Id": "film", "X-Shot-Id": "shot"} {
-		if v := strings.TrimSpace(r.Header.Get(header)); v != "" {
-			l = l.With(key, v[:min(len(v), 128)]) // a log line is no place for a caller's novel
-		}
+	if id := r.Header.Get("X-Film-Id"); limits.FilmID.MatchString(id) {
+		l = l.With("film", id)
+	}
+	if id := r.Header.Get("X-Shot-Id"); limits.ShotID.MatchString(id) {
+		l = l.With("shot", id)
 	}
 	return r.WithContext(context.WithValue(r.Context(), logKey{}, l))
 }

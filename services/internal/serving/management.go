@@ -3,6 +3,7 @@ package serving
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -21,16 +22,45 @@ func (s *Service) Management() http.Handler {
 	mux.HandleFunc("GET /healthz", healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.Metrics, promhttp.HandlerOpts{}))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.route(mux, w, r) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.route(mux, w, taken(w, r)) })
 }
 
 func healthz(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) }
 
-// readiness is what the dependencies answered last.
-type readiness struct {
-	mu      sync.Mutex // held while they are asked: who comes meanwhile waits for that answer
-	at      time.Time
-	missing map[string]string
+// need is something without which the service isn't ready.
+type need struct {
+	name  string
+	check func(context.Context) error
+
+	mu  sync.Mutex
+	at  time.Time
+	err error // what the check said then
+}
+
+// Need adds something without which the service isn't ready; check tells whether it is there.
+func (s *Service) Need(name string, check func(context.Context) error) {
+	s.needs = append(s.needs, &need{name: name, check: check})
+}
+
+// ask tells whether a need is there, from memory where it was asked just now. One check of it runs at a time, with 3 s, and
+// whoever comes meanwhile gets its answer: a crowd of probes never becomes a crowd of connections to a dependency.
+func (s *Service) ask(n *need) error {
+	answer := s.asking.DoChan(n.name, func() (any, error) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if time.Since(n.at) > readyAge {
+			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+			defer cancel()
+			n.err, n.at = n.check(ctx), time.Now()
+		}
+		return nil, n.err
+	})
+	select {
+	case a := <-answer:
+		return a.Err
+	case <-time.After(4 * time.Second): // it doesn't look at its context: a file system that hangs
+		return errors.New("no answer for 4 s")
+	}
 }
 
 // readyz answers 200, or 503 with the names of what is missing.
@@ -39,47 +69,26 @@ func (s *Service) readyz(w http.ResponseWriter, _ *http.Request) {
 		WriteProblem(w, NewProblem(http.StatusServiceUnavailable, "not ready", s.Name+" is shutting down", ""))
 		return
 	}
-	missing := s.missing()
+	errs := make([]error, len(s.needs))
+	var wg sync.WaitGroup
+	for i, n := range s.needs {
+		wg.Go(func() { errs[i] = s.ask(n) })
+	}
+	wg.Wait()
+	var missing, details []string
+	for i, err := range errs {
+		if err != nil {
+			missing, details = append(missing, s.needs[i].name), append(details, s.needs[i].name+": "+err.Error())
+		}
+	}
 	if len(missing) > 0 {
-		p := NewProblem(http.StatusServiceUnavailable, "not ready", "", "")
-		for name := range missing {
-			p.Missing = append(p.Missing, name)
-		}
-		slices.Sort(p.Missing)
-		var details []string
-		for _, name := range p.Missing {
-			details = append(details, name+": "+missing[name])
-		}
-		p.Detail = strings.Join(details, "; ")
+		slices.Sort(missing)
+		slices.Sort(details)
+		p := NewProblem(http.StatusServiceUnavailable, "not ready", strings.Join(details, "; "), "")
+		p.Missing = missing
 		WriteProblem(w, p)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(map[string]string{"status": "ready"})
-}
-
-// missing asks all dependencies at once and gives them 3 s, whoever of the callers hangs up.
-func (s *Service) missing() map[string]string {
-	s.ready.mu.Lock()
-	defer s.ready.mu.Unlock()
-	if time.Since(s.ready.at) < readyAge {
-		return s.ready.missing
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-	defer cancel()
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	missing := map[string]string{}
-	for name, check := range s.needs {
-		wg.Go(func() {
-			if err := check(ctx); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				missing[name] = err.Error()
-			}
-		})
-	}
-	wg.Wait()
-	s.ready.missing, s.ready.at = missing, time.Now()
-	return missing
 }

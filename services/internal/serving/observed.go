@@ -32,8 +32,7 @@ func (s *Service) observed(route string, h http.Handler) http.Handler {
 	})
 }
 
-// observedAnswer remembers the status and gives up on a reader who takes nothing. It passes on Flush and Hijack, which
-// streams and WebSockets need.
+// observedAnswer remembers the status. It passes on Flush and Hijack, which streams and WebSockets need.
 type observedAnswer struct {
 	http.ResponseWriter
 	control *http.ResponseController
@@ -51,7 +50,6 @@ func (a *observedAnswer) Write(b []byte) (int, error) {
 	if a.status == 0 {
 		a.status = http.StatusOK
 	}
-	a.control.SetWriteDeadline(time.Now().Add(writeTime)) // of this piece; a stream may last for hours
 	return a.ResponseWriter.Write(b)
 }
 

@@ -59,9 +59,13 @@ func AsProblem(err error) *Problem {
 // WriteProblem answers a request with err as application/problem+json.
 func WriteProblem(w http.ResponseWriter, err error) {
 	p := AsProblem(err)
-	body, _ := json.Marshal(p) // strings and an int: can't fail
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(p.Status)
-	w.Write(append(body, '\n'))
+	w.Write(p.encoded())
+}
+
+func (p *Problem) encoded() []byte {
+	body, _ := json.Marshal(p) // strings and an int: can't fail
+	return append(body, '\n')
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/singleflight"
 )
 
 // Service is one HTTP service. Make it with New, give it handlers and needs, then Serve.
@@ -32,9 +33,8 @@ type Service struct {
 	People bool
 
 	mux      *http.ServeMux
-	ready    readiness
-	crowd    crowd
-	needs    map[string]func(context.Context) error
+	asking   singleflight.Group
+	needs    []*need
 	stopping atomic.Bool
 	active   sync.Mutex // guards working and, with it, the moment of stopping
 	working  int
@@ -48,8 +48,7 @@ func New(name string, log *slog.Logger) *Service {
 	s := &Service{
 		Name: name, Log: log, Metrics: prometheus.NewRegistry(),
 		StopDelay: 2 * time.Second, StopTimeout: 15 * time.Minute,
-		mux: http.NewServeMux(), needs: map[string]func(context.Context) error{}, idle: make(chan struct{}),
-		crowd: crowd{limit: connections, known: map[net.Conn]*caller{}},
+		mux: http.NewServeMux(), idle: make(chan struct{}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "aifilm_" + name + "_requests_total", Help: "HTTP requests answered, by route and status.",
 		}, []string{"route", "status"}),
@@ -63,9 +62,6 @@ func New(name string, log *slog.Logger) *Service {
 	s.mux.HandleFunc("GET /healthz", healthz)
 	return s
 }
-
-// Need adds something without which the service isn't ready; check tells whether it is there.
-func (s *Service) Need(name string, check func(context.Context) error) { s.needs[name] = check }
 
 // Handle serves a pattern of net/http's ServeMux, with log, metrics and panics turned into 500.
 func (s *Service) Handle(pattern string, h http.Handler) {
@@ -118,17 +114,17 @@ func (s *Service) stop() int {
 	return s.working
 }
 
-// ServeHTTP answers a request of the service's own port, unless it lacks the token or its body comes too slowly.
+// ServeHTTP answers a request of the service's own port, unless it lacks the token.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	paced(w, r)
-	health := r.URL.Path == "/healthz" && (r.Method == http.MethodGet || r.Method == http.MethodHead)
-	if !health && !s.authorized(r) {
-		w.Header().Set("Connection", "close") // rather than read the rest of what it sends
-		s.refuse(w)
+	r = taken(w, r)
+	if health := r.URL.Path == "/healthz" && (r.Method == http.MethodGet || r.Method == http.MethodHead); health || s.authorized(r) {
+		s.route(s.mux, w, r)
 		return
 	}
-	defer s.crowd.enter(r)()
-	s.route(s.mux, w, r)
+	s.requests.WithLabelValues("none", "401").Inc()
+	s.Log.Info("not authorized", "method", r.Method, "path", r.URL.Path, "address", r.RemoteAddr)
+	w.Header().Set("Connection", "close") // rather than read the rest of what it sends
+	s.refuse(w)
 }
 
 // route answers a request, problem documents for unknown paths and methods included.
@@ -148,27 +144,27 @@ func (s *Service) route(mux *http.ServeMux, w http.ResponseWriter, r *http.Reque
 	mux.ServeHTTP(w, r)
 }
 
+// server is an http.Server with our limits for the connections of l.
+func (s *Service) server(h http.Handler, l *crowd, base context.Context) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: HeaderTime, IdleTimeout: IdleTime, MaxHeaderBytes: maxHeader - 4096, // net/http adds 4096
+		BaseContext: func(net.Listener) context.Context { return base }, ConnState: l.state,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
+		ErrorLog:    slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn),
+	}
+}
+
 // Serve answers the service's own requests on l and the management's on management until ctx ends, then stops gracefully:
 // not ready, no new work, what runs is waited for. It returns nil after an orderly end.
 func (s *Service) Serve(ctx context.Context, l, management net.Listener) error {
 	running, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	server := &http.Server{
-		Handler: s, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: headerBytes,
-		ConnState: s.crowd.watch, ConnContext: s.crowd.context,
-		BaseContext: func(net.Listener) context.Context { return running },
-		ErrorLog:    slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn),
-	}
-	// The kubelet and Prometheus ask small questions; nobody else should be here.
-	apart := crowd{limit: 64, known: map[net.Conn]*caller{}}
-	observer := &http.Server{
-		Handler: s.Management(), ReadTimeout: headerTime, WriteTimeout: 30 * time.Second, IdleTimeout: idleTime, MaxHeaderBytes: headerBytes,
-		ConnState: apart.watch, ConnContext: apart.context, ErrorLog: server.ErrorLog,
-	}
+	own, apart := newCrowd(l, Connections, PerAddress), newCrowd(management, managementConnections, managementConnections)
+	server, observer := s.server(s, own, running), s.server(s.Management(), apart, running)
 	defer observer.Close()
 	failed := make(chan error, 2)
-	go func() { failed <- observer.Serve(management) }()
-	go func() { failed <- server.Serve(l) }()
+	go func() { failed <- observer.Serve(apart) }()
+	go func() { failed <- server.Serve(own) }()
 	s.Log.Info("listening", "address", l.Addr().String(), "management", management.Addr().String())
 	select {
 	case err := <-failed:
@@ -196,8 +192,9 @@ func (s *Service) Serve(ctx context.Context, l, management net.Listener) error {
 	return nil
 }
 
-// Main is a service's whole main: it reads SERVICE_TOKEN, PORT, MANAGEMENT_PORT, LOG_LEVEL, STOP_DELAY and STOP_TIMEOUT, lets setup add what the service
-// does, and serves until SIGTERM or SIGINT. A failure is logged and ends the process with status 1.
+// Main is a service's whole main: it reads SERVICE_TOKEN, HOST (to listen on; all addresses where it is empty), PORT,
+// MANAGEMENT_PORT, LOG_LEVEL, STOP_DELAY and STOP_TIMEOUT, lets setup add what the service does, and serves until SIGTERM or
+// SIGINT. A failure is logged and ends the process with status 1.
 func Main(name, port string, setup func(*Service) error) {
 	syscall.Umask(0o007) // the group shares the volumes, nobody else
 	log, err := NewLog(os.Stdout, name, os.Getenv("LOG_LEVEL"))
@@ -226,11 +223,11 @@ func run(s *Service, port string, setup func(*Service) error) (err error) {
 	if err := setup(s); err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", ":"+Env("PORT", port))
+	l, err := net.Listen("tcp", net.JoinHostPort(os.Getenv("HOST"), Env("PORT", port)))
 	if err != nil {
 		return err
 	}
-	management, err := net.Listen("tcp", ":"+Env("MANAGEMENT_PORT", "8081"))
+	management, err := net.Listen("tcp", net.JoinHostPort(os.Getenv("HOST"), Env("MANAGEMENT_PORT", "8081")))
 	if err != nil {
 		return err
 	}
