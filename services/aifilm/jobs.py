@@ -17,7 +17,6 @@ from __future__ import annotations
 import collections
 import contextvars
 import dataclasses
-import json
 import logging
 import os
 import threading
@@ -28,7 +27,7 @@ from typing import Any
 import prometheus_client
 from flask import Flask, Response, stream_with_context
 
-from aifilm.service import Problem, caller_gone, seconds_of, service_of
+from aifilm.service import Problem, caller_gone, encoded, seconds_of, service_of
 
 HEARTBEAT_SECONDS = 4.0  # the contract says a line every 5 s
 POLL_SECONDS = 0.25
@@ -241,12 +240,12 @@ class Jobs:
             line, last = self._line(job)
             now = time.monotonic()
             if last:
-                yield _json(line)
+                yield encoded(line)
                 return
             wait = POLL_SECONDS if line != told else HEARTBEAT_SECONDS
             if told is None or line["state"] != told["state"] or now - told_at >= wait:
                 told, told_at = line, now
-                yield _json(line)
+                yield encoded(line)
             if gone():
                 return
             with job.changed:
@@ -292,7 +291,3 @@ class Jobs:
         with job.changed:
             job.problem, job.state = why, state
             job.changed.notify_all()
-
-
-def _json(line: dict[str, Any]) -> bytes:
-    return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"

@@ -8,6 +8,7 @@ management port: ``/healthz``, ``/readyz`` and ``/metrics``. ``server.py`` serve
 
 from __future__ import annotations
 
+import collections
 import contextvars
 import dataclasses
 import datetime
@@ -33,6 +34,7 @@ from werkzeug.wsgi import wrap_file
 import limits
 
 MAX_BODY_BYTES = 1 << 20
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 # What /readyz found is good for so long.
 REMEMBERED_SECONDS = 1.0
 # A check that takes longer has found that its dependency hangs.
@@ -43,6 +45,11 @@ WEDGED_SECONDS = 60.0
 # Which film and shot the work of this thread is for; set from the request's headers, read by the log formatter.
 film_id: contextvars.ContextVar[str] = contextvars.ContextVar("film", default="")
 shot_id: contextvars.ContextVar[str] = contextvars.ContextVar("shot", default="")
+
+
+def encoded(value: Any) -> bytes:
+    """JSON on one line. Half a surrogate pair, as a file's name can hold, is told by its escape."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace") + b"\n"
 
 
 class Problem(Exception):
@@ -69,7 +76,7 @@ class Problem(Exception):
 
     def encoded(self) -> bytes:
         """The problem object as the body of an answer."""
-        return json.dumps(self.body(), ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+        return encoded(self.body())
 
     def response(self) -> Response:
         """The HTTP answer."""
@@ -102,9 +109,32 @@ def parse(model: type[Body]) -> Body:
     if len(body) > MAX_BODY_BYTES:
         raise _too_large()
     try:
-        return model.model_validate_json(body)
+        text = body.decode()
+        # The model's parser takes the last of two fields of one name, and NaN; neither is JSON that others read alike.
+        # Numbers are the model's concern: a million digits are not to be worked out here.
+        json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant, parse_int=len, parse_float=len)
+    except (ValueError, RecursionError) as error:
+        raise _not_json(str(error)) from None
+    try:
+        return model.model_validate_json(text)
     except ValidationError as invalid:
         raise invalid_fields(invalid) from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        name = collections.Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the field {name[:100]!r} is there twice")
+    return fields
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _not_json(why: str) -> Problem:
+    return Problem(400, "not JSON", why[:500], "send one JSON object, in UTF-8")
 
 
 def _too_large() -> Problem:
@@ -114,11 +144,12 @@ def _too_large() -> Problem:
 
 def invalid_fields(invalid: ValidationError) -> Problem:
     """A pydantic error as a Problem: 400 where the text was not JSON at all, else 422 with every wrong field's name."""
-    errors = [{"field": ".".join(map(str, e["loc"])), "message": e["msg"]} for e in invalid.errors(include_url=False)]
-    if any(e["type"] == "json_invalid" for e in invalid.errors(include_url=False)):
-        return Problem(400, "not JSON", errors[0]["message"], "send one JSON object")
+    found = invalid.errors(include_url=False, include_input=False, include_context=False)[:50]
+    errors = [{"field": ".".join(map(str, e["loc"]))[:200], "message": e["msg"][:500]} for e in found]
+    if any(e["type"] == "json_invalid" for e in found):
+        return _not_json(errors[0]["message"])
     detail = "; ".join(f"{e['field'] or 'body'}: {e['message']}" for e in errors[:10])
-    return Problem(422, "invalid request", detail, "correct the fields named in errors", errors=errors[:50])
+    return Problem(422, "invalid request", detail, "correct the fields named in errors", errors=errors)
 
 
 def invalid(field: str, why: str, remedy: str = "correct the fields named in errors") -> Problem:
@@ -250,6 +281,8 @@ def create_app(name: str, *, token: str | None = None, dependencies: Mapping[str
     configure_logging(name)
     app = Flask(flask.pop("import_name", __name__), **({"static_folder": None} | flask))
     app.json.sort_keys = False
+    # Two slashes are not one, and no reason to send a caller to a place of their Host header's choice.
+    app.url_map.merge_slashes = False
     service = app.extensions["aifilm"] = Service(name, dependencies or {})
     log = logging.getLogger(name)
 
@@ -274,11 +307,13 @@ def create_app(name: str, *, token: str | None = None, dependencies: Mapping[str
     @app.after_request
     def end(answer: Response) -> Response:
         endpoint = request.endpoint or "none"
+        # Not whatever a caller makes up: every new name of a method would stay in memory.
+        method = request.method if request.method in _METHODS else "other"
         seconds = time.monotonic() - g.get("begun", time.monotonic())
-        service.requests.labels(request.method, endpoint, answer.status_code).inc()
-        service.request_seconds.labels(request.method, endpoint).observe(seconds)
+        service.requests.labels(method, endpoint, answer.status_code).inc()
+        service.request_seconds.labels(method, endpoint).observe(seconds)
         level = logging.DEBUG if endpoint == "healthz" else logging.INFO
-        log.log(level, "request", extra={"method": request.method, "path": request.path, "status": answer.status_code,
+        log.log(level, "request", extra={"method": method, "path": request.path[:500], "status": answer.status_code,
                                          "seconds": round(seconds, 4)})
         return answer
 

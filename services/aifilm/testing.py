@@ -235,6 +235,3 @@ class PythonService(Process):
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read().decode()
-
-
-Gunicorn = PythonService  # the name that tests written before the server changed still use

@@ -1,5 +1,6 @@
 """A service whose only work is to take time: what the job protocol is tested on."""
 
+import os
 import time
 from pathlib import Path
 
@@ -45,6 +46,8 @@ def sleep():
                 job.progress(1 - left / asked.seconds)
         if asked.fail == "problem":
             raise Problem(507, "insufficient storage", "no room", "make room")
+        if asked.fail == "file":
+            raise Problem(500, "internal error", "in the way is " + os.fsdecode(b"\xff.png"), "move it")
         if asked.fail:
             raise RuntimeError(asked.fail)
         return Outcome({"slept": asked.seconds})

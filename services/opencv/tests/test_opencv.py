@@ -312,7 +312,10 @@ def test_bad_requests_name_the_field(service):
         assert status == 422
         assert problem["errors"][0]["field"] == field
     not_a_number = '{"video":"videos/films/f1/x.mp4","shots":[{"id":"a","start":NaN,"seconds":1}]}'
-    assert call(service, "/v1/inspect", None, raw=not_a_number)[0] == 422
+    assert call(service, "/v1/inspect", None, raw=not_a_number)[0] == 400
+    infinite = not_a_number.replace("NaN", "1e999")
+    status, problem = call(service, "/v1/inspect", None, raw=infinite)
+    assert (status, problem["errors"][0]["field"]) == (422, "shots.0.start")
 
 
 def test_closing_the_connection_cancels_and_leaves_nothing(service, data):
