@@ -37,7 +37,7 @@ type backend struct {
 	life      time.Time     // when it last showed that it works
 	slowest   time.Duration // that a prompt took there, of late
 	wedged    bool          // it has work and shows no life; until its queue changes
-	balked    int           // how often in a row it did not take a prompt
+	balked    int           // how often it did not take a prompt or lost one since it last finished one
 	shunUntil time.Time     // it gets none until then
 	since     time.Time     // of the first failure in a row; zero while it answers
 	refused   bool          // nothing listens there: the process is gone, not merely slow
@@ -46,7 +46,7 @@ type backend struct {
 	delivered map[string]string // uploads it has, by their stamp
 }
 
-// balk notes that it did not take a prompt: for a while, longer each time, it gets none.
+// balk notes that it did not take a prompt, or lost it: for a while, longer each time, it gets none.
 func (b *backend) balk() {
 	b.balked++
 	b.shunUntil = time.Now().Add(min(time.Second<<min(b.balked-1, 8), 2*time.Minute))
@@ -136,18 +136,24 @@ func (b *backend) history(ctx context.Context, id string) (entry *historyEntry, 
 	return entry, err
 }
 
-// end takes a prompt out of the server's queue and, if it is the one that runs, interrupts it: an older ComfyUI stops
-// whatever runs.
-func (b *backend) end(ctx context.Context, id string) {
-	b.call(ctx, "POST", "/queue", map[string]any{"delete": []string{id}}, nil)
-	b.interrupt(ctx, id)
+// end takes prompts out of the server's queue and interrupts the one that runs, if it is among them: last, so that none
+// of the others begins.
+func (b *backend) end(ctx context.Context, ids ...string) {
+	if len(ids) == 0 {
+		return
+	}
+	b.call(ctx, "POST", "/queue", map[string]any{"delete": ids}, nil)
+	b.interrupt(ctx, ids...)
 }
 
-func (b *backend) interrupt(ctx context.Context, id string) {
+// interrupt stops what runs if it is one of those meant: an older ComfyUI stops whatever runs.
+func (b *backend) interrupt(ctx context.Context, ids ...string) {
 	var there []queued
 	b.stream(ctx, "GET", "/queue", nil, func(s *scanner) (err error) { there, err = readQueue(s); return err })
-	if slices.ContainsFunc(there, func(q queued) bool { return q.running && q.id == id }) {
-		b.call(ctx, "POST", "/interrupt", map[string]any{"prompt_id": id}, nil)
+	for _, q := range there {
+		if q.running && slices.Contains(ids, q.id) {
+			b.call(ctx, "POST", "/interrupt", map[string]any{"prompt_id": q.id}, nil)
+		}
 	}
 }
 

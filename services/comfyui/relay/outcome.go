@@ -22,6 +22,7 @@ func (r *Relay) finish(ctx context.Context, b *backend, t *take, entry *historyE
 		return ended
 	}
 	t.concluding = true
+	b.balked = 0
 	if took := time.Since(t.startedAt); !t.startedAt.IsZero() {
 		b.slowest = max(took, b.slowest*15/16) // what was slow once is forgotten in time
 	}

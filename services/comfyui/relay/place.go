@@ -109,7 +109,6 @@ func (r *Relay) send(ctx context.Context, t *take) (map[string]json.RawMessage, 
 				t.State = placed
 			}
 			b.queue++
-			b.balked = 0
 			r.mu.Unlock()
 			b.poke()
 			return answer, nil
@@ -117,7 +116,6 @@ func (r *Relay) send(ctx context.Context, t *take) (map[string]json.RawMessage, 
 		delete(r.remote, b.url+" "+t.ID)
 		refused, isRefused := errors.AsType[*httpError](err)
 		if isRefused && (refused.status == http.StatusBadRequest || refused.status == http.StatusRequestEntityTooLarge) {
-			b.balked = 0
 			r.mu.Unlock()
 			return nil, err
 		}

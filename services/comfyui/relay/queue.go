@@ -106,29 +106,34 @@ func (r *Relay) queue(w http.ResponseWriter, q *http.Request) {
 // ComfyUI.
 func (r *Relay) dequeue(ctx context.Context, ids []string) error {
 	err := r.store.Cancel(ctx, ids, false)
-	r.cancel(ctx, ids, false)
-	if ids == nil { // what was sent to the servers past us, too
+	others := r.cancel(ctx, ids, false)
+	body := map[string]any{"delete": others} // another relay's, or sent to a server past us
+	if ids == nil {
+		body = map[string]any{"clear": true}
+	}
+	if ids == nil || len(others) > 0 {
 		r.each(ctx, func(ctx context.Context, b *backend) {
-			b.call(ctx, "POST", "/queue", map[string]any{"clear": true}, nil)
+			b.call(ctx, "POST", "/queue", body, nil)
+			r.look(ctx, b)
 		})
 	}
-	r.each(ctx, func(ctx context.Context, b *backend) {
-		if len(ids) > 0 {
-			b.call(ctx, "POST", "/queue", map[string]any{"delete": ids}, nil)
-		}
-		r.look(ctx, b)
-	})
 	r.announce()
 	return err
 }
 
 // cancel takes our takes out of the queue, nil is all of them; where they are to be forgotten, those that run are
-// stopped and nothing is kept of them. What a silent server has is taken from it when it is back.
-func (r *Relay) cancel(ctx context.Context, ids []string, forget bool) {
+// stopped and nothing is kept of them. What a silent server has is taken from it when it is back. It returns the ids that
+// are none of ours.
+func (r *Relay) cancel(ctx context.Context, ids []string, forget bool) (others []string) {
 	all := ids == nil
 	remote := map[string][]string{}
 	var now []*take
 	r.mu.Lock()
+	for _, id := range ids {
+		if r.takes[id] == nil {
+			others = append(others, id)
+		}
+	}
 	for id, t := range r.takes {
 		if t.hidden || !all && !slices.Contains(ids, id) || t.deleted && (t.forgotten || !forget) {
 			continue
@@ -151,12 +156,11 @@ func (r *Relay) cancel(ctx context.Context, ids []string, forget bool) {
 		}
 		b.call(ctx, "POST", "/queue", map[string]any{"delete": remote[b.url]}, nil)
 		if forget {
-			for _, id := range remote[b.url] {
-				b.interrupt(ctx, id)
-			}
+			b.interrupt(ctx, remote[b.url]...)
 		}
 		r.look(ctx, b)
 	})
+	return others
 }
 
 // interrupt stops what runs: the prompt named, or everything. A prompt that ran on a server that was lost, and waits for
@@ -209,7 +213,7 @@ func (r *Relay) broadcast(w http.ResponseWriter, q *http.Request) {
 	r.each(q.Context(), func(ctx context.Context, b *backend) { b.call(ctx, "POST", "/free", body, nil) })
 }
 
-// each calls f for every ready server at once and waits, at most 10 s.
+// each calls f for every ready server at once and waits, at most 5 s.
 func (r *Relay) each(ctx context.Context, f func(context.Context, *backend)) {
 	r.mu.Lock()
 	var ready []*backend
@@ -219,7 +223,7 @@ func (r *Relay) each(ctx context.Context, f func(context.Context, *backend)) {
 		}
 	}
 	r.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, min(5*time.Second, r.options.LostAfter))
 	defer cancel()
 	var wg sync.WaitGroup
 	for _, b := range ready {

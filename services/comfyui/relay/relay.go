@@ -197,7 +197,7 @@ func (r *Relay) look(ctx context.Context, b *backend) {
 	b.looking.Lock()
 	defer b.looking.Unlock()
 	asked := time.Now()
-	ask, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ask, cancel := context.WithTimeout(ctx, min(10*time.Second, r.options.LostAfter))
 	defer cancel()
 	var there []queued
 	if err := b.stream(ask, "GET", "/queue", nil, func(s *scanner) (err error) { there, err = readQueue(s); return err }); err != nil {
@@ -267,13 +267,15 @@ func (r *Relay) look(ctx context.Context, b *backend) {
 	for _, t := range absent {
 		r.settle(ctx, b, t)
 	}
-	for _, id := range append(strays, r.strays(ask, b, foreign)...) {
-		b.end(ask, id)
-	}
+	b.end(ask, append(strays, r.strays(ask, b, foreign)...)...)
 	if wedged {
 		slog.Error("server is wedged", "backend", b.url, "reason", why)
+		var all []string
 		for _, t := range here {
-			b.end(ask, t.Remote)
+			all = append(all, t.Remote)
+		}
+		b.end(ask, all...)
+		for _, t := range here {
 			r.lost(ctx, t, why, remains[t.Remote].running)
 		}
 	}
@@ -404,6 +406,9 @@ func (r *Relay) lost(ctx context.Context, t *take, why string, counts bool) {
 	delete(r.remote, t.Backend+" "+t.Remote)
 	if counts && !t.adopted {
 		t.Lost++
+		if b := r.backends[t.Backend]; b != nil {
+			b.balk() // others first, if there are any
+		}
 	}
 	t.running, t.adopted, t.unsaved, t.lastError, t.startedAt, t.unsettled = false, false, true, why, time.Time{}, time.Time{}
 	t.State = waiting
