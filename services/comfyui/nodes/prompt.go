@@ -29,7 +29,10 @@ type Link struct {
 	Slot int
 }
 
-// ParsePrompt decodes a graph. It fails when raw is not an object of objects.
+// MaxNodes is how many nodes a graph may have. ComfyUI has no limit, a small pod needs one.
+const MaxNodes = 25000
+
+// ParsePrompt decodes a graph. It fails when raw is not an object of objects, or has too many.
 func ParsePrompt(raw json.RawMessage) (*Prompt, error) {
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, raw); err != nil {
@@ -39,6 +42,9 @@ func ParsePrompt(raw json.RawMessage) (*Prompt, error) {
 	ids, values, err := orderedObject(p.Raw)
 	if err != nil {
 		return nil, errors.New("the prompt must be an object of nodes by id")
+	}
+	if len(ids) > MaxNodes {
+		return nil, fmt.Errorf("the graph has %d nodes, more than %d", len(ids), MaxNodes)
 	}
 	for i, id := range ids {
 		var fields struct {

@@ -64,12 +64,16 @@ func (c *Catalog) Validate(p *Prompt, partial []string) Verdict {
 		return refuse("prompt_no_outputs", "Prompt has no outputs", "", map[string]any{})
 	}
 
-	v := validation{catalog: c, prompt: p, done: map[string]*result{}}
+	v := validation{catalog: c, prompt: p, done: map[string]*result{}, at: map[string]int{}}
 	verdict := Verdict{NodeErrors: map[string]*NodeErrors{}}
 	var details []string
+	reported := 0
 	for _, output := range asked {
 		if v.failed(output) == nil && v.done[output].valid {
 			verdict.Outputs = append(verdict.Outputs, output)
+			continue
+		}
+		if reported++; reported > maxFindings {
 			continue
 		}
 		for _, e := range v.done[output].errors {
@@ -93,6 +97,10 @@ func (c *Catalog) Validate(p *Prompt, partial []string) Verdict {
 	return verdict
 }
 
+// maxFindings is how many of a graph's faults are told, and of how many outputs. ComfyUI tells all; a large graph could
+// have gigabytes of them.
+const maxFindings = 200
+
 type result struct {
 	valid  bool
 	errors []Error
@@ -104,6 +112,8 @@ type validation struct {
 	done     map[string]*result
 	order    []string // ids of done, as they were first reached
 	visiting []string
+	at       map[string]int // where a node is among visiting
+	findings int
 }
 
 func (v *validation) settle(id string, valid bool, errs []Error) {
@@ -113,6 +123,8 @@ func (v *validation) settle(id string, valid bool, errs []Error) {
 	}
 	r := v.done[id]
 	r.valid = r.valid && valid
+	errs = errs[:min(len(errs), maxFindings-v.findings)]
+	v.findings += len(errs)
 	r.errors = append(r.errors, errs...)
 }
 
@@ -140,7 +152,7 @@ func (v *validation) node(id string) error {
 	if v.done[id] != nil {
 		return nil
 	}
-	if at := slices.Index(v.visiting, id); at >= 0 {
+	if at, inside := v.at[id]; inside {
 		v.cycle(append(slices.Clone(v.visiting[at:]), id))
 		return nil
 	}
@@ -220,9 +232,11 @@ func (v *validation) link(id string, in Input, list []any) (upstream bool, err e
 		return true, &findingError{Error{"return_type_mismatch", "Return type mismatch between linked nodes",
 			fmt.Sprintf("%s, received_type(%s) mismatch input_type(%s)", in.Name, received, expected), info}}
 	}
+	v.at[id] = len(v.visiting)
 	v.visiting = append(v.visiting, id)
 	err = v.node(l.Node)
 	v.visiting = v.visiting[:len(v.visiting)-1]
+	delete(v.at, id)
 	if err != nil {
 		var broken brokenLink
 		errors.As(err, &broken)
@@ -238,14 +252,18 @@ func (v *validation) link(id string, in Input, list []any) (upstream bool, err e
 }
 
 func (v *validation) cycle(path []string) {
+	around := path[:len(path)-1]
+	told := around
+	if len(path) > 20 {
+		path, told = slices.Concat(path[:10], path[len(path)-10:]), around[:20]
+	}
 	named := make([]string, len(path))
 	for i, id := range path {
 		named[i] = fmt.Sprintf("%s (%s)", id, v.prompt.Nodes[id].ClassType)
 	}
-	around := path[:len(path)-1]
 	for _, id := range around {
 		v.settle(id, false, []Error{{"dependency_cycle", "Dependency cycle detected", strings.Join(named, " -> "),
-			map[string]any{"node_id": id, "cycle_nodes": around}}})
+			map[string]any{"node_id": id, "cycle_nodes": told}}})
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
 	"log/slog"
 	"runtime/debug"
 	"sort"
@@ -43,6 +44,10 @@ func (s *Server) Run(ctx context.Context) {
 		}
 		select {
 		case <-s.queue.wake:
+		case <-time.After(10 * time.Minute):
+			s.files.mu.Lock()
+			s.files.prune()
+			s.files.mu.Unlock()
 		case <-ctx.Done():
 			return
 		}
@@ -53,12 +58,20 @@ func (s *Server) Run(ctx context.Context) {
 func (e *executor) run(j *job) {
 	s, start := e.server, time.Now()
 	s.mu.Lock()
-	s.client, s.interrupted = j.clientID, false
+	s.client = j.clientID
 	s.mu.Unlock()
 	if e.forget.Swap(false) {
 		e.cache = map[string]*cached{}
 	}
-	x := &execution{executor: e, job: j, keys: map[string]string{}, values: map[string]*cached{}, outputs: map[string]any{}, meta: map[string]any{}}
+	x := &execution{executor: e, job: j, keys: map[string]string{}, values: map[string]*cached{}, outputs: map[string]any{}, meta: map[string]any{},
+		wanted: map[string]int{}, held: map[*image.RGBA]bool{}}
+	for _, n := range j.prompt.Nodes {
+		for name := range n.Inputs {
+			if link, ok := n.LinkOf(name); ok {
+				x.wanted[link.Node]++
+			}
+		}
+	}
 	x.say("execution_start", map[string]any{"prompt_id": j.id}, false)
 	x.reuse()
 	var failed error
@@ -77,7 +90,7 @@ func (e *executor) run(j *job) {
 	if failed != nil {
 		state = "error"
 	}
-	s.queue.finish(&record{Prompt: j.tuple(), Outputs: x.outputs, Meta: x.meta,
+	s.queue.finish(&record{Outputs: x.outputs, Meta: x.meta,
 		Status: status{Text: state, Completed: failed == nil, Messages: x.messages}})
 	if j.clientID != "" {
 		s.sockets.Send("executing", map[string]any{"node": nil, "prompt_id": j.id}, j.clientID)
@@ -95,6 +108,51 @@ type execution struct {
 	outputs  map[string]any
 	meta     map[string]any
 	messages []any
+	wanted   map[string]int       // by how many inputs a node's outputs are still wanted
+	held     map[*image.RGBA]bool // pictures among values
+	bytes    int                  // of held
+}
+
+// hold counts the pictures that a node put out. Where there are too many, those that no node wants any more are let go,
+// from the cache, too.
+func (x *execution) hold(c *cached) error {
+	limit := 24 * x.server.options.MaxPixels // six of the largest pictures
+	if x.count(c); x.bytes <= limit {
+		return nil
+	}
+	x.cache, x.held, x.bytes = map[string]*cached{}, map[*image.RGBA]bool{}, 0
+	for id, v := range x.values {
+		if x.wanted[id] > 0 || len(v.outputs) == 0 {
+			x.cache[x.key(id)] = v
+			x.count(v)
+		} else {
+			x.values[id] = &cached{ui: v.ui, files: v.files}
+		}
+	}
+	if x.count(c); x.bytes > limit {
+		return outOfMemory(fmt.Sprintf("the pictures of this graph are more than the %d MiB this preview server holds at once", limit>>20))
+	}
+	return nil
+}
+
+func (x *execution) count(c *cached) {
+	for _, out := range c.outputs {
+		var all []*image.RGBA
+		switch out := out.(type) {
+		case latent:
+			all = out.images
+		case images:
+			all = out
+		case mask:
+			all = []*image.RGBA{out.of}
+		}
+		for _, img := range all {
+			if !x.held[img] {
+				x.held[img] = true
+				x.bytes += len(img.Pix)
+			}
+		}
+	}
 }
 
 // say sends an event to the prompt's client (or, where broadcast, to everyone if it has none) and keeps it for history.
@@ -119,6 +177,7 @@ func (x *execution) reuse() {
 			continue
 		}
 		kept[key] = c
+		x.count(c)
 		ids = append(ids, id)
 	}
 	x.cache = kept
@@ -191,6 +250,14 @@ func (x *execution) node(id string) error {
 		s.sockets.Send("executing", map[string]any{"node": id, "display_node": id, "prompt_id": x.job.id}, x.job.clientID)
 	}
 	c, err := x.call(id, node.ClassType, inputs)
+	for name := range node.Inputs {
+		if link, ok := node.LinkOf(name); ok {
+			x.wanted[link.Node]--
+		}
+	}
+	if err == nil {
+		err = x.hold(c)
+	}
 	if err != nil {
 		x.fail(id, node, inputs, err)
 		return err
@@ -209,7 +276,7 @@ func (x *execution) call(id, class string, inputs map[string]any) (c *cached, er
 			err = fmt.Errorf("a fault in %s: %v", class, p)
 		}
 	}()
-	if x.server.isInterrupted() {
+	if x.interrupted() {
 		return nil, errInterrupted
 	}
 	f, ok := functions[class]
@@ -219,10 +286,10 @@ func (x *execution) call(id, class string, inputs map[string]any) (c *cached, er
 	return f(x, id, inputs)
 }
 
-func (s *Server) isInterrupted() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.interrupted
+func (x *execution) interrupted() bool {
+	x.server.mu.Lock()
+	defer x.server.mu.Unlock()
+	return x.server.interrupted == x.job
 }
 
 // progress tells the client about a step of a node, and notices an interruption.
@@ -230,7 +297,7 @@ func (x *execution) progress(id string, value, of int) error {
 	if x.job.clientID != "" {
 		x.server.sockets.Send("progress", map[string]any{"value": value, "max": of, "prompt_id": x.job.id, "node": id}, x.job.clientID)
 	}
-	if x.server.isInterrupted() {
+	if x.interrupted() {
 		return errInterrupted
 	}
 	return nil

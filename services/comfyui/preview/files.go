@@ -2,6 +2,8 @@ package preview
 
 import (
 	"bytes"
+	"cmp"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +15,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -23,6 +26,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	_ "golang.org/x/image/webp"
 
 	"github.com/ai-film/ai-film/services/comfyui/wire"
@@ -31,22 +35,29 @@ import (
 // files are the server's input, output and temp directories. All access goes through os.Root, so no name leads out.
 type files struct {
 	mu    sync.Mutex // guards choosing a free name
+	base  *os.Root   // the directory they are in, and arriving: what is not whole yet
 	roots map[string]*os.Root
-	keep  int64
+	keep  int64         // bytes of all
+	age   time.Duration // of the oldest
 }
 
-func (f *files) open(dir string, keep int64) error {
-	f.roots, f.keep = map[string]*os.Root{}, keep
-	for _, kind := range []string{"input", "output", "temp"} {
-		name := filepath.Join(dir, kind)
-		if err := os.MkdirAll(name, 0o770); err != nil {
+const arriving = "arriving"
+
+func (f *files) open(dir string, keep int64, age time.Duration) (err error) {
+	f.roots, f.keep, f.age = map[string]*os.Root{}, keep, age
+	if f.base, err = os.OpenRoot(dir); err != nil {
+		return err
+	}
+	f.base.RemoveAll(arriving)
+	for _, kind := range []string{"input", "output", "temp", arriving} {
+		if err := f.base.MkdirAll(kind, 0o770); err != nil {
 			return fmt.Errorf("%s: %w (give a directory that can be written as TMPDIR)", kind, err)
 		}
-		root, err := os.OpenRoot(name)
-		if err != nil {
-			return err
+		if kind != arriving {
+			if f.roots[kind], err = f.base.OpenRoot(kind); err != nil {
+				return err
+			}
 		}
-		f.roots[kind] = root
 	}
 	return nil
 }
@@ -102,18 +113,14 @@ func (f *files) have(names []string) bool {
 	return true
 }
 
-func (f *files) load(name string, maxPixels int) (*image.RGBA, error) {
-	name, kind := annotated(name, "input")
-	file, err := f.roots[kind].Open(path.Clean(name))
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
+// decode reads an image of at most maxPixels pixels: its header tells before anything is unpacked, since a file of some
+// kilobytes can claim gigabytes.
+func decode(file io.ReadSeeker, name string, maxPixels int) (image.Image, error) {
 	config, _, err := image.DecodeConfig(file)
 	if err != nil {
 		return nil, fmt.Errorf("cannot identify image file %q: %w", name, err)
 	}
-	if config.Width*config.Height > maxPixels {
+	if config.Width < 1 || config.Height < 1 || config.Width > maxPixels/config.Height {
 		return nil, outOfMemory(fmt.Sprintf("%q has %d × %d pixels, more than the %d this preview server holds", name, config.Width, config.Height, maxPixels))
 	}
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
@@ -122,6 +129,20 @@ func (f *files) load(name string, maxPixels int) (*image.RGBA, error) {
 	img, _, err := image.Decode(file)
 	if err != nil {
 		return nil, fmt.Errorf("cannot decode image file %q: %w", name, err)
+	}
+	return img, nil
+}
+
+func (f *files) load(name string, maxPixels int) (*image.RGBA, error) {
+	name, kind := annotated(name, "input")
+	file, err := f.roots[kind].Open(path.Clean(name))
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	img, err := decode(file, name, maxPixels)
+	if err != nil {
+		return nil, err
 	}
 	rgba := image.NewRGBA(image.Rectangle{Max: img.Bounds().Size()})
 	draw.Draw(rgba, rgba.Rect, img, img.Bounds().Min, draw.Src)
@@ -142,6 +163,9 @@ func (x *execution) save(in map[string]any, kind, prefix string) (*cached, error
 	root := f.roots[kind]
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if x.interrupted() { // perhaps its folder was just deleted
+		return nil, errInterrupted
+	}
 	if folder != "" {
 		if err := root.MkdirAll(folder, 0o770); err != nil {
 			return nil, err
@@ -152,29 +176,31 @@ func (x *execution) save(in map[string]any, kind, prefix string) (*cached, error
 	var list []any
 	for i, img := range batch {
 		name := fmt.Sprintf("%s_%05d_.png", strings.ReplaceAll(base, "%batch_num%", strconv.Itoa(i)), number+i)
-		data, err := encodePNG(img, x.job.metadata())
-		if err != nil {
-			return nil, err
-		}
 		full := path.Join(folder, name)
-		if err := write(root, full, data); err != nil {
+		if err := f.write(path.Join(kind, full), func(w io.Writer) error { return encodePNG(w, img, x.job.metadata()) }); err != nil {
 			return nil, err
 		}
 		c.files = append(c.files, kind+"/"+full)
 		list = append(list, map[string]any{"filename": name, "subfolder": folder, "type": kind})
 	}
 	c.ui = map[string]any{"images": list}
-	f.prune(root)
+	f.prune()
 	return c, nil
 }
 
-// write writes beside the file and renames, so that nobody reads half of one.
-func write(root *os.Root, name string, data []byte) error {
-	temp := path.Join(path.Dir(name), "."+path.Base(name)+".tmp")
-	if err := root.WriteFile(temp, data, 0o660); err != nil {
+// write writes a file below another name and renames it, so that nobody reads half of one.
+func (f *files) write(name string, content func(io.Writer) error) error {
+	temp := path.Join(arriving, uuid.NewString())
+	defer f.base.Remove(temp)
+	file, err := f.base.OpenFile(temp, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o660)
+	if err != nil {
 		return err
 	}
-	return root.Rename(temp, name)
+	err = errors.Join(content(file), file.Close())
+	if err == nil {
+		err = f.base.Rename(temp, name)
+	}
+	return err
 }
 
 // next is one more than the highest counter of the prefix in use.
@@ -183,7 +209,7 @@ func (f *files) next(root *os.Root, folder, base string) int {
 		folder = "."
 	}
 	highest := 0
-	counter := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(base), "%batch_num%", `\d+`) + `_(\d+)_`)
+	counter := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(base), "%batch_num%", `\d+`) + `_(\d{1,9})_`)
 	entries, _ := fs.ReadDir(root.FS(), folder)
 	for _, e := range entries {
 		if m := counter.FindStringSubmatch(e.Name()); m != nil {
@@ -219,17 +245,17 @@ func expand(prefix string, size image.Point, now time.Time) string {
 	})
 }
 
-// prune deletes the oldest images while there are more bytes of them than are kept.
-func (f *files) prune(root *os.Root) {
+// prune deletes what is older than is kept, and the oldest images while there are more bytes of them.
+func (f *files) prune() {
 	type entry struct {
 		name string
 		fs.FileInfo
 	}
 	var all []entry
 	var total int64
-	fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+	fs.WalkDir(f.base.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {
-			if info, err := d.Info(); err == nil {
+			if info, err := d.Info(); err == nil && !strings.HasPrefix(name, arriving) {
 				all, total = append(all, entry{name, info}), total+info.Size()
 			}
 		}
@@ -237,12 +263,24 @@ func (f *files) prune(root *os.Root) {
 	})
 	slices.SortFunc(all, func(a, b entry) int { return a.ModTime().Compare(b.ModTime()) })
 	for _, e := range all[:max(0, len(all)-1)] { // never the newest
-		if total <= f.keep {
+		if total <= f.keep && time.Since(e.ModTime()) < f.age {
 			return
 		}
-		root.Remove(e.name)
+		f.base.Remove(e.name)
+		f.base.Remove(path.Dir(e.name)) // if it is empty
 		total -= e.Size()
 	}
+}
+
+// forget deletes the images of a film: those in its folder.
+func (f *files) forget(film string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var err error
+	for _, root := range f.roots {
+		err = errors.Join(err, root.RemoveAll(film))
+	}
+	return err
 }
 
 func (s *Server) view(w http.ResponseWriter, r *http.Request) {
@@ -267,98 +305,120 @@ func (s *Server) view(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
-	data, err := root.ReadFile(path.Join(folder, path.Base(name)))
+	file, err := root.Open(path.Join(folder, path.Base(name)))
 	if err != nil {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
-	s.serveImage(w, q.Get("preview"), q.Get("channel"), path.Base(name), data)
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	s.serveImage(w, r, q.Get("preview"), q.Get("channel"), path.Base(name), file, info.ModTime())
 }
 
 // serveImage answers with the file, or with a JPEG or single channels of it where asked. Go has no WebP encoder, so
 // preview=webp is answered as JPEG.
-func (s *Server) serveImage(w http.ResponseWriter, preview, channel, name string, data []byte) {
-	kind := http.DetectContentType(data)
-	if preview != "" || channel == "rgb" || channel == "a" {
-		img, _, err := image.Decode(bytes.NewReader(data))
-		if err != nil {
-			w.WriteHeader(http.StatusNotFound)
-			return
+func (s *Server) serveImage(w http.ResponseWriter, r *http.Request, preview, channel, name string, file io.ReadSeeker, modified time.Time) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if preview == "" && channel != "rgb" && channel != "a" {
+		head := make([]byte, 512)
+		n, _ := io.ReadFull(file, head)
+		kind := http.DetectContentType(head[:n])
+		if !strings.HasPrefix(kind, "image/") || strings.Contains(kind, "svg") {
+			kind = "application/octet-stream" // never let a browser run what somebody uploaded
 		}
-		var out bytes.Buffer
-		switch {
-		case preview != "":
-			quality := 90
-			parts := strings.Split(preview, ";")
-			if n, err := strconv.Atoi(parts[len(parts)-1]); err == nil && n >= 1 && n <= 100 {
-				quality = n
-			}
-			err, kind = jpeg.Encode(&out, img, &jpeg.Options{Quality: quality}), "image/jpeg"
-			name = strings.ReplaceAll(name, "png", "jpeg")
-		case channel == "rgb":
-			rgb := image.NewRGBA(img.Bounds())
-			draw.Draw(rgb, rgb.Rect, img, rgb.Rect.Min, draw.Src)
-			for i := 3; i < len(rgb.Pix); i += 4 {
-				rgb.Pix[i] = 255
-			}
-			err, kind = png.Encode(&out, rgb), "image/png"
-		default:
-			alpha := image.NewNRGBA(img.Bounds())
-			b := alpha.Rect
-			for y := b.Min.Y; y < b.Max.Y; y++ {
-				for x := b.Min.X; x < b.Max.X; x++ {
-					_, _, _, a := img.At(x, y).RGBA()
-					alpha.Pix[alpha.PixOffset(x, y)+3] = uint8(a >> 8)
-				}
-			}
-			err, kind = png.Encode(&out, alpha), "image/png"
-		}
-		if err != nil {
-			w.WriteHeader(http.StatusInternalServerError)
-			return
-		}
-		data = out.Bytes()
+		w.Header().Set("Content-Type", kind)
+		w.Header().Set("Content-Disposition", disposition(name))
+		http.ServeContent(w, r, "", modified, file)
+		return
 	}
-	if !strings.HasPrefix(kind, "image/") || strings.Contains(kind, "svg") {
-		kind = "application/octet-stream" // never let a browser run what somebody uploaded
+	select { // one at a time: each holds a whole picture
+	case s.viewing <- struct{}{}:
+		defer func() { <-s.viewing }()
+	case <-r.Context().Done():
+		return
+	}
+	img, err := decode(file, name, s.options.MaxPixels)
+	if _, large := errors.AsType[outOfMemory](err); large {
+		http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
+		return
+	}
+	if err != nil {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	kind := "image/png"
+	if preview != "" {
+		kind, name = "image/jpeg", strings.ReplaceAll(name, "png", "jpeg")
 	}
 	w.Header().Set("Content-Type", kind)
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
-	w.Header().Set("Content-Disposition", fmt.Sprintf("filename=%q", name))
-	w.Write(data)
+	w.Header().Set("Content-Disposition", disposition(name))
+	switch {
+	case preview != "":
+		quality := 90
+		parts := strings.Split(preview, ";")
+		if n, err := strconv.Atoi(parts[len(parts)-1]); err == nil && n >= 1 && n <= 100 {
+			quality = n
+		}
+		err = jpeg.Encode(w, img, &jpeg.Options{Quality: quality})
+	case channel == "rgb":
+		rgb := image.NewRGBA(img.Bounds())
+		draw.Draw(rgb, rgb.Rect, img, rgb.Rect.Min, draw.Src)
+		for i := 3; i < len(rgb.Pix); i += 4 {
+			rgb.Pix[i] = 255
+		}
+		err = png.Encode(w, rgb)
+	default:
+		alpha := image.NewNRGBA(img.Bounds())
+		b := alpha.Rect
+		for y := b.Min.Y; y < b.Max.Y; y++ {
+			for x := b.Min.X; x < b.Max.X; x++ {
+				_, _, _, a := img.At(x, y).RGBA()
+				alpha.Pix[alpha.PixOffset(x, y)+3] = uint8(a >> 8)
+			}
+		}
+		err = png.Encode(w, alpha)
+	}
+	if err != nil { // half an image must not look like a whole one
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// disposition names a file for a browser that saves it, whatever is in the name (RFC 6266).
+func disposition(name string) string {
+	plain := strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' || r == '"' || r == '\\' {
+			return '_'
+		}
+		return r
+	}, name)
+	if plain == name {
+		return `filename="` + name + `"`
+	}
+	return `filename="` + plain + `"; filename*=UTF-8''` + strings.ReplaceAll(url.QueryEscape(name), "+", "%20")
 }
 
 func (s *Server) upload(w http.ResponseWriter, r *http.Request) {
-	r.Body = http.MaxBytesReader(w, r.Body, wire.MaxUpload)
-	if err := r.ParseMultipartForm(8 << 20); err != nil {
-		if _, large := errors.AsType[*http.MaxBytesError](err); large {
-			w.WriteHeader(http.StatusRequestEntityTooLarge)
-			return
-		}
-		w.WriteHeader(http.StatusBadRequest)
-		return
-	}
-	defer r.MultipartForm.RemoveAll()
-	file, header, err := r.FormFile("image")
-	if err != nil || header.Filename == "" {
-		w.WriteHeader(http.StatusBadRequest)
-		return
-	}
-	defer file.Close()
-	data, err := io.ReadAll(file)
+	temp := path.Join(arriving, uuid.NewString())
+	file, err := s.files.base.OpenFile(temp, os.O_CREATE|os.O_RDWR|os.O_EXCL, 0o660)
 	if err != nil {
-		w.WriteHeader(http.StatusBadRequest)
+		http.Error(w, err.Error(), http.StatusInsufficientStorage)
 		return
 	}
-	kind := r.FormValue("type")
-	if kind == "" {
-		kind = "input"
+	defer s.files.base.Remove(temp)
+	defer file.Close()
+	form, status, err := wire.ReadUpload(w, r, file)
+	if err != nil {
+		http.Error(w, err.Error(), status)
+		return
 	}
+	kind := cmp.Or(form.Fields["type"], "input")
 	root := s.files.roots[kind]
-	folder := path.Clean(r.FormValue("subfolder"))
-	name := header.Filename // FormFile gives the base name only
-	if root == nil || !filepath.IsLocal(path.Join(folder, name)) || !filepath.IsLocal(folder) || len(name) > 200 {
+	folder, name := path.Clean(form.Fields["subfolder"]), form.Name
+	if root == nil || !filepath.IsLocal(path.Join(folder, name)) || !filepath.IsLocal(folder) || len(name) > 200 || name == "." {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
@@ -368,26 +428,47 @@ func (s *Server) upload(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	if overwrite := r.FormValue("overwrite"); overwrite != "true" && overwrite != "1" {
+	if overwrite := form.Fields["overwrite"]; overwrite != "true" && overwrite != "1" {
 		ext := path.Ext(name)
 		base := strings.TrimSuffix(name, ext)
 		for i := 1; ; i++ {
-			old, err := root.ReadFile(path.Join(folder, name))
-			if err != nil || bytes.Equal(old, data) { // the same image again keeps its name
+			if _, err := root.Lstat(path.Join(folder, name)); err != nil || same(root, path.Join(folder, name), file) { // the same image again keeps its name
 				break
 			}
 			name = fmt.Sprintf("%s (%d)%s", base, i, ext)
 		}
 	}
-	if err := write(root, path.Join(folder, name), data); err != nil {
-		http.Error(w, err.Error(), http.StatusInsufficientStorage)
+	if err := s.files.base.Rename(temp, path.Join(kind, folder, name)); err != nil {
+		http.Error(w, err.Error(), http.StatusConflict) // a directory is in the way
 		return
 	}
-	s.files.prune(root)
+	s.files.prune()
 	if folder == "." {
 		folder = ""
 	}
 	wire.Answer(w, 200, map[string]any{"name": name, "subfolder": folder, "type": kind})
+}
+
+// same tells whether a file has the content of another.
+func same(root *os.Root, name string, other *os.File) bool {
+	file, err := root.Open(name)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	var sums [2][]byte
+	for i, f := range []*os.File{file, other} {
+		info, err := f.Stat()
+		if err != nil || !info.Mode().IsRegular() {
+			return false
+		}
+		sum := sha256.New()
+		if _, err := io.Copy(sum, io.NewSectionReader(f, 0, info.Size())); err != nil {
+			return false
+		}
+		sums[i] = sum.Sum(nil)
+	}
+	return bytes.Equal(sums[0], sums[1])
 }
 
 // metadata is what ComfyUI writes into a PNG's text: the prompt, and what the client gave as extra_pnginfo.

@@ -1,35 +1,55 @@
 package preview
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
 	"image"
 	"image/png"
+	"io"
 	"strings"
 	"unicode/utf16"
 )
 
 // encodePNG encodes an opaque image with tEXt chunks (PNG specification, 11.3.3.2) right after its header.
-func encodePNG(img *image.RGBA, text [][2]string) ([]byte, error) {
-	var plain bytes.Buffer
-	if err := (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&plain, img); err != nil {
-		return nil, err
-	}
+func encodePNG(w io.Writer, img *image.RGBA, text [][2]string) error {
 	const header = 8 + 4 + 4 + 13 + 4 // signature, IHDR
-	out := bytes.NewBuffer(make([]byte, 0, plain.Len()+4096))
-	out.Write(plain.Bytes()[:header])
-	for _, t := range text {
-		data := append([]byte(latin(t[0])), 0)
-		data = append(data, latin(t[1])...)
-		binary.Write(out, binary.BigEndian, uint32(len(data)))
-		chunk := append([]byte("tEXt"), data...)
-		out.Write(chunk)
-		binary.Write(out, binary.BigEndian, crc32.ChecksumIEEE(chunk))
+	return (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&after{w: w, left: header, then: func() error {
+		for _, t := range text {
+			data := append([]byte(latin(t[0])), 0)
+			data = append(data, latin(t[1])...)
+			chunk := binary.BigEndian.AppendUint32(nil, uint32(len(data)))
+			chunk = append(append(chunk, "tEXt"...), data...)
+			chunk = binary.BigEndian.AppendUint32(chunk, crc32.ChecksumIEEE(chunk[4:]))
+			if _, err := w.Write(chunk); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}, img)
+}
+
+// after writes to w and calls then once left bytes are written.
+type after struct {
+	w    io.Writer
+	left int
+	then func() error
+}
+
+func (a *after) Write(b []byte) (int, error) {
+	if a.left == 0 || len(b) < a.left {
+		a.left = max(0, a.left-len(b))
+		return a.w.Write(b)
 	}
-	out.Write(plain.Bytes()[header:])
-	return out.Bytes(), nil
+	n, err := a.w.Write(b[:a.left])
+	if err == nil && n == a.left {
+		if a.left, err = 0, a.then(); err == nil {
+			var m int
+			m, err = a.w.Write(b[n:])
+			n += m
+		}
+	}
+	return n, err
 }
 
 // latin writes what is not ASCII in JSON text as \u escapes, as Python's json.dumps does: tEXt is Latin-1 only.

@@ -3,14 +3,16 @@ package preview
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/ai-film/ai-film/services/comfyui/nodes"
 )
 
 const (
-	historyLimit = 10000 // MAXIMUM_HISTORY_SIZE of ComfyUI
-	queueLimit   = 1000  // prompts waiting at once; ComfyUI has no limit, a small pod needs one
+	historyLimit = 10000    // MAXIMUM_HISTORY_SIZE of ComfyUI
+	queueLimit   = 1000     // prompts waiting at once; ComfyUI has no limit, a small pod needs one
+	bytesLimit   = 24 << 20 // of prompts waiting, and of those in history
 )
 
 // job is one prompt on its way through the server.
@@ -21,6 +23,31 @@ type job struct {
 	extra    json.RawMessage // extra_data as an object
 	clientID string
 	outputs  []string
+
+	forgotten bool // nothing of it is to be kept
+}
+
+func (j *job) size() int { return len(j.prompt.Raw) + len(j.extra) }
+
+// prefixes are the nodes that save, with nothing but their prefix.
+func (j *job) prefixes() map[string]*nodes.Node {
+	out := map[string]*nodes.Node{}
+	for id, n := range j.prompt.Nodes {
+		if prefix, ok := n.Inputs["filename_prefix"]; ok {
+			out[id] = &nodes.Node{Inputs: map[string]any{"filename_prefix": prefix}}
+		}
+	}
+	return out
+}
+
+// savesTo tells whether the job saves to a folder.
+func (j *job) savesTo(folder string) bool {
+	for _, n := range j.prompt.Nodes {
+		if prefix, ok := n.Inputs["filename_prefix"].(string); ok && strings.HasPrefix(prefix, folder+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 // tuple is the job as /queue and /history show it: [number, id, prompt, extra_data, outputs to execute].
@@ -38,6 +65,7 @@ type record struct {
 	Outputs map[string]any `json:"outputs"`
 	Status  status         `json:"status"`
 	Meta    map[string]any `json:"meta"`
+	job     *job
 }
 
 type status struct {
@@ -54,6 +82,8 @@ type queue struct {
 	waiting []*job
 	running *job
 	done    map[string]*record
+	bytes   int      // of done
+	pending int      // bytes of waiting
 	order   []string // ids of done, oldest first
 	number  float64  // the next prompt's
 	changed func()   // called, unlocked, whenever the length changes
@@ -67,7 +97,7 @@ func newQueue(changed func()) *queue {
 // come before all others.
 func (q *queue) put(j *job, numbered, front bool) bool {
 	q.mu.Lock()
-	if len(q.waiting) >= queueLimit {
+	if len(q.waiting) >= queueLimit || len(q.waiting) > 0 && q.pending+j.size() > bytesLimit {
 		q.mu.Unlock()
 		return false
 	}
@@ -85,6 +115,7 @@ func (q *queue) put(j *job, numbered, front bool) bool {
 		return 1
 	})
 	q.waiting = slices.Insert(q.waiting, at, j)
+	q.pending += j.size()
 	q.mu.Unlock()
 	select {
 	case q.wake <- struct{}{}:
@@ -103,6 +134,7 @@ func (q *queue) take() *job {
 	}
 	j := q.waiting[0]
 	q.waiting = slices.Delete(q.waiting, 0, 1)
+	q.pending -= j.size()
 	q.running = j
 	q.mu.Unlock()
 	q.changed()
@@ -112,19 +144,29 @@ func (q *queue) take() *job {
 // finish moves the running prompt to history.
 func (q *queue) finish(r *record) {
 	q.mu.Lock()
-	id := q.running.id
+	j := q.running
 	q.running = nil
-	if _, again := q.done[id]; again {
-		q.order = slices.DeleteFunc(q.order, func(o string) bool { return o == id })
+	q.drop(j.id) // it ran before
+	if !j.forgotten {
+		// It is not executed again: what was decoded of its graph can go.
+		r.job = &job{number: j.number, id: j.id, prompt: &nodes.Prompt{Raw: j.prompt.Raw, Nodes: j.prefixes()}, extra: j.extra, outputs: j.outputs}
+		r.Prompt = r.job.tuple()
+		q.done[j.id], q.order, q.bytes = r, append(q.order, j.id), q.bytes+j.size()
 	}
-	q.done[id] = r
-	q.order = append(q.order, id)
-	if len(q.order) > historyLimit {
-		delete(q.done, q.order[0])
-		q.order = slices.Delete(q.order, 0, 1)
+	for len(q.order) > historyLimit || q.bytes > bytesLimit && len(q.order) > 1 {
+		q.drop(q.order[0])
 	}
 	q.mu.Unlock()
 	q.changed()
+}
+
+// drop takes a prompt out of history. The mutex is held.
+func (q *queue) drop(id string) {
+	if r := q.done[id]; r != nil {
+		q.bytes -= r.job.size()
+		delete(q.done, id)
+		q.order = slices.DeleteFunc(q.order, func(o string) bool { return o == id })
+	}
 }
 
 // length is the number of prompts that wait or run.
@@ -151,33 +193,60 @@ func (q *queue) lists() (running, waiting []any) {
 	return running, waiting
 }
 
-func (q *queue) runs(id string) bool {
+// runs is the prompt that is executed now, or nil.
+func (q *queue) runs() *job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.running != nil && q.running.id == id
+	return q.running
 }
 
 // remove takes waiting prompts out; all of them if ids is nil.
 func (q *queue) remove(ids []string) error {
 	q.mu.Lock()
-	q.waiting = slices.DeleteFunc(q.waiting, func(j *job) bool { return ids == nil || slices.Contains(ids, j.id) })
+	q.withdraw(func(j *job) bool { return ids == nil || slices.Contains(ids, j.id) })
 	q.mu.Unlock()
 	q.changed()
 	return nil
 }
 
+// withdraw takes those out of the queue that are meant. The mutex is held.
+func (q *queue) withdraw(meant func(*job) bool) {
+	q.waiting = slices.DeleteFunc(q.waiting, meant)
+	q.pending = 0
+	for _, j := range q.waiting {
+		q.pending += j.size()
+	}
+}
+
+// forget takes prompts out of history; all of them if ids is nil.
 func (q *queue) forget(ids []string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if ids == nil {
-		q.done, q.order = map[string]*record{}, nil
-		return nil
+		ids = slices.Clone(q.order)
 	}
-	q.order = slices.DeleteFunc(q.order, func(id string) bool { return slices.Contains(ids, id) })
 	for _, id := range ids {
-		delete(q.done, id)
+		q.drop(id)
 	}
 	return nil
+}
+
+// forgetFilm takes what saves to a film's folder out of queue and history, and returns the prompt that does so just now, or
+// nil; nothing will be kept of that.
+func (q *queue) forgetFilm(film string) (runs *job) {
+	q.mu.Lock()
+	for _, id := range slices.Clone(q.order) {
+		if q.done[id].job.savesTo(film) {
+			q.drop(id)
+		}
+	}
+	q.withdraw(func(j *job) bool { return j.savesTo(film) })
+	if q.running != nil && q.running.savesTo(film) {
+		runs, q.running.forgotten = q.running, true
+	}
+	q.mu.Unlock()
+	q.changed()
+	return runs
 }
 
 // history returns one record, or limit of them from offset on (limit < 0: all; offset < 0: the newest).

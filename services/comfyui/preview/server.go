@@ -18,6 +18,7 @@ import (
 
 	"github.com/ai-film/ai-film/services/comfyui/nodes"
 	"github.com/ai-film/ai-film/services/comfyui/wire"
+	"github.com/ai-film/ai-film/services/internal/serving"
 )
 
 // Version is the ComfyUI release whose API is spoken.
@@ -28,8 +29,9 @@ type Options struct {
 	Dir         string   // input, output and temp live below it; must exist
 	Checkpoints []string // file names that CheckpointLoaderSimple offers
 	Loras       []string
-	MaxPixels   int   // of all images of one latent batch; more is refused as out of memory
-	KeepBytes   int64 // of saved images; the oldest go first
+	MaxPixels   int           // of all images of one latent batch, and of one image that is read; more is refused as out of memory
+	KeepBytes   int64         // of images, uploads included; the oldest go first
+	KeepAge     time.Duration // of images
 }
 
 // Server is one preview server. Make it with New and let Run work off its queue.
@@ -40,24 +42,29 @@ type Server struct {
 	sockets wire.Sockets
 	files   files
 	work    executor
+	bodies  *wire.Budget
+	viewing chan struct{} // has a token while a picture is made into another
 
 	mu          sync.Mutex
 	client      string // whose prompt runs
 	node        string // which node of it
-	interrupted bool
+	interrupted *job   // that is to end
 }
 
 // New makes a server and its directories.
 func New(o Options) (*Server, error) {
 	if o.MaxPixels == 0 {
-		o.MaxPixels = 16 << 20
+		o.MaxPixels = 4 << 20
+	}
+	if o.KeepAge == 0 {
+		o.KeepAge = 24 * time.Hour
 	}
 	if o.KeepBytes == 0 {
 		o.KeepBytes = 512 << 20
 	}
-	s := &Server{options: o}
+	s := &Server{options: o, bodies: wire.NewBudget(), viewing: make(chan struct{}, 1)}
 	s.queue = newQueue(func() { s.sockets.Send("status", map[string]any{"status": s.queueInfo()}, "") })
-	if err := s.files.open(o.Dir, o.KeepBytes); err != nil {
+	if err := s.files.open(o.Dir, o.KeepBytes, o.KeepAge); err != nil {
 		return nil, err
 	}
 	s.catalog = nodes.NewCatalog(nodes.Files{
@@ -94,6 +101,7 @@ func (s *Server) Routes(handle func(pattern string, h http.Handler), work func(h
 	add("POST", "/free", s.free)
 	add("GET", "/view", s.view)
 	add("POST", "/upload/image", work(http.HandlerFunc(s.upload)).ServeHTTP)
+	handle("DELETE /v1/films/{film}", wire.SameOrigin(s.deleteFilm))
 	add("GET", "/object_info", func(w http.ResponseWriter, _ *http.Request) { wire.Answer(w, 200, s.catalog.ObjectInfo("")) })
 	add("GET", "/object_info/{node}", func(w http.ResponseWriter, r *http.Request) {
 		wire.Answer(w, 200, s.catalog.ObjectInfo(r.PathValue("node")))
@@ -117,6 +125,11 @@ func (s *Server) Routes(handle func(pattern string, h http.Handler), work func(h
 }
 
 func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
+	release, ok := s.bodies.Reserve(w, r, wire.MaxPrompt)
+	if !ok {
+		return
+	}
+	defer release()
 	in, id, ok := wire.ReadSubmission(w, r)
 	if !ok {
 		return
@@ -148,7 +161,7 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 	j.extra, _ = json.Marshal(in.Extra)
 	if !s.queue.put(j, in.Number != nil, in.Front) {
 		w.Header().Set("Retry-After", "10")
-		wire.Refuse(w, http.StatusTooManyRequests, "queue_full", "The queue is full", fmt.Sprintf("%d prompts wait; try again later", queueLimit))
+		wire.Refuse(w, http.StatusTooManyRequests, "queue_full", "The queue is full", fmt.Sprintf("at most %d prompts of %d MiB together wait; try again later", queueLimit, bytesLimit>>20))
 		return
 	}
 	wire.Answer(w, 200, map[string]any{"prompt_id": j.id, "number": j.number, "node_errors": verdict.NodeErrors})
@@ -181,14 +194,18 @@ func (s *Server) interrupt(w http.ResponseWriter, r *http.Request) {
 	var in struct {
 		ID string `json:"prompt_id"`
 	}
-	raw, _ := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+	raw, _ := io.ReadAll(http.MaxBytesReader(w, r.Body, 64<<10))
 	json.Unmarshal(raw, &in) // no body, or none that is JSON, means: whatever runs
-	if in.ID != "" && !s.queue.runs(in.ID) {
-		return
+	if j := s.queue.runs(); j != nil && (in.ID == "" || in.ID == j.id) {
+		s.stop(j)
 	}
+}
+
+// stop has a prompt that runs end before its next step.
+func (s *Server) stop(j *job) {
 	s.mu.Lock()
-	s.interrupted = true
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	s.interrupted = j
 }
 
 // free empties the cache of node outputs, as ComfyUI does before its next prompt.
@@ -199,6 +216,22 @@ func (s *Server) free(w http.ResponseWriter, r *http.Request) {
 	}
 	if wire.Body(w, r, 1<<20, &in) && in.Memory {
 		s.work.forget.Store(true)
+	}
+}
+
+// deleteFilm removes the images of a film, its uploads, and the prompts that save to its folder from the queue and from
+// history. ComfyUI has no such request.
+func (s *Server) deleteFilm(w http.ResponseWriter, r *http.Request) {
+	film := r.PathValue("film")
+	if !wire.FilmID.MatchString(film) {
+		serving.WriteProblem(w, serving.Invalid("film", "%q is no film: want %s", film, wire.FilmID))
+		return
+	}
+	if j := s.queue.forgetFilm(film); j != nil {
+		s.stop(j)
+	}
+	if err := s.files.forget(film); err != nil {
+		serving.WriteProblem(w, err)
 	}
 }
 

@@ -38,7 +38,7 @@ type backend struct {
 	slowest   time.Duration // that a prompt took there, of late
 	wedged    bool          // it has work and shows no life; until its queue changes
 	balked    int           // how often it did not take a prompt or lost one since it last finished one
-	shunUntil time.Time     // it gets none until then
+	shunUntil time.Time     // it gets none until then, if there is another
 	since     time.Time     // of the first failure in a row; zero while it answers
 	refused   bool          // nothing listens there: the process is gone, not merely slow
 	gone      bool          // no longer among the addresses
@@ -46,10 +46,15 @@ type backend struct {
 	delivered map[string]string // uploads it has, by their stamp
 }
 
-// balk notes that it did not take a prompt, or lost it: for a while, longer each time, it gets none.
-func (b *backend) balk() {
+// balk notes that it did not take a prompt, or lost it. For a while, longer each time, that prompt goes to others only,
+// and others to it only if there is no better.
+func (b *backend) balk(t *take) {
 	b.balked++
 	b.shunUntil = time.Now().Add(min(time.Second<<min(b.balked-1, 8), 2*time.Minute))
+	if t.avoid == nil {
+		t.avoid = map[string]time.Time{}
+	}
+	t.avoid[b.url] = time.Now().Add(min(time.Second<<min(t.balked+t.Lost, 8), time.Minute))
 }
 
 func (b *backend) shunned() bool { return time.Now().Before(b.shunUntil) }

@@ -42,25 +42,34 @@ func (r *Relay) place(ctx context.Context) {
 	}
 }
 
-// choose is the ready server with the fewest prompts, not among those tried.
-func (r *Relay) choose(tried []*backend) *backend {
-	var best *backend
+// choose is the ready server with the fewest prompts, not among those tried nor those that the take should avoid; one that
+// failed just now comes last. t may be nil.
+func (r *Relay) choose(t *take, tried []*backend) *backend {
 	load := map[string]int{}
 	for _, t := range r.takes {
 		if t.State == placed || t.moving {
 			load[t.Backend]++
 		}
 	}
+	var fit []*backend
 	for _, u := range sortedKeys(r.backends) {
 		b := r.backends[u]
-		if !b.ready || b.gone || b.shunned() || slices.Contains(tried, b) {
-			continue
-		}
-		if best == nil || max(b.queue, load[b.url]) < max(best.queue, load[best.url]) {
-			best = b
+		if b.ready && !b.gone && !slices.Contains(tried, b) && (t == nil || time.Now().After(t.avoid[u])) {
+			fit = append(fit, b)
 		}
 	}
-	return best
+	if len(fit) == 0 {
+		return nil
+	}
+	return slices.MinFunc(fit, func(a, b *backend) int {
+		if x, y := a.shunned(), b.shunned(); x != y {
+			if x {
+				return 1
+			}
+			return -1
+		}
+		return cmp.Compare(max(a.queue, load[a.url]), max(b.queue, load[b.url]))
+	})
 }
 
 // errNoBackend says that no server is ready; its text names what is missing.
@@ -74,7 +83,7 @@ func (r *Relay) send(ctx context.Context, t *take) (map[string]json.RawMessage, 
 	var tried []*backend
 	for {
 		r.mu.Lock()
-		b := r.choose(tried)
+		b := r.choose(t, tried)
 		if b == nil || t.deleted {
 			err := errNoBackend(r.absent())
 			if t.Backend != "" { // perhaps it is there after all; where it is found later it is taken back
@@ -123,7 +132,13 @@ func (r *Relay) send(ctx context.Context, t *take) (map[string]json.RawMessage, 
 		if errors.Is(err, syscall.ECONNREFUSED) {
 			b.ready = false
 		}
-		b.balk()
+		b.balk(t)
+		if isRefused { // a server that is well, but for this prompt
+			if t.balked++; t.balked >= maxBalks {
+				r.mu.Unlock()
+				return nil, &httpError{http.StatusBadRequest, fmt.Appendf(nil, "%s answered %v", b.url, err), http.Header{}}
+			}
+		}
 		r.mu.Unlock()
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -132,6 +147,9 @@ func (r *Relay) send(ctx context.Context, t *take) (map[string]json.RawMessage, 
 		b.poke()
 	}
 }
+
+// maxBalks is how often servers may fail to answer properly to a prompt before it is given up.
+const maxBalks = 20
 
 // storeError says that the store doesn't answer.
 type storeError struct{ error }

@@ -404,10 +404,10 @@ func (r *Relay) lost(ctx context.Context, t *take, why string, counts bool) {
 		return
 	}
 	delete(r.remote, t.Backend+" "+t.Remote)
-	if counts && !t.adopted {
+	if counts && !t.adopted && !t.deleted {
 		t.Lost++
 		if b := r.backends[t.Backend]; b != nil {
-			b.balk() // others first, if there are any
+			b.balk(t) // others first, if there are any
 		}
 	}
 	t.running, t.adopted, t.unsaved, t.lastError, t.startedAt, t.unsettled = false, false, true, why, time.Time{}, time.Time{}
@@ -442,7 +442,7 @@ func (r *Relay) absent() string {
 		if b := r.backends[u]; !b.ready {
 			parts = append(parts, u+": "+cmp.Or(b.lastError, "has not answered yet"))
 		} else if b.shunned() {
-			parts = append(parts, u+": did not take a prompt just now: "+b.lastError)
+			parts = append(parts, u+": failed a prompt just now: "+b.lastError)
 		}
 	}
 	if len(parts) == 0 {

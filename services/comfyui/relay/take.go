@@ -41,18 +41,20 @@ type take struct {
 	Submitted time.Time
 
 	placedAt    time.Time
-	startedAt   time.Time // when its server was first seen to execute it
-	unsettled   time.Time // since when its server doesn't tell what became of it
-	running     bool      // the server said so
-	deleted     bool      // a client took it out of the queue
-	interrupted bool      // a client wants what runs to end
-	forgotten   bool      // nothing of it is to be kept
-	adopted     bool      // from another relay: its server may never have got it
-	told        bool      // the client knows that it ended
-	hidden      bool      // a remake of lost images, not the client's
-	moving      bool      // being placed right now
-	concluding  bool      // its outcome is being read and named
-	unsaved     bool      // the database has an older state
+	startedAt   time.Time            // when its server was first seen to execute it
+	unsettled   time.Time            // since when its server doesn't tell what became of it
+	running     bool                 // the server said so
+	deleted     bool                 // a client took it out of the queue
+	interrupted bool                 // a client wants what runs to end
+	forgotten   bool                 // nothing of it is to be kept
+	adopted     bool                 // from another relay: its server may never have got it
+	told        bool                 // the client knows that it ended
+	hidden      bool                 // a remake of lost images, not the client's
+	moving      bool                 // being placed right now
+	concluding  bool                 // its outcome is being read and named
+	unsaved     bool                 // the database has an older state
+	balked      int                  // how often a server answered its submission with an error of the server's own
+	avoid       map[string]time.Time // servers that failed it, until when
 	outcome     *record
 	finished    chan struct{}
 	lastError   string

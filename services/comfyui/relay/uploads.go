@@ -49,7 +49,7 @@ func (s *spool) open(dir string) (err error) {
 // through the disk: none is held in memory.
 func (r *Relay) upload(w http.ResponseWriter, q *http.Request) {
 	r.mu.Lock()
-	first := r.choose(nil)
+	first := r.choose(nil, nil)
 	absent := r.absent()
 	r.mu.Unlock()
 	if first == nil {

@@ -3,6 +3,8 @@ package wire
 import (
 	"context"
 	"net/http"
+	"os"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -30,4 +32,12 @@ func (b *Budget) Reserve(w http.ResponseWriter, r *http.Request, limit int64) (r
 		return nil, false
 	}
 	return func() { b.left.Release(n) }, true
+}
+
+// LimitMemory has the garbage collector work harder before the process has more than bytes, which the chart's limits leave
+// room above. GOMEMLIMIT says otherwise.
+func LimitMemory(bytes int64) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(bytes)
+	}
 }

@@ -1,7 +1,8 @@
 // Command comfyui-preview speaks ComfyUI's API and draws animatic frames, for studios without a GPU.
 //
 // Environment: PORT (8188), COMFYUI_CHECKPOINT (names it offers, separated by commas; sd_xl_base_1.0.safetensors),
-// COMFYUI_LORAS, MAX_PIXELS (of one batch; 16777216), TMPDIR (images live there), LOG_LEVEL.
+// COMFYUI_LORAS, MAX_PIXELS (of one batch or picture; 4194304), KEEP_AGE (24h, of images), KEEP_MIB (512, of all images),
+// TMPDIR (images live there), GOMEMLIMIT (400MiB), LOG_LEVEL.
 package main
 
 import (
@@ -9,22 +10,36 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ai-film/ai-film/services/comfyui/preview"
+	"github.com/ai-film/ai-film/services/comfyui/wire"
 	"github.com/ai-film/ai-film/services/internal/serving"
 )
 
 func main() {
 	serving.Main("comfyui_preview", "8188", func(s *serving.Service) error {
-		pixels, err := serving.EnvInt("MAX_PIXELS", 16<<20, 64, 1<<30)
+		pixels, err := serving.EnvInt("MAX_PIXELS", 4<<20, 64, 1<<30)
 		if err != nil {
 			return err
 		}
+		age, err := serving.EnvDuration("KEEP_AGE", 24*time.Hour)
+		if err != nil {
+			return err
+		}
+		size, err := serving.EnvInt("KEEP_MIB", 512, 1, 1<<20)
+		if err != nil {
+			return err
+		}
+		wire.LimitMemory(400 << 20)
 		dir := filepath.Join(os.TempDir(), "comfyui")
+		if err := os.MkdirAll(dir, 0o770); err != nil {
+			return err
+		}
 		server, err := preview.New(preview.Options{
-			Dir: dir, MaxPixels: pixels,
+			Dir: dir, MaxPixels: pixels, KeepAge: age, KeepBytes: int64(size) << 20,
 			Checkpoints: list(serving.Env("COMFYUI_CHECKPOINT", "sd_xl_base_1.0.safetensors")), Loras: list(os.Getenv("COMFYUI_LORAS")),
 		})
 		if err != nil {

@@ -6,7 +6,7 @@
 // name has its prompts at once), POLL (1s), LOST_AFTER (30s: a server silent for so long is given up), STALL_AFTER (5m: the
 // least time without a sign of life after which a server at work is given up, longer where its prompts take long), ATTEMPTS
 // (3: with how many lost servers a prompt fails), HISTORY_LIMIT (1000 finished prompts), HISTORY_AGE (168h, with a
-// database), TMPDIR (uploads), LOG_LEVEL.
+// database), TMPDIR (uploads), GOMEMLIMIT (200MiB), LOG_LEVEL.
 package main
 
 import (
@@ -20,6 +20,7 @@ import (
 	_ "golang.org/x/crypto/x509roots/fallback" // authorities for https backends, where the system has none: the image is FROM scratch
 
 	"github.com/ai-film/ai-film/services/comfyui/relay"
+	"github.com/ai-film/ai-film/services/comfyui/wire"
 	"github.com/ai-film/ai-film/services/internal/serving"
 )
 
@@ -46,6 +47,7 @@ func main() {
 }
 
 func setup(ctx context.Context, s *serving.Service) (*relay.Relay, error) {
+	wire.LimitMemory(200 << 20)
 	o := relay.Options{Backends: os.Getenv("BACKENDS"), Authorization: os.Getenv("BACKEND_AUTHORIZATION")}
 	var err error
 	if o.Dir, err = relay.UploadDir(os.TempDir()); err != nil {
