@@ -74,12 +74,7 @@ func (e *executor) run(j *job) {
 	}
 	x.say("execution_start", map[string]any{"prompt_id": j.id}, false)
 	x.reuse()
-	var failed error
-	for _, id := range j.outputs {
-		if failed = x.node(id); failed != nil {
-			break
-		}
-	}
+	failed := x.all(j.outputs)
 	if failed == nil {
 		x.say("execution_success", map[string]any{"prompt_id": j.id}, false)
 	}
@@ -96,6 +91,22 @@ func (e *executor) run(j *job) {
 		s.sockets.Send("executing", map[string]any{"node": nil, "prompt_id": j.id}, j.clientID)
 	}
 	slog.Info("executed", "prompt_id", j.id, "state", state, "seconds", time.Since(start).Seconds())
+}
+
+// all executes output nodes. A fault of ours ends the prompt, not the server.
+func (x *execution) all(outputs []string) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			slog.Error("panic", "prompt_id", x.job.id, "error", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = fmt.Errorf("a fault in preview: %v", p)
+		}
+	}()
+	for _, id := range outputs {
+		if err := x.node(id); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // execution is one prompt being executed.
@@ -116,17 +127,17 @@ type execution struct {
 // hold counts the pictures that a node put out. Where there are too many, those that no node wants any more are let go,
 // from the cache, too.
 func (x *execution) hold(c *cached) error {
-	limit := 24 * x.server.options.MaxPixels // six of the largest pictures
+	limit := 16 * x.server.options.MaxPixels // four of the largest pictures
 	if x.count(c); x.bytes <= limit {
 		return nil
 	}
 	x.cache, x.held, x.bytes = map[string]*cached{}, map[*image.RGBA]bool{}, 0
 	for id, v := range x.values {
-		if x.wanted[id] > 0 || len(v.outputs) == 0 {
+		if x.wanted[id] > 0 || v.ui != nil {
 			x.cache[x.key(id)] = v
 			x.count(v)
 		} else {
-			x.values[id] = &cached{ui: v.ui, files: v.files}
+			x.values[id] = &cached{}
 		}
 	}
 	if x.count(c); x.bytes > limit {

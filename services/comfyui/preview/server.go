@@ -224,7 +224,7 @@ func (s *Server) free(w http.ResponseWriter, r *http.Request) {
 func (s *Server) deleteFilm(w http.ResponseWriter, r *http.Request) {
 	film := r.PathValue("film")
 	if !wire.FilmID.MatchString(film) {
-		serving.WriteProblem(w, serving.Invalid("film", "%q is no film: want %s", film, wire.FilmID))
+		serving.WriteProblem(w, serving.Invalid("film", "give the film's id", "%q does not match %s", film, wire.FilmID))
 		return
 	}
 	if j := s.queue.forgetFilm(film); j != nil {

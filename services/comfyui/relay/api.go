@@ -41,6 +41,9 @@ func (r *Relay) Routes(handle func(pattern string, h http.Handler), work func(ht
 	add("POST", "/free", r.broadcast)
 	handle("DELETE /v1/films/{film}", wire.SameOrigin(r.deleteFilm))
 	handle("/", wire.SameOrigin(r.proxy))
+	for _, ours := range []string{"/readyz", "/metrics"} { // of the management port, and never a server's
+		handle(ours, http.NotFoundHandler())
+	}
 }
 
 func (r *Relay) socket(w http.ResponseWriter, q *http.Request) {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"time"
 
 	"github.com/ai-film/ai-film/services/comfyui/wire"
 	"github.com/ai-film/ai-film/services/internal/serving"
@@ -17,7 +18,7 @@ import (
 func (r *Relay) deleteFilm(w http.ResponseWriter, q *http.Request) {
 	name := q.PathValue("film")
 	if !wire.FilmID.MatchString(name) {
-		serving.WriteProblem(w, serving.Invalid("film", "%q is no film: want %s", name, wire.FilmID))
+		serving.WriteProblem(w, serving.Invalid("film", "give the film's id", "%q does not match %s", name, wire.FilmID))
 		return
 	}
 	ctx := q.Context()
@@ -35,8 +36,19 @@ func (r *Relay) deleteFilm(w http.ResponseWriter, q *http.Request) {
 	if err == nil && len(ids) > 0 {
 		err = r.store.Cancel(ctx, ids, true)
 		r.cancel(ctx, ids, true)
-		if err == nil {
-			gone, err = r.store.Forget(ctx, ids)
+		// What another relay has it gives up at its next turn; before that it would place anew what a server forgets.
+		for until := time.Now().Add(lease); err == nil && len(ids) > 0; {
+			var some []*take
+			if some, err = r.store.Forget(ctx, ids); err == nil {
+				gone = append(gone, some...)
+				ids, err = r.store.OfFilm(ctx, name)
+			}
+			if time.Now().After(until) {
+				break // its server doesn't answer: it is taken from there later
+			}
+			if len(ids) > 0 {
+				time.Sleep(50 * time.Millisecond)
+			}
 		}
 	}
 	if err != nil {

@@ -26,7 +26,13 @@ func (r *Relay) finish(ctx context.Context, b *backend, t *take, entry *historyE
 	if took := time.Since(t.startedAt); !t.startedAt.IsZero() {
 		b.slowest = max(took, b.slowest*15/16) // what was slow once is forgotten in time
 	}
+	forgotten, remote := t.forgotten, t.Remote
 	r.mu.Unlock()
+	if forgotten {
+		ask, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		b.call(ask, "POST", "/history", map[string]any{"delete": []string{remote}}, nil)
+	}
 	own, err := r.rename(ctx, t, b.url, entry.Outputs)
 	r.mu.Lock()
 	t.concluding = false

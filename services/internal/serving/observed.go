@@ -17,7 +17,9 @@ func (s *Service) observed(route string, h http.Handler) http.Handler {
 		r = withLog(r, s.Log)
 		answer := &observedAnswer{ResponseWriter: w, control: http.NewResponseController(w)}
 		defer func() {
-			if p := recover(); p != nil && p != http.ErrAbortHandler {
+			p := recover()
+			begun := answer.status != 0
+			if p != nil && p != http.ErrAbortHandler {
 				Log(r.Context()).Error("panic", "error", fmt.Sprint(p), "stack", string(debug.Stack()))
 				if answer.status == 0 {
 					WriteProblem(answer, fmt.Errorf("a fault in %s, see its log", s.Name))
@@ -27,6 +29,9 @@ func (s *Service) observed(route string, h http.Handler) http.Handler {
 			s.requests.WithLabelValues(route, strconv.Itoa(answer.status)).Inc()
 			s.seconds.WithLabelValues(route).Observe(seconds)
 			Log(r.Context()).Info("answered", "method", r.Method, "path", r.URL.Path, "status", answer.status, "seconds", seconds)
+			if p == http.ErrAbortHandler || p != nil && begun { // half an answer must not look like a whole one
+				panic(http.ErrAbortHandler)
+			}
 		}()
 		h.ServeHTTP(answer, r)
 	})

@@ -1,7 +1,8 @@
 // Command comfyui-relay is one ComfyUI to its clients, in front of one or more servers.
 //
-// Environment: PORT (8188), BACKENDS (base URLs separated by commas; dns+http://host:port is resolved again and again),
-// BACKEND_AUTHORIZATION (an Authorization header for servers given by URL), DATABASE_URL (PostgreSQL, to keep prompts over
+// Environment: SERVICE_TOKEN, PORT (8188), MANAGEMENT_PORT (8081), BACKENDS (base URLs separated by commas;
+// dns+http://host:port is resolved again and again, and its servers are the studio's own: they are sent the token),
+// BACKEND_AUTHORIZATION (an Authorization header for servers given by URL, which are others'), DATABASE_URL (PostgreSQL, to keep prompts over
 // a restart; without it they are in memory only), RELAY_NAME (the host's name and PORT: a relay that comes back under its
 // name has its prompts at once), POLL (1s), LOST_AFTER (30s: a server silent for so long is given up), STALL_AFTER (5m: the
 // least time without a sign of life after which a server at work is given up, longer where its prompts take long), ATTEMPTS
@@ -48,7 +49,8 @@ func main() {
 
 func setup(ctx context.Context, s *serving.Service) (*relay.Relay, error) {
 	wire.LimitMemory(200 << 20)
-	o := relay.Options{Backends: os.Getenv("BACKENDS"), Authorization: os.Getenv("BACKEND_AUTHORIZATION")}
+	s.People = true // who opens ComfyUI's page gives the token as password
+	o := relay.Options{Token: s.Token, Backends: os.Getenv("BACKENDS"), Authorization: os.Getenv("BACKEND_AUTHORIZATION")}
 	var err error
 	if o.Dir, err = relay.UploadDir(os.TempDir()); err != nil {
 		return nil, err
