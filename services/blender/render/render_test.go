@@ -441,20 +441,3 @@ func TestConcurrentRequestsForOneMove(t *testing.T) {
 		t.Errorf("rendered %d times", made)
 	}
 }
-
-func TestFonts(t *testing.T) {
-	if _, err := FindFonts(t.TempDir()); err == nil || !strings.Contains(err.Error(), "FONT_DIR") {
-		t.Errorf("no fonts: %v", err)
-	}
-	fonts, err := FindFonts("/usr/share/fonts")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := fonts.For("Ночь ab 灯")
-	if len(c.Files) < 2 || len(c.Missing) != 0 || c.Slots["灯"] == 0 || c.Slots["a"] != 0 {
-		t.Errorf("%+v", c)
-	}
-	if c := fonts.For("a\U000E1234"); len(c.Missing) != 1 || len(c.Files) == 0 {
-		t.Errorf("%+v", c)
-	}
-}

@@ -59,9 +59,13 @@ func (s *Studio) Title(ctx context.Context, r TitleRequest) (jobs.Job, error) {
 	return func(ctx context.Context, progress func(float64)) (any, bool, error) {
 		key := s.Volume.NewKey("title", 1, []any{r.Text, r.Subtitle, fonts, r.Picture, r.Seed, s.Samples})
 		return s.once(ctx, out, key, func(scratch string) (Result, error) {
+			files, err := s.Fonts.Files(fonts, scratch)
+			if err != nil {
+				return Result{}, err
+			}
 			result := Result{Frames: r.Frames, FPS: r.FPS, Path: out.String()}
 			return result, s.render(ctx, r.Picture, map[string]any{"operation": "title", "text": r.Text, "subtitle": r.Subtitle,
-				"fonts": fonts, "seed": r.Seed}, scratch, out, progress)
+				"fonts": map[string]any{"files": files, "slots": fonts.Slots}, "seed": r.Seed}, scratch, out, progress)
 		})
 	}, nil
 }
