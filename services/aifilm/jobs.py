@@ -216,7 +216,7 @@ class Jobs:
         except Stopped:
             problem = job._stop
         except MemoryError:
-            problem = Problem(500, "out of memory", "the job needs more memory than there is", "raise the memory limit")
+            problem = Problem(500, "internal error", "the job needs more memory than there is", "raise the memory limit")
         except Exception as error:
             log.exception("%s failed", job.operation)
             problem = Problem(500, "internal error", f"{type(error).__name__}: {error}"[:500], "see the service's log")

@@ -1,9 +1,11 @@
 """What comes in: bodies, methods, paths and headers that are no honest request, and what the log and the metrics make of them."""
 
+import ast
 import contextlib
 import http.client
 import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -134,3 +136,19 @@ def test_a_name_that_is_no_text_is_told_all_the_same(sleeper):
     _, _, body = ask(sleeper, "POST", "/v1/sleep", JSON, json.dumps({"seconds": 0.0, "fail": "file"}))
     last = json.loads(body.splitlines()[-1])
     assert os.fsencode(last["problem"]["detail"].split()[-1]) == b"\xff.png"
+
+
+def test_problems_have_the_titles_of_the_contract():
+    """Every title that the shared code and OpenCV give stands in the table, with its status."""
+    table = (SERVICES.parent / "docs/contracts.md").read_text().partition("### Problems")[2].partition("## The plan")[0]
+    known = {(int(status), title) for status, title in re.findall(r"^\| (\d+) \| ([a-z A-Z]+) \|", table, re.M)}
+    assert len(known) > 15
+    given = set()
+    for file in (*(SERVICES / "aifilm").glob("*.py"), *(SERVICES / "opencv/finishing").glob("*.py")):
+        for call in ast.walk(ast.parse(file.read_text())):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "Problem" and all(
+                    isinstance(argument, ast.Constant) for argument in call.args[:2]):
+                given.add((call.args[0].value, call.args[1].value))
+    assert len(given) > 10
+    # What a kubelet alone is told, and the answer of a probe that fails.
+    assert given - known <= {(503, "not alive")}

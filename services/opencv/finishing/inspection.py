@@ -153,12 +153,12 @@ def open_video(path: Path) -> cv2.VideoCapture:
     width, height = (int(video.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
     if not video.isOpened() or width <= 0 or height <= 0 or not video.get(cv2.CAP_PROP_FPS) > 0:
         video.release()
-        raise Problem(422, "not a video", f"video: {path.name} can't be decoded as a video", "give the path of an encoded film",
-                      errors=[{"field": "video", "message": "can't be decoded"}])
+        raise Problem(422, "unreadable media", f"video: {path.name} can't be decoded as a video",
+                      "give the path of an encoded film", errors=[{"field": "video", "message": "can't be decoded"}])
     if width * height > MAX_PIXELS:
         video.release()
-        raise Problem(422, "not a video", f"video: {width}×{height} is larger than {MAX_PIXELS} pixels", "encode it smaller",
-                      errors=[{"field": "video", "message": "too large"}])
+        raise Problem(422, "unreadable media", f"video: {width}×{height} is larger than {MAX_PIXELS} pixels",
+                      "encode it smaller", errors=[{"field": "video", "message": "too large"}])
     return video
 
 
@@ -189,11 +189,11 @@ def inspect(path: Path, shots: Iterable[Shot], progress: Callable[[float], None]
     finally:
         video.release()
     if frames == 0 or frames < expected:
-        raise Problem(422, "damaged video", f"video: {frames} of {expected} frames could be decoded", "cut the film again",
+        raise Problem(422, "unreadable media", f"video: {frames} of {expected} frames could be decoded", "cut the film again",
                       errors=[{"field": "video", "message": "damaged"}])
     for measure in measures:
         if measure.frames == 0:
-            raise Problem(422, "shot outside the video", f"shots: {measure.id} begins at {measure.first / fps:.2f} s, "
+            raise Problem(422, "invalid request", f"shots: {measure.id} begins at {measure.first / fps:.2f} s, "
                           f"the video ends at {frames / fps:.2f} s", "give the shots of this film",
                           errors=[{"field": "shots", "message": f"{measure.id} is outside the video"}])
     return {"frames": frames, "fps": round(fps, 3), "width": width, "height": height,

@@ -1,11 +1,13 @@
 """The OpenCV service over HTTP, as its image runs it."""
 
+import contextlib
 import http.client
 import json
 import os
 import re
 import signal
 import socket
+import subprocess
 import time
 import urllib.parse
 
@@ -221,7 +223,7 @@ def test_inspect_refuses_what_is_not_a_whole_film(service, data):
     for name in ("text", "empty"):
         lines = call(service, "/v1/inspect", {"video": f"videos/films/f1/{name}.mp4", "shots": []})[1]
         assert lines[-1]["state"] == "failed"
-        assert (lines[-1]["problem"]["status"], lines[-1]["problem"]["title"]) == (422, "not a video")
+        assert (lines[-1]["problem"]["status"], lines[-1]["problem"]["title"]) == (422, "unreadable media")
     write_video(data / "videos/films/f1/short.mp4", panned(24))
     _, lines = call(service, "/v1/inspect", {"video": "videos/films/f1/short.mp4", "shots": [{"id": "x", "start": 5.0, "seconds": 1.0}]})
     assert lines[-1]["state"] == "failed"
@@ -366,3 +368,45 @@ def test_the_processor_time_of_a_film(tmp_path):
     begun = time.process_time()
     assert inspection.inspect(tmp_path / "film.mp4", [inspection.Shot(f"s{n}", n * 2.5, 2.5) for n in range(4)])["frames"] == 240
     assert time.process_time() - begun < 7.5
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A DATA_DIR on a disk of 300 MiB."""
+    root = tmp_path / "disk"
+    root.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300m", "tmpfs", str(root)], capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"no small disk can be made here: {mounted.stderr.strip()}")
+    for name in ("images", "videos"):
+        (root / name / "films/f1").mkdir(parents=True)
+    yield root
+    subprocess.run(["umount", str(root)], check=True)
+
+
+def test_a_disk_that_runs_full_half_way(small_disk):
+    """The job fails with the reason, leaves nothing, and is done when there is room again."""
+    write_frames(small_disk / "images/films/f1/full/move", panned(200, step=1))
+    body = json.dumps({"frames": "images/films/f1/full/move", "output": "images/films/f1/full/finish", "fps_in": 12, "fps_out": 24})
+    server = PythonService("opencv", "finishing.app:app", {"DATA_DIR": str(small_disk)})
+    try:
+        with begin_finish(server, body) as connection:
+            answer = b""
+            while not re.search(rb'"progress":0[.]0*[1-9]', answer):
+                answer += connection.recv(65536)
+            with contextlib.suppress(OSError), open(small_disk / "images/filler", "wb", buffering=0) as filler:
+                while True:
+                    filler.write(bytes(1 << 20))
+            while more := connection.recv(65536):
+                answer += more
+        last = json.loads(re.findall(rb'\{"state":"failed".*', answer)[-1])
+        assert (last["problem"]["status"], last["problem"]["title"]) == (507, "insufficient storage")
+        assert last["problem"]["remedy"]
+        assert [p.name for p in (small_disk / "images/films/f1/full").iterdir()] == ["move"]
+        # And before it begins.
+        status, problem = call(server, "/v1/finish", None, raw=body)
+        assert (status, problem["title"]) == (507, "insufficient storage")
+        (small_disk / "images/filler").unlink()
+        assert call(server, "/v1/finish", None, raw=body)[1][-1]["result"]["frames"] == 400
+    finally:
+        server.close()
