@@ -121,7 +121,7 @@ class Followers:
 
 
 class _Released:
-    """An iterator that calls `release` exactly once when it is closed or forgotten, also when it was never begun."""
+    """An iterator that calls `release` exactly once when it is closed, also when it was never begun."""
 
     def __init__(self, inner: Iterator[str], release):
         self._inner, self._release, self._open = inner, release, True
@@ -137,8 +137,6 @@ class _Released:
             self._open = False
             self._inner.close()
             self._release()
-
-    __del__ = close  # the answer to a HEAD is neither read nor closed
 
 
 def _message(event: Event, event_id: str | None = None) -> str:
