@@ -139,6 +139,16 @@ MIGRATIONS = [
     ALTER TABLE film ADD COLUMN trimmed smallint NOT NULL DEFAULT 0;
     CREATE INDEX film_ended ON film (finished_at) WHERE state IN ('done','failed','cancelled') AND deleted_at IS NULL;
     """,
+    # Passwords that were not looked at and came again (services/flask: guesses.py), by a keyed hash.
+    """
+    CREATE TABLE waiting_password (
+        lane    text NOT NULL,
+        mark    bytea NOT NULL,
+        since   timestamptz NOT NULL DEFAULT clock_timestamp(),
+        seen_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        PRIMARY KEY (lane, mark)
+    );
+    """,
 ]
 
 

@@ -8,6 +8,12 @@ The lanes of an attempt are its address and, unless a right password came from t
 Who brings the cookie of a device that was logged in before has a lane of its own: nobody behind the same address, and
 no crowd of addresses, can use that up.
 
+Behind one address, with no cookie, an owner differs from a guesser only in this: he comes again with the same password,
+where a guess is worth nothing a second time. So who comes again stands in line, and a turn that is fought for is his who
+stands first:
+however fast others guess, he is looked at after three tries or so. A guesser who tries everything twice gains a place in line,
+and no turn more.
+
 The turns stand in PostgreSQL, by whose clock alone they are reckoned; what a process remembers only spares it from asking.
 """
 
@@ -15,6 +21,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,6 +30,9 @@ from aifilm.db import Database
 
 KNOWN_DAYS = 30
 _MOST_REMEMBERED = 10_000
+# Who stands in line: passwords that come again after a second or later, until they don't for so long; not more than so many.
+_AGAIN_SECONDS, _STALE, _LONGEST_LINE = 0.9, timedelta(seconds=8), 100
+_MOST_SEEN, _MOST_LET_THROUGH = 50_000, 20  # passwords seen; let through to the database in a second
 
 
 @dataclass(frozen=True)
@@ -56,28 +66,37 @@ class Guesses:
         self._shut: dict[str, float] = {}  # lane → until when, by time.monotonic, it is known to have no turn
         self._known: dict[str, float] = {}  # address → until when it needs not be asked or told again
         self._unknown: dict[str, float] = {}
+        # (lane, password) → when it was first seen in vain, and last let through to the line
+        self._seen: dict[tuple[str, bytes], tuple[float, float]] = {}
+        self._let_through: deque[float] = deque(maxlen=_MOST_LET_THROUGH)
 
-    def attempt(self, right: Callable[[], bool], address: str, device: str | None) -> tuple[bool, float]:
+    def attempt(self, right: Callable[[], bool], address: str, device: str | None, mark: bytes = b"") -> tuple[bool, float]:
         """Whether the password was looked at and right, and the seconds to wait when it was not looked at.
 
-        `right` compares; `address` is the client's, `device` the id of a device that is known.
+        `right` compares; `address` is the client's, `device` the id of a device that is known, `mark` tells passwords apart.
         """
         own = Lane(f"device {device}") if device else Lane(f"address {address}")
-        if wait := self._remembered(own):
+        if (wait := self._remembered(own)) and not self._comes_again(own, mark):
             return False, wait
         # One at a time of each address: so many at once must not have so many looks at one turn.
         with self._locks[hash(own.name) % len(self._locks)]:
             lanes = [own] if device or self._knows(address) else [own, EVERYBODY]
-            if wait := max(self._remembered(lane) for lane in lanes):
-                return False, wait
+            for lane in lanes[1:]:
+                if (wait := self._remembered(lane)) and not self._comes_again(lane, mark):
+                    return False, wait
             debts = self._debts(lanes)
             if wait := self._shut_for(lanes, debts):
                 return False, wait
+            if any(debts.values()) and self._others_first(lanes, mark):
+                return False, 1.0
             good = right()
             if good and not any(debts.values()):
+                if any(self._seen.pop((lane.name, mark), None) for lane in lanes):
+                    with self._database.transaction() as connection:
+                        self._leave(connection, lanes, mark)
                 return True, 0.0
             # Between the look at the lanes and now another replica may have taken the last turn.
-            if not self._take(lanes):
+            if not self._take(lanes, mark):
                 return False, self._shut_for(lanes, self._debts(lanes)) or 1.0
             if good:
                 self._give_back(lanes)
@@ -98,6 +117,7 @@ class Guesses:
         """Forget what has no meaning any more."""
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM wrong_password WHERE until < clock_timestamp() - interval '1 hour'")
+            connection.execute("DELETE FROM waiting_password WHERE seen_at < clock_timestamp() - interval '1 minute'")
             connection.execute("DELETE FROM known_address WHERE seen_at < now() - make_interval(days => %s)", (KNOWN_DAYS,))
 
     def _remembered(self, lane: Lane) -> float:
@@ -111,7 +131,46 @@ class Guesses:
             if wait > 0:
                 _remember(self._shut, lane.name, wait)
                 longest = max(longest, wait)
+            else:
+                self._shut.pop(lane.name, None)
         return longest
+
+    def _comes_again(self, lane: Lane, mark: bytes) -> bool:
+        """Whether this password was in vain before and now stands in the lane's line; not more often than can matter."""
+        now, key = time.monotonic(), (lane.name, mark)
+        first, let_through = self._seen.get(key, (now, 0.0))
+        if key not in self._seen:
+            while len(self._seen) >= _MOST_SEEN:
+                self._seen.pop(next(iter(self._seen)), None)
+            self._seen[key] = first, let_through
+        if now - max(first, let_through) < _AGAIN_SECONDS:
+            return False
+        if len(self._let_through) == _MOST_LET_THROUGH and now - self._let_through[0] < 1.0:
+            return False  # a flood of passwords that come again; it must not become one of queries
+        self._let_through.append(now)
+        self._seen[key] = first, now
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO waiting_password AS mine (lane, mark) SELECT %(lane)s, %(mark)s WHERE %(most)s >"
+                " (SELECT count(*) FROM waiting_password WHERE lane = %(lane)s AND seen_at > clock_timestamp() - %(stale)s)"
+                " ON CONFLICT (lane, mark) DO UPDATE SET seen_at = clock_timestamp(), since ="
+                " CASE WHEN mine.seen_at > clock_timestamp() - %(stale)s THEN mine.since ELSE clock_timestamp() END",
+                {"lane": lane.name, "mark": mark, "stale": _STALE, "most": _LONGEST_LINE},
+            )
+        return True
+
+    def _others_first(self, lanes: list[Lane], mark: bytes) -> bool:
+        """Whether another password stands first in one of the lines; remembered for a moment as the lane being shut."""
+        with self._database.transaction() as connection:
+            rows = connection.execute(
+                "SELECT DISTINCT ON (lane) lane, mark FROM waiting_password WHERE lane = ANY(%s) AND"
+                " seen_at > clock_timestamp() - %s ORDER BY lane, since, mark",
+                ([lane.name for lane in lanes], _STALE),
+            ).fetchall()
+        others = [row["lane"] for row in rows if bytes(row["mark"]) != mark]
+        for name in others:
+            _remember(self._shut, name, 0.5)
+        return bool(others)
 
     def _knows(self, address: str) -> bool:
         now = time.monotonic()
@@ -138,8 +197,8 @@ class Guesses:
         most = {lane.name: lane.most for lane in lanes}
         return {row["lane"]: row["debt"] for row in rows if 0 < row["debt"] <= most[row["lane"]]}
 
-    def _take(self, lanes: list[Lane]) -> bool:
-        """Take a turn in every lane, or in none when one has none left."""
+    def _take(self, lanes: list[Lane], mark: bytes) -> bool:
+        """Take a turn in every lane, and leave the lines; or in none when one has none left."""
         with self._database.transaction() as connection:
             for lane in sorted(lanes, key=lambda lane: lane.name):  # in one order, so that no two wait for each other
                 taken = connection.execute(
@@ -155,7 +214,14 @@ class Guesses:
                 if taken is None:
                     connection.rollback()
                     return False
+            self._leave(connection, lanes, mark)
         return True
+
+    @staticmethod
+    def _leave(connection, lanes: list[Lane], mark: bytes) -> None:
+        connection.execute(
+            "DELETE FROM waiting_password WHERE lane = ANY(%s) AND mark = %s", ([lane.name for lane in lanes], mark)
+        )
 
     def _give_back(self, lanes: list[Lane]) -> None:
         with self._database.transaction() as connection:

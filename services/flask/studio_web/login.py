@@ -74,7 +74,8 @@ class Login:
                 self._signed("password", _written(password)), self._password
             )
 
-        good, wait = self._guesses.attempt(right, address, self._device())
+        mark = self._signed("guess", f"{user}\0{_written(password)}")
+        good, wait = self._guesses.attempt(right, address, self._device(), mark)
         self._attempts.labels("slowed" if wait else "right" if good else "wrong").inc()
         if wait:
             seconds = max(1, math.ceil(wait))

@@ -2,6 +2,7 @@
 
 import base64
 import http.client
+import itertools
 import math
 import threading
 import time
@@ -48,16 +49,24 @@ def forget(studio):
     """Every turn is there again."""
     studio.films.migrate()
     with studio.films.database.transaction() as connection:
-        connection.execute("TRUNCATE wrong_password")
+        connection.execute("TRUNCATE wrong_password, waiting_password")
     while studio.ask("GET", "/api/films")[0] == 429:  # what the process remembers runs out by itself
         time.sleep(0.5)
     with studio.films.database.transaction() as connection:
-        connection.execute("TRUNCATE wrong_password, known_address")
+        connection.execute("TRUNCATE wrong_password, waiting_password, known_address")
 
 
-def guess(studio, numbers, address="192.0.2.7", threads=8):
-    """Guess as fast as it goes, over connections that stay open; the statuses."""
-    statuses, numbers, lock = [], iter(numbers), threading.Lock()
+NEVER_TRIED = itertools.count()
+
+
+def spread(n):
+    """An address for every number, hardly one twice."""
+    return f"198.{n // 62500 % 250}.{n // 250 % 250}.{n % 250}"
+
+
+def guess(studio, count, address="192.0.2.7", threads=8):
+    """Guess so often, as fast as it goes, over connections that stay open, every guess another; the statuses."""
+    statuses, numbers, lock = [], itertools.islice(NEVER_TRIED, count), threading.Lock()
 
     def run():
         connection = http.client.HTTPConnection(urllib.parse.urlsplit(studio.server.url).netloc, timeout=60)
@@ -95,30 +104,30 @@ def turns(lane, seconds):
     return lane.burst + math.ceil(seconds / lane.interval)
 
 
-@pytest.mark.parametrize("address", ["192.0.2.7", lambda n: f"198.51.{n // 250}.{n % 250}, 203.0.113.{n % 250}"])
+@pytest.mark.parametrize("address", ["192.0.2.7", lambda n: f"{spread(n)}, 203.0.113.{n % 250}"])
 def test_300_guesses_are_slowed_whatever_they_say_of_themselves(studio, address):
     forget(studio)
     began = time.monotonic()
-    statuses = guess(studio, range(300), address)
+    statuses = guess(studio, 300, address)
     assert 10 <= looked_at(statuses) <= turns(Lane(""), time.monotonic() - began)
     assert len(statuses) == 300
 
 
 def test_guesses_from_many_addresses_share_a_lane(proxied):
     began = time.monotonic()
-    statuses = guess(proxied, range(300), lambda n: f"198.51.{n // 250}.{n % 250}")
+    statuses = guess(proxied, 300, spread)
     assert EVERYBODY.burst <= looked_at(statuses) <= turns(EVERYBODY, time.monotonic() - began)
 
 
 def test_guesses_from_one_ipv6_network_share_a_lane(proxied):
     began = time.monotonic()
-    statuses = guess(proxied, range(60), lambda n: f"2001:db8:1:2:{n:x}::{n:x}")
+    statuses = guess(proxied, 60, lambda n: f"2001:db8:1:2:{n % 65536:x}::{n % 65536:x}")
     assert 10 <= looked_at(statuses) <= turns(Lane(""), time.monotonic() - began)
 
 
 def test_behind_a_shared_address_the_owner_gets_in_within_one_turn(studio):
     forget(studio)
-    guess(studio, range(100))
+    guess(studio, 100)
     began = time.monotonic()
     while (answer := studio.ask("GET", "/api/films"))[0] == 429:
         assert 1 <= int(answer[1]["Retry-After"]) <= Lane("").interval + 1
@@ -127,30 +136,98 @@ def test_behind_a_shared_address_the_owner_gets_in_within_one_turn(studio):
     assert time.monotonic() - began < 3 * Lane("").interval
 
 
+class Hammer:
+    """Guesses as fast as it goes until the block ends, every guess another."""
+
+    def __init__(self, *studios, address="192.0.2.7"):
+        self.studios, self.address, self.statuses, self.stop = studios, address, [], threading.Event()
+
+    def __enter__(self):
+        self.began = time.monotonic()
+
+        def hammer(studio):
+            while not self.stop.is_set():
+                self.statuses.extend(guess(studio, 50, self.address, threads=2))
+
+        self.threads = [threading.Thread(target=hammer, args=(studio,)) for studio in self.studios for _ in range(2)]
+        for each in self.threads:
+            each.start()
+        while 429 not in self.statuses:
+            time.sleep(0.05)
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        for each in self.threads:
+            each.join()
+
+
+def get_in(studios, **headers):
+    """Come with the right password as often as told, to one replica after the other; how many times that was."""
+    for tries in range(1, 100):
+        status, answer, _ = studios[tries % len(studios)].ask("GET", "/api/films", headers=headers)
+        if status == 200:
+            return tries
+        assert status == 429
+        assert 1 <= int(answer["Retry-After"]) <= Lane("").interval + 1
+        time.sleep(int(answer["Retry-After"]))
+    raise AssertionError("locked out")
+
+
+def test_the_owner_gets_in_while_others_guess_behind_the_same_address(studio):
+    forget(studio)
+    with Hammer(studio) as hammer:
+        began = time.monotonic()
+        tries = [get_in([studio]) for _ in range(2)]
+        seconds = time.monotonic() - began
+    print(f"{len(hammer.statuses)} guesses; in twice after {tries} tries, {seconds:.1f} s")
+    assert max(tries) <= 8
+    assert seconds < 10 * Lane("").interval
+    assert looked_at(hammer.statuses) <= turns(Lane(""), time.monotonic() - hammer.began)
+
+
+def test_the_owner_gets_in_over_two_replicas(studio, redis_server, tmp_path):
+    other = Studio(studio.films.database.url, redis_server.url, tmp_path)
+    try:
+        forget(studio)
+        with Hammer(studio, other) as hammer:
+            tries = get_in([studio, other])
+        assert tries <= 10
+        assert looked_at(hammer.statuses) <= turns(Lane(""), time.monotonic() - hammer.began)
+    finally:
+        other.close()
+
+
+def test_the_owner_gets_in_from_anywhere_while_a_crowd_guesses(proxied):
+    with Hammer(proxied, address=spread) as hammer:
+        while looked_at(hammer.statuses) < EVERYBODY.burst:
+            time.sleep(0.1)
+        tries = get_in([proxied], **{"X-Forwarded-For": "203.0.113.77"})
+    assert tries <= 10
+    assert looked_at(hammer.statuses) <= turns(EVERYBODY, time.monotonic() - hammer.began)
+
+
+def test_guesses_that_come_again_have_no_more_turns(database):
+    guesses, looked = Guesses(database), []
+    began = time.monotonic()
+    while time.monotonic() - began < 20:
+        for n in range(40):
+            guesses.attempt(lambda n=n: looked.append(n) or False, "192.0.2.1", None, str(n).encode())
+        time.sleep(0.1)
+    assert len(looked) <= turns(Lane(""), time.monotonic() - began)
+    with database.transaction() as connection:
+        assert connection.execute("SELECT count(*) AS n FROM waiting_password").fetchone()["n"] <= 40
+
+
 def test_a_known_browser_is_never_kept_out(studio):
     forget(studio)
     browser = Browser(studio)
     assert browser.log_in()[0] == 303
     browser.open("/logout", {"token": browser.token("/")})
     assert browser.open("/")[0] == 303
-    stop, seen = threading.Event(), []
-
-    def hammer():
-        while not stop.is_set():
-            seen.extend(guess(studio, range(20), threads=1))
-
-    hammering = [threading.Thread(target=hammer) for _ in range(4)]
-    for each in hammering:
-        each.start()
-    try:
-        while 429 not in seen:
-            time.sleep(0.05)
+    with Hammer(studio):
         assert Browser(studio).log_in()[0] == 429, "somebody with the right password, but from nowhere"
         assert browser.log_in()[0] == 303
-    finally:
-        stop.set()
-        for each in hammering:
-            each.join()
 
 
 def test_a_device_has_no_more_turns_than_an_address_and_can_not_be_made_up(studio):
@@ -165,7 +242,7 @@ def test_a_device_has_no_more_turns_than_an_address_and_can_not_be_made_up(studi
     assert wrong[:10] == [401] * 10
     assert 429 in wrong[10:]
     assert Browser(studio).log_in("guess")[0] == 401, "its lane is its own"
-    guess(studio, range(20))
+    guess(studio, 20)
     for made_up in ("", "x", "x.y", device[:-1] + ("A" if device[-1] != "A" else "B"), ".", "a" * 8000):
         assert Browser(studio, {"ai_film_device": made_up}).log_in()[0] == 429, made_up
 
@@ -173,8 +250,8 @@ def test_a_device_has_no_more_turns_than_an_address_and_can_not_be_made_up(studi
 def test_a_right_password_does_not_give_turns_to_others(studio):
     forget(studio)
     began, wrong = time.monotonic(), 0
-    for n in range(12):
-        wrong += looked_at(guess(studio, [n], threads=1))
+    for _ in range(12):
+        wrong += looked_at(guess(studio, 1, threads=1))
         studio.ask("GET", "/api/films")
     assert wrong <= turns(Lane(""), time.monotonic() - began)
 
@@ -182,7 +259,7 @@ def test_a_right_password_does_not_give_turns_to_others(studio):
 def test_a_known_address_is_not_kept_out_by_a_crowd_of_others(proxied):
     owner = {"X-Forwarded-For": "203.0.113.9"}
     assert proxied.ask("GET", "/api/films", headers=owner)[0] == 200
-    guess(proxied, range(100), lambda n: f"198.51.{n // 250}.{n % 250}")
+    guess(proxied, 100, spread)
     status, headers, problem = proxied.ask("GET", "/api/films", headers={"X-Forwarded-For": "203.0.113.10"})
     assert (status, problem["title"]) == (429, "too many wrong passwords")
     assert 1 <= int(headers["Retry-After"]) <= EVERYBODY.interval + 1
@@ -195,7 +272,7 @@ def test_two_replicas_count_together(studio, postgres_server, redis_server, tmp_
     try:
         began, statuses = time.monotonic(), []
         both = [
-            threading.Thread(target=lambda s=s: statuses.extend(guess(s, range(100), threads=4))) for s in (studio, other)
+            threading.Thread(target=lambda s=s: statuses.extend(guess(s, 100, threads=4))) for s in (studio, other)
         ]
         for each in both:
             each.start()
@@ -252,6 +329,10 @@ def test_what_is_remembered_stays_bounded(database, monkeypatch):
         guesses.welcome(f"192.0.2.{n}")
     assert len(guesses._known) <= 51
     assert len(guesses._unknown) <= 51
+    monkeypatch.setattr("studio_web.guesses._MOST_SEEN", 50)
+    for n in range(200):
+        guesses.attempt(lambda: False, "192.0.2.1", None, str(n).encode())
+    assert len(guesses._seen) <= 50
 
 
 # Sessions.
