@@ -3,7 +3,6 @@ package render
 import (
 	"context"
 	"errors"
-	"image"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,7 +26,7 @@ type MoveRequest struct {
 var moves = []string{"dolly-in", "dolly-out", "truck-left", "truck-right", "crane-up", "crane-down", "orbit-left", "orbit-right"}
 
 // Move accepts a request to move the camera through a still.
-func (s *Studio) Move(_ context.Context, r MoveRequest) (jobs.Job, error) {
+func (s *Studio) Move(_ context.Context, subject volume.Subject, r MoveRequest) (jobs.Job, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
@@ -47,38 +46,42 @@ func (s *Studio) Move(_ context.Context, r MoveRequest) (jobs.Job, error) {
 	if !(relief >= 0 && relief <= 1) {
 		return nil, serving.Invalid("relief", "", "want 0 to 1, not %v", relief)
 	}
-	still, err := s.Volume.Input("still", r.Still, false, "images")
+	folder := s.Volume.Of(subject, "blender")
+	still, err := folder.Input("still", r.Still, false, "images")
 	if err != nil {
 		return nil, err
 	}
-	out, err := s.Volume.Output("output", r.Output, nil, "images")
+	out, err := folder.Output("output", r.Output, nil, "images")
 	if err != nil {
 		return nil, err
 	}
 	if err := s.Volume.Room(out, r.bytes()); err != nil {
 		return nil, err
 	}
-	img, err := s.readStill(still, r.Width, r.Height)
-	if err != nil {
+	if err := s.checkStill(still); err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context, progress func(float64)) (any, bool, error) {
 		key := s.Volume.NewKey("move", 1, []any{r.Picture, r.Move, strength, relief, s.Samples}).File(still)
 		return s.once(ctx, out, key, func(scratch string) (Result, error) {
 			result := Result{Frames: r.Frames, FPS: r.FPS, Path: out.String(), Depth: out.With(".depth.png").String()}
-			return result, s.move(ctx, r, strength, relief, img, scratch, out, progress)
+			return result, s.move(ctx, r, strength, relief, still, scratch, out, progress)
 		})
 	}, nil
 }
 
 // move estimates the depth of the still, takes it apart by it and has Blender render the parts.
-func (s *Studio) move(ctx context.Context, r MoveRequest, strength, relief float64, img *image.NRGBA, scratch string, out volume.Path, progress func(float64)) error {
+func (s *Studio) move(ctx context.Context, r MoveRequest, strength, relief float64, still volume.Path, scratch string, out volume.Path, progress func(float64)) error {
+	img, err := s.readStill(still, r.Width, r.Height)
+	if err != nil {
+		return err
+	}
 	scene := depth.Estimate(img)
 	figures, behind := depth.Split(img, scene)
 	file := func(name string) string { return filepath.Join(scratch, name) }
 	depths := s.Volume.Draft(out.With(".depth.png"))
 	defer depths.Discard()
-	err := errors.Join(
+	err = errors.Join(
 		writePNG(file("figures.png"), figures), writePNG(file("behind.png"), behind),
 		writePNG(file("near.png"), scene.Near.Gray()), writePNG(file("ground.png"), scene.Ground.Gray()),
 		writePNG(depths.OS(), scene.Depth().Gray()),

@@ -53,14 +53,14 @@ func (b *bench) still(name string, width, height int) string {
 			img.SetNRGBA(x, y, color.NRGBA{100 + n, 90 + n/2, 70 + n, 255})
 		}
 	}
-	file := b.Path("images/" + name)
+	file := b.Path("images/films/f/s/" + name)
 	if err := os.MkdirAll(filepath.Dir(file), 0o770); err != nil {
 		b.Fatal(err)
 	}
 	if err := writePNG(file, img); err != nil {
 		b.Fatal(err)
 	}
-	return "images/" + name
+	return "images/films/f/s/" + name
 }
 
 func (b *bench) frame(p string) image.Image {
@@ -103,19 +103,19 @@ func shift(from, to image.Image, y0, y1 int) int {
 func TestMoveHasParallax(t *testing.T) {
 	b := newBench(t, 16)
 	still := b.still("f 灯/still.png", 320, 180)
-	request := m{"still": still, "output": "images/f 灯/move", "width": 320, "height": 180, "fps": 12, "frames": 24, "move": "truck-left", "strength": 1.0}
+	request := m{"still": still, "output": "images/films/f/s/move", "width": 320, "height": 180, "fps": 12, "frames": 24, "move": "truck-left", "strength": 1.0}
 	var progress []float64
 	l := b.Ask(t.Context(), "move", request, func(l jobstest.Line) { progress = append(progress, l.Progress) })
-	if l.State != "done" || l.Cached || l.Result["frames"] != 24.0 || l.Result["fps"] != 12.0 || l.Result["path"] != "images/f 灯/move" || l.Result["depth"] != "images/f 灯/move.depth.png" {
+	if l.State != "done" || l.Cached || l.Result["frames"] != 24.0 || l.Result["fps"] != 12.0 || l.Result["path"] != "images/films/f/s/move" || l.Result["depth"] != "images/films/f/s/move.depth.png" {
 		t.Fatalf("%+v", l)
 	}
 	if len(progress) < 3 {
 		t.Errorf("progress: %v", progress)
 	}
-	if names := b.Left("images/f 灯/move"); len(names) != 24 || names[0] != "frame_00001.png" || names[23] != "frame_00024.png" {
+	if names := b.Left("images/films/f/s/move"); len(names) != 24 || names[0] != "frame_00001.png" || names[23] != "frame_00024.png" {
 		t.Errorf("frames: %v", names)
 	}
-	first, last := b.frame("images/f 灯/move/frame_00001.png"), b.frame("images/f 灯/move/frame_00024.png")
+	first, last := b.frame("images/films/f/s/move/frame_00001.png"), b.frame("images/films/f/s/move/frame_00024.png")
 	if first.Bounds() != image.Rect(0, 0, 320, 180) {
 		t.Errorf("size %v", first.Bounds())
 	}
@@ -124,33 +124,33 @@ func TestMoveHasParallax(t *testing.T) {
 	if near-far < 8 { // the camera goes left, so near things go right
 		t.Error("no parallax")
 	}
-	depth := b.frame("images/f 灯/move.depth.png").(*image.Gray16)
+	depth := b.frame("images/films/f/s/move.depth.png").(*image.Gray16)
 	if sky, ground := depth.Gray16At(160, 5).Y, depth.Gray16At(160, 175).Y; sky > 5000 || ground < 55000 {
 		t.Errorf("depth: sky %d, ground %d", sky, ground)
 	}
 
-	before, _ := os.Stat(b.Path("images/f 灯/move/frame_00001.png"))
+	before, _ := os.Stat(b.Path("images/films/f/s/move/frame_00001.png"))
 	if l := b.Done("move", request); !l.Cached || l.Result["frames"] != 24.0 {
 		t.Errorf("asked again: %+v", l)
 	}
-	if after, _ := os.Stat(b.Path("images/f 灯/move/frame_00001.png")); !os.SameFile(before, after) {
+	if after, _ := os.Stat(b.Path("images/films/f/s/move/frame_00001.png")); !os.SameFile(before, after) {
 		t.Error("rendered again though nothing changed")
 	}
 	// A lost frame, another move and another still each make it anew; the same request, the same pixels.
-	want, _ := os.ReadFile(b.Path("images/f 灯/move/frame_00003.png"))
-	os.Remove(b.Path("images/f 灯/move/frame_00003.png"))
+	want, _ := os.ReadFile(b.Path("images/films/f/s/move/frame_00003.png"))
+	os.Remove(b.Path("images/films/f/s/move/frame_00003.png"))
 	request["strength"] = 1
 	if l := b.Done("move", request); l.Cached {
 		t.Error("a lost frame is not missed")
 	}
-	if got, _ := os.ReadFile(b.Path("images/f 灯/move/frame_00003.png")); !bytes.Equal(got, want) {
+	if got, _ := os.ReadFile(b.Path("images/films/f/s/move/frame_00003.png")); !bytes.Equal(got, want) {
 		t.Error("the same request, another picture")
 	}
 	request["frames"] = 3
-	if l := b.Done("move", request); l.Cached || len(b.Left("images/f 灯/move")) != 3 {
-		t.Errorf("%+v %v", l, b.Left("images/f 灯/move"))
+	if l := b.Done("move", request); l.Cached || len(b.Left("images/films/f/s/move")) != 3 {
+		t.Errorf("%+v %v", l, b.Left("images/films/f/s/move"))
 	}
-	if names := b.Left("images/f 灯"); len(names) != 4 { // still, move, its depth, its sidecar
+	if names := b.Left("images/films/f/s"); len(names) != 4 { // still, move, its depth, its sidecar
 		t.Errorf("left: %v", names)
 	}
 }
@@ -158,9 +158,9 @@ func TestMoveHasParallax(t *testing.T) {
 func TestMoveWithoutReliefIsAPan(t *testing.T) {
 	b := newBench(t, 16)
 	still := b.still("still.png", 320, 180)
-	request := m{"still": still, "output": "images/move", "width": 320, "height": 180, "fps": 12, "frames": 24, "move": "truck-left", "relief": 0}
+	request := m{"still": still, "output": "images/films/f/s/move", "width": 320, "height": 180, "fps": 12, "frames": 24, "move": "truck-left", "relief": 0}
 	b.Done("move", request)
-	first, last := b.frame("images/move/frame_00001.png"), b.frame("images/move/frame_00024.png")
+	first, last := b.frame("images/films/f/s/move/frame_00001.png"), b.frame("images/films/f/s/move/frame_00024.png")
 	far, near := shift(first, last, 15, 45), shift(first, last, 150, 170)
 	t.Logf("over 2 s the sky moves %d px, the ground in front %d px", far, near)
 	if near-far > 1 || far-near > 1 || far < 3 {
@@ -176,10 +176,10 @@ func TestNoMoveShowsABlackBorder(t *testing.T) {
 	b := newBench(t, 16)
 	still := b.still("still.png", 256, 144)
 	for _, move := range moves {
-		b.Done("move", m{"still": still, "output": "images/" + move, "width": 192, "height": 108, "fps": 1, "frames": 6, "move": move, "strength": 2})
+		b.Done("move", m{"still": still, "output": "images/films/f/s/" + move, "width": 192, "height": 108, "fps": 1, "frames": 6, "move": move, "strength": 2})
 		var before image.Image
-		for _, name := range b.Left("images/" + move) {
-			img := b.frame("images/" + move + "/" + name)
+		for _, name := range b.Left("images/films/f/s/" + move) {
+			img := b.frame("images/films/f/s/" + move + "/" + name)
 			for y := range 108 {
 				for x := range 192 {
 					if luma(img, x, y) < 50 {
@@ -204,7 +204,7 @@ func TestNoMoveShowsABlackBorder(t *testing.T) {
 func TestStillsOfOtherShapesAreCutToTheFilms(t *testing.T) {
 	b := newBench(t, 16)
 	for name, size := range map[string]image.Point{"square.png": {200, 200}, "wide.png": {400, 100}, "upright.png": {90, 160}} {
-		l := b.Done("move", m{"still": b.still(name, size.X, size.Y), "output": "images/" + name + ".move", "width": 128, "height": 72, "fps": 12, "frames": 1, "move": "dolly-in"})
+		l := b.Done("move", m{"still": b.still(name, size.X, size.Y), "output": "images/films/f/s/" + name + ".move", "width": 128, "height": 72, "fps": 12, "frames": 1, "move": "dolly-in"})
 		if got := b.frame(l.Result["path"].(string) + "/frame_00001.png").Bounds(); got != image.Rect(0, 0, 128, 72) {
 			t.Errorf("%s: %v", name, got)
 		}
@@ -214,7 +214,7 @@ func TestStillsOfOtherShapesAreCutToTheFilms(t *testing.T) {
 func TestTitle(t *testing.T) {
 	b := newBench(t, 16)
 	request := func(text, subtitle, out string) m {
-		return m{"text": text, "subtitle": subtitle, "output": "images/" + out, "width": 320, "height": 180, "fps": 12, "frames": 2, "seed": 1}
+		return m{"text": text, "subtitle": subtitle, "output": "images/films/f/s/" + out, "width": 320, "height": 180, "fps": 12, "frames": 2, "seed": 1}
 	}
 	for out, c := range map[string][2]string{
 		"short":    {"Mara", ""},
@@ -227,7 +227,7 @@ func TestTitle(t *testing.T) {
 		if l.Result["depth"] != nil || l.Result["frames"] != 2.0 {
 			t.Errorf("%s: %+v", out, l)
 		}
-		first, second := b.frame("images/"+out+"/frame_00001.png"), b.frame("images/"+out+"/frame_00002.png")
+		first, second := b.frame("images/films/f/s/"+out+"/frame_00001.png"), b.frame("images/films/f/s/"+out+"/frame_00002.png")
 		bright, differ := 0, 0
 		for y := range 180 {
 			for x := range 320 {
@@ -255,8 +255,8 @@ func TestTitle(t *testing.T) {
 	}
 	// Letters that no font has are left out, so the picture is the same as without them.
 	b.Done("title", request("Mara\U000E1234", "", "left"))
-	x, _ := os.ReadFile(b.Path("images/short/frame_00001.png"))
-	y, _ := os.ReadFile(b.Path("images/left/frame_00001.png"))
+	x, _ := os.ReadFile(b.Path("images/films/f/s/short/frame_00001.png"))
+	y, _ := os.ReadFile(b.Path("images/films/f/s/left/frame_00001.png"))
 	if !bytes.Equal(x, y) {
 		t.Error("a letter without a font is seen")
 	}
@@ -276,9 +276,9 @@ func TestTitleAtTheLimits(t *testing.T) {
 			t.Fatal(err)
 		}
 		out := fmt.Sprintf("title%dx%d", size[0], size[1])
-		b.Done("title", m{"text": title, "subtitle": logline, "output": "images/" + out, "width": size[0], "height": size[1], "fps": 12, "frames": 1,
+		b.Done("title", m{"text": title, "subtitle": logline, "output": "images/films/f/s/" + out, "width": size[0], "height": size[1], "fps": 12, "frames": 1,
 			"seed": film.Seed.Max})
-		frame, letters := b.frame("images/"+out+"/frame_00001.png"), 0
+		frame, letters := b.frame("images/films/f/s/"+out+"/frame_00001.png"), 0
 		for y := range size[1] {
 			for x := range size[0] {
 				if luma(frame, x, y) > 120 {
@@ -298,34 +298,34 @@ func TestTitleAtTheLimits(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	b := newBench(t, 16)
 	still := b.still("still.png", 128, 72)
-	os.WriteFile(b.Path("images/text.png"), []byte("no picture"), 0o660)
+	os.WriteFile(b.Path("images/films/f/s/text.png"), []byte("no picture"), 0o660)
 	raw, _ := os.ReadFile(b.Path(still))
-	os.WriteFile(b.Path("images/half.png"), raw[:len(raw)/2], 0o660)
-	os.WriteFile(b.Path("images/empty.png"), nil, 0o660)
+	os.WriteFile(b.Path("images/films/f/s/half.png"), raw[:len(raw)/2], 0o660)
+	os.WriteFile(b.Path("images/films/f/s/empty.png"), nil, 0o660)
 	b.still("small.png", 16, 16)
 	// A PNG of a few bytes that says it is 100 000 pixels wide.
 	bomb := append([]byte{}, raw...)
 	copy(bomb[16:24], []byte{0, 1, 0x86, 0xa0, 0, 1, 0x86, 0xa0})
-	os.WriteFile(b.Path("images/bomb.png"), bomb, 0o660)
-	os.Symlink("/etc/passwd", b.Path("images/link.png"))
-	os.Symlink(t.TempDir(), b.Path("images/away"))
-	os.WriteFile(b.Path("images/file"), nil, 0o660)
+	os.WriteFile(b.Path("images/films/f/s/bomb.png"), bomb, 0o660)
+	os.Symlink("/etc/passwd", b.Path("images/films/f/s/link.png"))
+	os.Symlink(t.TempDir(), b.Path("images/films/f/s/away"))
+	os.WriteFile(b.Path("images/films/f/s/file"), nil, 0o660)
 	for name, c := range map[string]struct {
 		change m
 		field  string
 	}{
-		"not there":        {m{"still": "images/none.png"}, "still"},
-		"not an image":     {m{"still": "images/text.png"}, "still"},
-		"half an image":    {m{"still": "images/half.png"}, "still"},
-		"empty":            {m{"still": "images/empty.png"}, "still"},
-		"too small":        {m{"still": "images/small.png"}, "still"},
-		"a bomb":           {m{"still": "images/bomb.png"}, "still"},
-		"a link":           {m{"still": "images/link.png"}, "still"},
+		"not there":        {m{"still": "images/films/f/s/none.png"}, "still"},
+		"not an image":     {m{"still": "images/films/f/s/text.png"}, "still"},
+		"half an image":    {m{"still": "images/films/f/s/half.png"}, "still"},
+		"empty":            {m{"still": "images/films/f/s/empty.png"}, "still"},
+		"too small":        {m{"still": "images/films/f/s/small.png"}, "still"},
+		"a bomb":           {m{"still": "images/films/f/s/bomb.png"}, "still"},
+		"a link":           {m{"still": "images/films/f/s/link.png"}, "still"},
 		"a directory":      {m{"still": "images"}, "still"},
-		"another volume":   {m{"still": "videos/still.png"}, "still"},
-		"traversal":        {m{"still": "images/../../etc/passwd"}, "still"},
-		"output away":      {m{"output": "images/away/move"}, "output"},
-		"output a file":    {m{"output": "images/file"}, "output"},
+		"another volume":   {m{"still": "videos/films/f/still.png"}, "still"},
+		"traversal":        {m{"still": "images/films/f/s/../../etc/passwd"}, "still"},
+		"output away":      {m{"output": "images/films/f/s/away/move"}, "output"},
+		"output a file":    {m{"output": "images/films/f/s/file"}, "output"},
 		"output absolute":  {m{"output": "/tmp/move"}, "output"},
 		"no such move":     {m{"move": "zoom"}, "move"},
 		"a script":         {m{"script": "import os"}, "script"},
@@ -342,7 +342,7 @@ func TestRefusals(t *testing.T) {
 		"relief extreme":   {m{"relief": 1.5}, "relief"},
 		"relief minus":     {m{"relief": -0.1}, "relief"},
 	} {
-		request := m{"still": still, "output": "images/out", "width": 128, "height": 72, "fps": 12, "frames": 2, "move": "dolly-in"}
+		request := m{"still": still, "output": "images/films/f/s/out", "width": 128, "height": 72, "fps": 12, "frames": 2, "move": "dolly-in"}
 		for k, v := range c.change {
 			request[k] = v
 		}
@@ -354,7 +354,7 @@ func TestRefusals(t *testing.T) {
 		"no text": {"text": ""}, "white space": {"text": " \n\t"}, "too long": {"text": strings.Repeat("x", 201)}, "a number": {"text": 1},
 		"seed minus": {"seed": -1}, "unknown": {"font": "/etc/passwd"},
 	} {
-		request := m{"text": "x", "subtitle": "", "output": "images/out", "width": 128, "height": 72, "fps": 12, "frames": 2, "seed": 1}
+		request := m{"text": "x", "subtitle": "", "output": "images/films/f/s/out", "width": 128, "height": 72, "fps": 12, "frames": 2, "seed": 1}
 		for k, v := range change {
 			request[k] = v
 		}
@@ -362,7 +362,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: %+v", name, l)
 		}
 	}
-	if b.Left("images/out") != nil {
+	if b.Left("images/films/f/s/out") != nil {
 		t.Error("a refused output is there")
 	}
 }
@@ -370,7 +370,7 @@ func TestRefusals(t *testing.T) {
 func TestBlenderKilledOrLeftGoesAndATryAgainWorks(t *testing.T) {
 	b := newBench(t, 0)
 	still := b.still("f/still.png", 256, 144)
-	request := m{"still": still, "output": "images/f/move", "width": 256, "height": 144, "fps": 12, "frames": 400, "move": "orbit-left"}
+	request := m{"still": still, "output": "images/films/f/s/move", "width": 256, "height": 144, "fps": 12, "frames": 400, "move": "orbit-left"}
 	for _, how := range []string{"killed", "left"} {
 		ctx, hangUp := context.WithCancel(t.Context())
 		rendering, done := make(chan bool, 1000), make(chan jobstest.Line)
@@ -398,7 +398,7 @@ func TestBlenderKilledOrLeftGoesAndATryAgainWorks(t *testing.T) {
 		}
 		b.Eventually(how+": Blender is gone", func() bool { return !jobstest.Alive(pid) })
 		b.Eventually(how+": nothing is half made", func() bool {
-			for _, name := range b.Left("images/f") {
+			for _, name := range b.Left("images/films/f/s") {
 				if name != "still.png" && name != "move.depth.png" {
 					return false
 				}
@@ -412,7 +412,7 @@ func TestBlenderKilledOrLeftGoesAndATryAgainWorks(t *testing.T) {
 		l = b.Ask(t.Context(), "move", request, nil)
 		return l.State != "refused"
 	})
-	if l.State != "done" || l.Cached || len(b.Left("images/f/move")) != 2 {
+	if l.State != "done" || l.Cached || len(b.Left("images/films/f/s/move")) != 2 {
 		t.Errorf("%+v", l)
 	}
 }
@@ -425,7 +425,7 @@ func TestConcurrentRequestsForOneMove(t *testing.T) {
 	made := 0
 	for range 4 {
 		wg.Go(func() {
-			l := b.Ask(t.Context(), "move", m{"still": still, "output": "images/move", "width": 128, "height": 72, "fps": 12, "frames": 2, "move": "crane-up"}, nil)
+			l := b.Ask(t.Context(), "move", m{"still": still, "output": "images/films/f/s/move", "width": 128, "height": 72, "fps": 12, "frames": 2, "move": "crane-up"}, nil)
 			mu.Lock()
 			defer mu.Unlock()
 			if l.State != "done" {

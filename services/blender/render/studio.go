@@ -11,6 +11,7 @@ import (
 	"image"
 	"image/draw"
 	"image/png"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -192,6 +193,37 @@ func (s *Studio) whole(place volume.Path, r Result) bool {
 	return r.Depth == "" || s.Volume.Size(place.With(".depth.png")) > 0
 }
 
+// checkStill looks at a still's header: what it would take to decode it must be known before it waits for its turn.
+func (s *Studio) checkStill(p volume.Path) error {
+	f, err := s.Volume.Open(p)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = stillConfig(p, f)
+	return err
+}
+
+func stillConfig(p volume.Path, f io.Reader) (image.Config, error) {
+	c, err := png.DecodeConfig(f)
+	if err != nil {
+		return c, badStill(p, "is not a PNG image: %v", err)
+	}
+	// A film's widest picture at the full scale of what a still may be drawn in; 64-bit colours take 8 bytes a pixel.
+	if min(c.Width, c.Height) < 32 || max(c.Width, c.Height) > 8192 || c.Width*c.Height > maxStill {
+		return c, badStill(p, "is %d×%d: want sides from 32 to 8192 and at most %d pixels", c.Width, c.Height, maxStill)
+	}
+	return c, nil
+}
+
+// maxStill is the pixels of the largest still: 4096×2304. Decoding it and estimating its depth takes well below the memory
+// that the chart gives the service.
+const maxStill = 4096 * 2304
+
+func badStill(p volume.Path, format string, args ...any) error {
+	return serving.Invalid("still", "make the still again, as PNG", p.String()+" "+format, args...)
+}
+
 // readStill reads a PNG of the volume, cut to the shape that is asked for.
 func (s *Studio) readStill(p volume.Path, width, height int) (*image.NRGBA, error) {
 	f, err := s.Volume.Open(p)
@@ -199,22 +231,16 @@ func (s *Studio) readStill(p volume.Path, width, height int) (*image.NRGBA, erro
 		return nil, err
 	}
 	defer f.Close()
-	bad := func(format string, args ...any) error {
-		return serving.Invalid("still", "make the still again, as PNG", p.String()+" "+format, args...)
-	}
-	c, err := png.DecodeConfig(f)
+	c, err := stillConfig(p, f)
 	if err != nil {
-		return nil, bad("is not a PNG image: %v", err)
-	}
-	if min(c.Width, c.Height) < 32 || max(c.Width, c.Height) > 8192 {
-		return nil, bad("is %d×%d: want sides from 32 to 8192", c.Width, c.Height)
+		return nil, err
 	}
 	if _, err := f.Seek(0, 0); err != nil {
 		return nil, err
 	}
 	img, err := png.Decode(bufio.NewReader(f))
 	if err != nil {
-		return nil, bad("is damaged: %v", err)
+		return nil, badStill(p, "is damaged: %v", err)
 	}
 	w, h := c.Width, c.Height
 	if w*height > h*width { // too wide: cut at both sides, as a projector's mask does

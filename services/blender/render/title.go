@@ -7,6 +7,7 @@ import (
 
 	"github.com/ai-film/ai-film/services/internal/jobs"
 	"github.com/ai-film/ai-film/services/internal/serving"
+	"github.com/ai-film/ai-film/services/internal/volume"
 	"github.com/ai-film/ai-film/services/limits"
 )
 
@@ -20,7 +21,7 @@ type TitleRequest struct {
 }
 
 // Title accepts a request to set a title.
-func (s *Studio) Title(ctx context.Context, r TitleRequest) (jobs.Job, error) {
+func (s *Studio) Title(ctx context.Context, subject volume.Subject, r TitleRequest) (jobs.Job, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
@@ -49,7 +50,7 @@ func (s *Studio) Title(ctx context.Context, r TitleRequest) (jobs.Job, error) {
 			fonts = s.Fonts.For(r.Text + r.Subtitle)
 		}
 	}
-	out, err := s.Volume.Output("output", r.Output, nil, "images")
+	out, err := s.Volume.Of(subject, "blender").Output("output", r.Output, nil, "images")
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ func newBench(t *testing.T, limit int) *bench {
 // shoot makes a directory of frames: a bright disc before a gradient, which moves a pixel or two each frame.
 func (b *bench) shoot(name string, frames, width, height int, hue uint8) {
 	b.Helper()
-	dir := filepath.Join(b.Dir, "images", name)
+	dir := filepath.Join(b.Dir, "images/films/f/s", name)
 	if err := os.MkdirAll(dir, 0o770); err != nil {
 		b.Fatal(err)
 	}
@@ -61,8 +61,8 @@ func (b *bench) shoot(name string, frames, width, height int, hue uint8) {
 func (b *bench) clip(name string, frames int, hue uint8) string {
 	b.Helper()
 	b.shoot(name, frames, 160, 90, hue)
-	b.Done("encode", map[string]any{"frames": "images/" + name, "output": "videos/" + name + ".mp4", "fps": 24, "crf": 18})
-	return "videos/" + name + ".mp4"
+	b.Done("encode", map[string]any{"frames": "images/films/f/s/" + name, "output": "videos/films/f/" + name + ".mp4", "fps": 24, "crf": 18})
+	return "videos/films/f/" + name + ".mp4"
 }
 
 // tool runs ffmpeg or ffprobe itself, as a witness from outside, and returns all that it prints.

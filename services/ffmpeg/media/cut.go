@@ -54,8 +54,8 @@ type cut struct {
 }
 
 // Cut accepts a request to put a film together.
-func (s *Studio) Cut(_ context.Context, r CutRequest) (jobs.Job, error) {
-	c, err := s.acceptCut(r)
+func (s *Studio) Cut(_ context.Context, subject volume.Subject, r CutRequest) (jobs.Job, error) {
+	c, err := s.acceptCut(s.Volume.Of(subject, "ffmpeg"), r)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (s *Studio) Cut(_ context.Context, r CutRequest) (jobs.Job, error) {
 	}, nil
 }
 
-func (s *Studio) acceptCut(r CutRequest) (c *cut, err error) {
+func (s *Studio) acceptCut(folder volume.Folder, r CutRequest) (c *cut, err error) {
 	c = &cut{CutRequest: r}
 	if len(r.Clips) == 0 || len(r.Clips) > 2000 {
 		return nil, serving.Invalid("clips", "give the clips of the film in order", "want 1 to 2000, not %d", len(r.Clips))
@@ -94,18 +94,18 @@ func (s *Studio) acceptCut(r CutRequest) (c *cut, err error) {
 		return nil, err
 	}
 	for i, p := range r.Clips {
-		clip, err := s.Volume.Input(fmt.Sprintf("clips[%d]", i), p, false, "videos")
+		clip, err := folder.Input(fmt.Sprintf("clips[%d]", i), p, false, "videos")
 		if err != nil {
 			return nil, err
 		}
 		c.clips = append(c.clips, clip)
 		c.bytes += s.Volume.Size(clip)
 	}
-	if c.out, err = s.Volume.Output("output", r.Output, []string{".mp4"}, "videos"); err != nil {
+	if c.out, err = folder.Output("output", r.Output, []string{".mp4"}, "videos"); err != nil {
 		return nil, err
 	}
 	if r.Poster != "" {
-		if c.poster, err = s.Volume.Output("poster", r.Poster, []string{".jpg", ".jpeg"}, "videos"); err != nil {
+		if c.poster, err = folder.Output("poster", r.Poster, []string{".jpg", ".jpeg"}, "videos"); err != nil {
 			return nil, err
 		}
 	}
@@ -257,7 +257,10 @@ func (s *Studio) makePoster(ctx context.Context, film string, seconds float64, p
 	if err != nil {
 		return err
 	}
-	return draft.Publish()
+	if err := draft.Publish(); err != nil {
+		return err
+	}
+	return s.Volume.Record(poster, "", nil) // the film's key speaks for it
 }
 
 func digest(file string) (int64, string, error) {

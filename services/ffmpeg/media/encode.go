@@ -31,7 +31,7 @@ type EncodeResult struct {
 const maxFrames, maxSide = 20000, 4096
 
 // Encode accepts a request to make a shot's frames into a clip.
-func (s *Studio) Encode(_ context.Context, r EncodeRequest) (jobs.Job, error) {
+func (s *Studio) Encode(_ context.Context, subject volume.Subject, r EncodeRequest) (jobs.Job, error) {
 	fps, crf := or(r.FPS, 24), or(r.CRF, 18)
 	if err := number("fps", fps, 1, 60); err != nil {
 		return nil, err
@@ -39,11 +39,12 @@ func (s *Studio) Encode(_ context.Context, r EncodeRequest) (jobs.Job, error) {
 	if err := number("crf", crf, 1, 51); err != nil {
 		return nil, err
 	}
-	dir, err := s.Volume.Input("frames", r.Frames, true, "images")
+	folder := s.Volume.Of(subject, "ffmpeg")
+	dir, err := folder.Input("frames", r.Frames, true, "images")
 	if err != nil {
 		return nil, err
 	}
-	out, err := s.Volume.Output("output", r.Output, []string{".mp4"}, "videos")
+	out, err := folder.Output("output", r.Output, []string{".mp4"}, "videos")
 	if err != nil {
 		return nil, err
 	}

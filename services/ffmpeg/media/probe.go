@@ -24,8 +24,8 @@ type ProbeResult struct {
 }
 
 // Probe accepts a request to look into a film.
-func (s *Studio) Probe(_ context.Context, r ProbeRequest) (jobs.Job, error) {
-	video, err := s.Volume.Input("video", r.Video, false, "videos")
+func (s *Studio) Probe(_ context.Context, subject volume.Subject, r ProbeRequest) (jobs.Job, error) {
+	video, err := s.Volume.Of(subject, "ffmpeg").Input("video", r.Video, false, "videos")
 	if err != nil {
 		return nil, err
 	}

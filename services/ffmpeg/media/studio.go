@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/ai-film/ai-film/services/internal/jobs"
 	"github.com/ai-film/ai-film/services/internal/program"
@@ -76,7 +77,7 @@ func explained(err error) error {
 	}
 	switch text := bad.Complaints; {
 	case strings.Contains(text, "No space left on device"):
-		return serving.NewProblem(507, "disk full", text, "delete films that are no longer needed, or enlarge the volume")
+		return volume.Full(syscall.ENOSPC)
 	case strings.Contains(text, "Invalid data found"), strings.Contains(text, "moov atom not found"):
 		return serving.NewProblem(422, "unreadable media", text, "make the input again")
 	}

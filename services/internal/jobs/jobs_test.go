@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ai-film/ai-film/services/internal/serving"
+	"github.com/ai-film/ai-film/services/internal/volume"
 )
 
 type params struct {
@@ -36,7 +37,7 @@ func benchService(t *testing.T, workers, limit int, timeout time.Duration, job J
 	s := serving.New("bench", slog.New(slog.NewTextHandler(io.Discard, nil)))
 	q := New(s, workers, limit, timeout)
 	q.Heartbeat = 30 * time.Millisecond
-	s.Handle("POST /v1/do", s.Work(Handler(q, "do", func(_ context.Context, p params) (Job, error) {
+	s.Handle("POST /v1/do", s.Work(Handler(q, "do", func(_ context.Context, _ volume.Subject, p params) (Job, error) {
 		if p.Name == "bad" {
 			return nil, serving.Invalid("name", "use another", "is bad")
 		}
@@ -52,6 +53,7 @@ func ask(ctx context.Context, t *testing.T, url string) <-chan line {
 	t.Helper()
 	r, _ := http.NewRequestWithContext(ctx, "POST", url+"/v1/do", strings.NewReader(`{"name":"x"}`))
 	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-Film-Id", "f")
 	lines := make(chan line, 1000)
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
@@ -73,6 +75,51 @@ func ask(ctx context.Context, t *testing.T, url string) <-chan line {
 		}
 	}()
 	return lines
+}
+
+// post sends a body as it is.
+func post(t *testing.T, url, kind, body string) (*http.Response, error) {
+	r, _ := http.NewRequestWithContext(t.Context(), "POST", url+"/v1/do", strings.NewReader(body))
+	r.Header.Set("X-Film-Id", "f")
+	if kind != "" {
+		r.Header.Set("Content-Type", kind)
+	}
+	return http.DefaultClient.Do(r)
+}
+
+func TestJobsAreForAFilm(t *testing.T) {
+	_, url := bench(t, 1, 1, time.Minute, func(context.Context, func(float64)) (any, bool, error) { return 1, false, nil })
+	for name, c := range map[string]struct {
+		header http.Header
+		field  string
+	}{
+		"a film":            {http.Header{"X-Film-Id": {"0f3c-A_1"}}, ""},
+		"a shot":            {http.Header{"X-Film-Id": {"f"}, "X-Shot-Id": {"s01-01"}}, ""},
+		"none":              {http.Header{}, "X-Film-Id"},
+		"empty":             {http.Header{"X-Film-Id": {""}}, "X-Film-Id"},
+		"two":               {http.Header{"X-Film-Id": {"a", "b"}}, "X-Film-Id"},
+		"a path":            {http.Header{"X-Film-Id": {"../f"}}, "X-Film-Id"},
+		"dots":              {http.Header{"X-Film-Id": {".."}}, "X-Film-Id"},
+		"too long":          {http.Header{"X-Film-Id": {strings.Repeat("x", 65)}}, "X-Film-Id"},
+		"not ASCII":         {http.Header{"X-Film-Id": {"fílm"}}, "X-Film-Id"},
+		"an empty shot":     {http.Header{"X-Film-Id": {"f"}, "X-Shot-Id": {""}}, "X-Shot-Id"},
+		"a shot of no form": {http.Header{"X-Film-Id": {"f"}, "X-Shot-Id": {"s 1"}}, "X-Shot-Id"},
+	} {
+		r, _ := http.NewRequestWithContext(t.Context(), "POST", url+"/v1/do", strings.NewReader(`{}`))
+		r.Header = c.header
+		r.Header.Set("Content-Type", "application/json")
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var p serving.Problem
+		b, _ := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		json.Unmarshal(b, &p)
+		if (answer.StatusCode == 200) != (c.field == "") || c.field != "" && (answer.StatusCode != 422 || p.Errors[0].Field != c.field) {
+			t.Errorf("%s: %d %s", name, answer.StatusCode, b)
+		}
+	}
 }
 
 func last(lines <-chan line) (l line) {
@@ -115,7 +162,7 @@ func TestRefusals(t *testing.T) {
 		"too large":      {"application/json", `{"name":"` + strings.Repeat("x", 1<<20) + `"}`, 413, "1 MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, err := http.Post(url+"/v1/do", c.kind, strings.NewReader(c.body))
+			r, err := post(t, url, c.kind, c.body)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -223,7 +270,7 @@ func TestQueueIsBoundedAndFirstComeFirstServed(t *testing.T) {
 	if l := <-c; l.State != "queued" || l.Position != 2 {
 		t.Errorf("c: %+v", l)
 	}
-	r, err := http.Post(url+"/v1/do", "application/json", strings.NewReader(`{}`))
+	r, err := post(t, url, "application/json", `{}`)
 	if err != nil || r.StatusCode != 429 || r.Header.Get("Retry-After") == "" {
 		t.Errorf("%v %v", r, err)
 	}

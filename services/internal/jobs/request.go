@@ -12,9 +12,33 @@ import (
 	"unicode/utf8"
 
 	"github.com/ai-film/ai-film/services/internal/serving"
+	"github.com/ai-film/ai-film/services/internal/volume"
 )
 
 const maxBody = 1 << 20
+
+// subjectOf is what a job is for, as the headers X-Film-Id and X-Shot-Id say.
+func subjectOf(h http.Header) (volume.Subject, error) {
+	const remedy = "send the film's id, and the shot's where the work is for one: 1 to 64 letters, digits, - and _"
+	var s volume.Subject
+	for _, header := range []struct {
+		name     string
+		value    *string
+		optional bool
+	}{{"X-Film-Id", &s.Film, false}, {"X-Shot-Id", &s.Shot, true}} {
+		values := h.Values(header.name)
+		switch {
+		case len(values) == 0 && header.optional:
+		case len(values) == 0:
+			return s, serving.Invalid(header.name, remedy, "is missing")
+		case len(values) > 1 || !volume.Identified(values[0]):
+			return s, serving.Invalid(header.name, remedy, "%.100q is not an id", strings.Join(values, ", "))
+		default:
+			*header.value = values[0]
+		}
+	}
+	return s, nil
+}
 
 // decode reads the request's body as one JSON object with the fields of into and no other.
 func decode(w http.ResponseWriter, r *http.Request, into any) error {

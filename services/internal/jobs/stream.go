@@ -10,22 +10,28 @@ import (
 	"time"
 
 	"github.com/ai-film/ai-film/services/internal/serving"
+	"github.com/ai-film/ai-film/services/internal/volume"
 )
 
 // Job does the work of a request that was accepted. It may call progress (0 to 1) at any rate and from one goroutine at
 // a time; it returns when ctx ends. cached says that nothing had to be made.
 type Job func(ctx context.Context, progress func(float64)) (result any, cached bool, err error)
 
-// Handler serves an operation: accept checks the parameters (P is the JSON body's shape) and the room on the disk, and
-// refuses with a *serving.Problem or gives the job.
-func Handler[P any](q *Queue, operation string, accept func(context.Context, P) (Job, error)) http.Handler {
+// Handler serves an operation: accept checks the parameters (P is the JSON body's shape), for the film and shot that the
+// request's headers name, and the room on the disk; it refuses with a *serving.Problem or gives the job.
+func Handler[P any](q *Queue, operation string, accept func(context.Context, volume.Subject, P) (Job, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		subject, err := subjectOf(r.Header)
+		if err != nil {
+			q.refuse(w, operation, err)
+			return
+		}
 		var params P
 		if err := decode(w, r, &params); err != nil {
 			q.refuse(w, operation, err)
 			return
 		}
-		job, err := accept(r.Context(), params)
+		job, err := accept(r.Context(), subject, params)
 		if err != nil {
 			q.refuse(w, operation, err)
 			return

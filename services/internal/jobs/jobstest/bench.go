@@ -40,8 +40,8 @@ func New(t *testing.T, name string, limit int, programs []string, setup func(*se
 		}
 	}
 	dir := t.TempDir()
-	for _, d := range []string{"images", "videos"} {
-		if err := os.Mkdir(filepath.Join(dir, d), 0o770); err != nil {
+	for _, d := range []string{"images/films/f/s", "videos/films/f"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o770); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -55,6 +55,9 @@ func New(t *testing.T, name string, limit int, programs []string, setup func(*se
 	t.Cleanup(server.Close)
 	return &Bench{t, dir, server.URL, v}
 }
+
+// Film is the film that all jobs are for; images/films/f/s and videos/films/f are there.
+const Film = "f"
 
 // Line is a line of a job's stream, or the problem of a request that was refused (State "refused").
 type Line struct {
@@ -78,6 +81,7 @@ func (b *Bench) Ask(ctx context.Context, operation string, body any, see func(Li
 		return last
 	}
 	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-Film-Id", Film)
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return Line{State: "broken"}
