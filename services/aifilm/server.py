@@ -42,6 +42,7 @@ READER_SECONDS = 120.0
 # An answer that refuses a body must reach a caller who is still sending it (RFC 9112, 9.6).
 LINGER_SECONDS = 2.0
 CONNECTIONS = 1000
+ACCEPTS = 64  # at most, before those that are there are looked at again
 MANAGEMENT_CONNECTIONS = 64
 MANAGEMENT_THREADS = 4
 # What an application writes ahead of its reader; a file goes out without being read ahead.
@@ -194,21 +195,34 @@ class Server(TcpWSGIServer):
         super().set_socket_options(conn)
         for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
             conn.setsockopt(socket.SOL_SOCKET, buffer, SOCKET_BYTES)
+        # A caller whose machine is gone says no goodbye: what is sent stays unanswered.
+        conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(READER_SECONDS * 1000))
 
     def maintenance(self, now: float) -> None:
         """Waitress's, by a clock that jumps; ``run`` does it instead."""
 
     def handle_accept(self) -> None:
-        # Who waits for nothing but itself makes way for who comes: a crowd of slow ones can't lock others out.
-        if len(self.active_channels) >= self.connections:
-            now = time.monotonic()
-            slowest = max(self.active_channels.values(), key=lambda channel: channel.stalled(now))
-            slowest.lingers = False
-            if not slowest.stalled(now):
-                time.sleep(0.01)  # all are being answered: the newcomer waits in the kernel's queue
+        # Many at once: the loop looks at every connection each time it comes round.
+        for _ in range(ACCEPTS):
+            before = len(self.active_channels)
+            if before >= self.connections:
+                if self._make_way():
+                    super().handle_accept()
                 return
-            slowest.handle_close()
-        super().handle_accept()
+            super().handle_accept()
+            if len(self.active_channels) == before:
+                return  # nobody waits any more
+
+    def _make_way(self) -> bool:
+        """Close the connection that has waited longest for nothing but itself: a crowd of slow ones can't lock others out."""
+        now = time.monotonic()
+        slowest = max(self.active_channels.values(), key=lambda channel: channel.stalled(now))
+        if not slowest.stalled(now):
+            time.sleep(0.01)  # all are being answered: the newcomer waits in the kernel's queue
+            return False
+        slowest.lingers = False
+        slowest.handle_close()
+        return True
 
     def run(self) -> None:
         tended = 0.0
@@ -223,8 +237,11 @@ class Server(TcpWSGIServer):
                 self.accepting = False
                 wasyncore.dispatcher.close(self)  # the listener alone
 
-    def stop(self, seconds: float = 10.0) -> None:
-        """Take no more connections, send what is still to be sent (at most for so long), and end ``run``."""
+    def stop(self, seconds: float = 3600.0) -> None:
+        """Take no more connections, send what is still to be sent (at most for so long), and end ``run``.
+
+        Kubernetes' terminationGracePeriodSeconds is what limits a stop.
+        """
         self._closing.set()
         self.pull_trigger()
         end = time.monotonic() + seconds

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -197,8 +198,9 @@ def test_slow_callers_hold_nobody_up(sleeper, idle, kind, count):
             if kind in ("header", "body"):
                 drip(crowd)
             for port, path in ((sleeper.management_port, "/healthz"), (sleeper.management_port, "/readyz"), (sleeper.port, "/healthz")):
-                taken, usual = seconds(port, path), seconds(idle.port, "/healthz")
-                assert taken < 1 + 5 * usual, (port, path, usual)
+                taken, usual = seconds(port, path), seconds(idle.management_port, path)
+                # A second is a probe's patience; on the crowd's own port an answer comes after the crowd was let in.
+                assert taken < (1 if port == sleeper.management_port else 5) + 5 * usual, (port, path, usual)
             answer = ask(sleeper.port, "POST", "/v1/sleep", AUTHORIZATION | {"Content-Type": "application/json"}, '{"seconds": 0.01}')
             assert json.loads(answer[2].splitlines()[-1])["state"] == "done"
             time.sleep(0.5)
@@ -290,6 +292,24 @@ def test_one_fast_reader_does_not_keep_the_server_for_itself(sleeper, idle):
         reader.start()
         asked = 0
         while reader.is_alive():
-            assert seconds(sleeper.port, "/healthz") < 1 + 5 * seconds(idle.port, "/healthz")
+            assert seconds(sleeper.port, "/healthz") < 5 + 5 * seconds(idle.port, "/healthz")
             asked += 1
         assert asked > 3
+
+
+def test_sigterm_lets_a_download_end():
+    server = PythonService("aifilm", "sleeper:app", ENVIRONMENT)
+    try:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)) as connection:
+            connection.request("GET", "/file", headers=AUTHORIZATION | {"Range": f"bytes=0-{(64 << 20) - 1}"})
+            answer = connection.getresponse()
+            read = len(answer.read(1 << 20))
+            server.process.send_signal(signal.SIGTERM)
+            # Until nobody is let in any more, who comes is answered.
+            server.wait_for(lambda: not server.accepts())
+            while part := answer.read(1 << 20):
+                read += len(part)
+        assert read == 64 << 20
+        assert server.process.wait(30) == 0
+    finally:
+        server.close()

@@ -66,7 +66,8 @@ def finish() -> Response:
     require_space(output.parent, width * height * 3 * len(frames) * ratio)
 
     def work(job: Job) -> Outcome:
-        key = content_key(FINISH_VERSION, asked.model_dump(include={"fps_in", "fps_out", "grade", "seed"}), frames)
+        parameters = asked.model_dump(include={"fps_in", "fps_out", "grade", "seed"})
+        key = content_key(FINISH_VERSION, parameters, (job.check() or frame for frame in frames))
         if (done := finished(output, key)) is not None:
             return Outcome(done, cached=True)
         with writing(output, key, SERVICE, directory=True) as (place, result):
