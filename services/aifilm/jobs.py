@@ -225,11 +225,12 @@ class Jobs:
             problem = job._stop
         seconds = time.monotonic() - job.begun
         state = "done" if problem is None else "cancelled" if problem is CANCELLED else "failed"
-        self._total.labels(self.service.name, job.operation, state).inc()
+        told = "cached" if outcome and outcome.cached else state
+        self._total.labels(self.service.name, job.operation, told).inc()
         self._seconds.labels(self.service.name, job.operation).observe(seconds)
         log.log(logging.INFO if state != "failed" else logging.WARNING, "job", extra={
-            "operation": job.operation, "state": state, "seconds": round(seconds, 3)}
-            | ({"cached": outcome.cached} if outcome else {"problem": problem.body()}))
+            "operation": job.operation, "state": told, "seconds": round(seconds, 3)}
+            | ({} if outcome else {"problem": problem.body()}))
         with job.changed:
             job.seconds, job.outcome, job.problem, job.state = seconds, outcome, problem, state
             job.changed.notify_all()

@@ -128,6 +128,7 @@ def test_finish_doubles_the_frames_and_is_idempotent(service, data):
     status, lines = finish(service, "idempotent", grade="neutral")
     assert lines[-1]["cached"] is True
     assert lines[-1]["result"]["frames"] == 26
+    assert 'aifilm_jobs_total{operation="finish",service="opencv",state="cached"} 1.0' in service.manage("/metrics")[1]
     # As a process leaves it that dies before it has recorded what it made.
     (data / "images/films/f1/idempotent/finish.json").write_text('{"key":"","made_by":"opencv","result":null}')
     assert finish(service, "idempotent", grade="neutral")[1][-1]["cached"] is False
