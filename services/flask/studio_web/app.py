@@ -7,7 +7,7 @@
 | `SESSION_IDLE` (`24h`), `SESSION_LIFETIME` (`336h`) | see `sessions.py` |
 | `LANGGRAPH_URL`, `COMFYUI_URL`, `SERVICE_TOKEN` | where deleted films leave something, see `removal.py` |
 | `QUEUE_FILMS` (500), `FILMS_AT_ONCE` (4) | films that wait or are in work at most; that are made at a time |
-| `RETENTION_DAYS` (0), `RETENTION_BYTES` (`85%`), `RETENTION_FILMS` (`keep`), `RETENTION_INTERVAL` (`10m`) | `retention.py` |
+| `RETENTION_DAYS` (0), `RETENTION_BYTES` (`90%`), `RETENTION_FILMS` (`keep`), `RETENTION_INTERVAL` (`10m`) | `retention.py` |
 
 Only PostgreSQL is needed to be ready: without Redis progress is told from the stage table, and
 without the rest a film is stored and waits.
@@ -92,7 +92,7 @@ class Studio:
             self.files,
             self.progress,
             days=read("RETENTION_DAYS", "0", lambda text: 0 if text == "0" else _count(text)),
-            limit=read("RETENTION_BYTES", "85%", Limit.parse),
+            limit=read("RETENTION_BYTES", "90%", Limit.parse),
             oldest=read("RETENTION_FILMS", "keep", {"keep": False, "oldest": True}.__getitem__),
             deleted=lambda: self.chores.soon(self.removal.round),
         )

@@ -10,9 +10,8 @@ no crowd of addresses, can use that up.
 
 Behind one address, with no cookie, an owner differs from a guesser only in this: he comes again with the same password,
 where a guess is worth nothing a second time. So who comes again stands in line, and a turn that is fought for is his who
-stands first:
-however fast others guess, he is looked at after three tries or so. A guesser who tries everything twice gains a place in line,
-and no turn more.
+stands first: however fast others guess, he is looked at after three tries or so. A guesser who tries everything twice
+gains a place in line, and no turn more.
 
 The turns stand in PostgreSQL, by whose clock alone they are reckoned; what a process remembers only spares it from asking.
 """

@@ -126,6 +126,7 @@ def test_two_replicas_and_submit_cancel_and_delete_of_one_film_at_once(studio, p
 def test_the_pod_holds_few_connections_to_postgresql(studio):
     crowd = Crowd(studio)
     film = studio.submit()["id"]
+    studio.server.wait_for(lambda: studio.server.manage("/readyz")[0] == 200)
     most, stop = [0], threading.Event()
 
     def count():
@@ -146,7 +147,8 @@ def test_the_pod_holds_few_connections_to_postgresql(studio):
             assert answer.status == 200
             followers.append((connection, answer))
         with concurrent.futures.ThreadPoolExecutor(30) as pool:
-            statuses = list(pool.map(lambda _: crowd.ask("GET", f"/api/films/{film}")[0], range(600)))
+            asked = (lambda: crowd.ask("GET", f"/api/films/{film}")[0], lambda: studio.server.manage("/readyz")[0])
+            statuses = list(pool.map(lambda n: asked[n % 2](), range(600)))
     finally:
         stop.set()
         counter.join()
