@@ -371,7 +371,7 @@ func TestRefusals(t *testing.T) {
 
 func TestBlenderKilledOrLeftGoesAndATryAgainWorks(t *testing.T) {
 	b := newBench(t, 0)
-	still := b.still("f/still.png", 256, 144)
+	still := b.still("still.png", 256, 144)
 	request := m{"still": still, "output": "images/films/f/s/move", "width": 256, "height": 144, "fps": 12, "frames": 400, "move": "orbit-left"}
 	for _, how := range []string{"killed", "left"} {
 		ctx, hangUp := context.WithCancel(t.Context())
