@@ -2,7 +2,7 @@
 // WebSocket, fetch history and image, manage the queue, interrupt, upload, and have wrong graphs refused the way ComfyUI
 // refuses them. The suite is in the package's tests:
 //
-//	go test ./comfyui/conformance -url http://127.0.0.1:8188        (or COMFYUI_URL in the environment)
+//	go test ./comfyui/conformance -url http://127.0.0.1:8188        (or COMFYUI_URL in the environment; -token, COMFYUI_TOKEN)
 //
 // Without a URL it starts preview, and the relay in front of two of them, and runs against both.
 package conformance
@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"mime/multipart"
 	"net/http"
 	"net/url"
@@ -215,4 +216,19 @@ func (c *Client) Listen(ctx context.Context, client string) (<-chan Message, err
 		}
 	}()
 	return out, nil
+}
+
+// head asks with GET and returns the answer's header.
+func (c *Client) head(ctx context.Context, path string) (http.Header, int, error) {
+	r, err := http.NewRequestWithContext(ctx, "GET", strings.TrimSuffix(c.Base, "/")+c.Prefix+path, nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	maps.Copy(r.Header, c.Header)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return nil, 0, err
+	}
+	answer.Body.Close()
+	return answer.Header, answer.StatusCode, nil
 }

@@ -23,6 +23,7 @@ import (
 
 var (
 	address    = flag.String("url", os.Getenv("COMFYUI_URL"), "base URL of the ComfyUI server to test; empty starts our own")
+	token      = flag.String("token", os.Getenv("COMFYUI_TOKEN"), "bearer token that the server demands; empty sends none, ComfyUI itself takes none")
 	checkpoint = flag.String("checkpoint", "", "checkpoint to use; empty takes the first the server has")
 	patience   = flag.Duration("patience", 10*time.Minute, "how long one prompt may take")
 )
@@ -36,7 +37,11 @@ func TestConformance(t *testing.T) {
 	for name, base := range servers {
 		for _, prefix := range []string{"", "/api"} {
 			t.Run(name+prefix, func(t *testing.T) {
-				s := newSuite(t, &Client{Base: base, Prefix: prefix})
+				c := &Client{Base: base, Prefix: prefix}
+				if *token != "" {
+					c.Header = http.Header{"Authorization": {"Bearer " + *token}}
+				}
+				s := newSuite(t, c)
 				t.Run("asks for the state", s.state)
 				t.Run("knows its nodes", s.objectInfo)
 				t.Run("executes a graph and reports on the WebSocket", s.execute)
@@ -44,6 +49,9 @@ func TestConformance(t *testing.T) {
 				t.Run("refuses wrong graphs as ComfyUI does", s.refuses)
 				t.Run("keeps a queue", s.queue)
 				t.Run("interrupts", s.interrupt)
+				t.Run("cancels one prompt and leaves the others", s.cancel)
+				t.Run("has every prompt in its queue or in history", s.whereabouts)
+				t.Run("serves uploads as what they are not", s.harmless)
 				t.Run("takes uploads and loads them", s.upload)
 				t.Run("views only what is inside its folders", s.view)
 				t.Run("forgets history", s.forget)

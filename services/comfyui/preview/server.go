@@ -149,14 +149,6 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	j.outputs = verdict.Outputs
-	if in.Extra == nil {
-		in.Extra = map[string]json.RawMessage{}
-	}
-	if in.Client != "" {
-		in.Extra["client_id"], _ = json.Marshal(in.Client)
-	} else if id, ok := in.Extra["client_id"]; ok {
-		json.Unmarshal(id, &j.clientID)
-	}
 	in.Extra["create_time"] = json.RawMessage(strconv.FormatInt(time.Now().UnixMilli(), 10))
 	j.extra, _ = json.Marshal(in.Extra)
 	if !s.queue.put(j, in.Number != nil, in.Front) {

@@ -84,14 +84,6 @@ func (r *Relay) post(w http.ResponseWriter, q *http.Request) {
 	var compact bytes.Buffer
 	json.Compact(&compact, in.Prompt) // it was decoded: it is JSON
 	t.Graph = compact.Bytes()
-	if in.Extra == nil {
-		in.Extra = map[string]json.RawMessage{}
-	}
-	if in.Client != "" {
-		in.Extra["client_id"], _ = json.Marshal(in.Client)
-	} else if id, ok := in.Extra["client_id"]; ok {
-		json.Unmarshal(id, &t.Client)
-	}
 	t.Extra, _ = json.Marshal(in.Extra)
 	if t.Film = q.Header.Get("X-Film-Id"); !wire.FilmID.MatchString(t.Film) {
 		t.Film = film(t.Graph)
@@ -306,6 +298,7 @@ func (r *Relay) proxy(w http.ResponseWriter, q *http.Request) {
 		serving.WriteProblem(w, err)
 		return
 	}
+	q.Body = http.MaxBytesReader(w, q.Body, wire.MaxUpload)
 	(&httputil.ReverseProxy{
 		Transport: b.client.Transport,
 		Rewrite: func(p *httputil.ProxyRequest) {

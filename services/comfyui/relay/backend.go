@@ -42,6 +42,7 @@ type backend struct {
 	since     time.Time     // of the first failure in a row; zero while it answers
 	refused   bool          // nothing listens there: the process is gone, not merely slow
 	gone      bool          // no longer among the addresses
+	indebted  bool          // perhaps it has films to delete
 	lastError string
 	delivered map[string]string // uploads it has, by their stamp
 }

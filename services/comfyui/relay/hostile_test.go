@@ -206,10 +206,11 @@ func TestWedgedServer(t *testing.T) {
 // A pod that is slow but shows that it works is left alone, however long it takes.
 func TestSlowServerIsNotWedged(t *testing.T) {
 	a := newPod(t)
-	f := newFront(t, relay.Options{Backends: a.url(), StallAfter: 50 * time.Millisecond, Attempts: 1})
+	f := newFront(t, relay.Options{Backends: a.url(), StallAfter: 500 * time.Millisecond, Attempts: 1})
 	f.ready(t, 1)
-	if r := wait(t, f.Client, submit(t, f.Client, seconds(t, 1), "")); r.Status.Text != "success" {
-		t.Errorf("%+v", r.Status)
+	g := bytes.Replace(long(t, 1), []byte(`"batch_size":256`), []byte(`"batch_size":64`), 1)
+	if r := wait(t, f.Client, submit(t, f.Client, g, "")); r.Status.Text != "success" {
+		t.Errorf("%s", r.Status.Messages)
 	}
 }
 
@@ -219,7 +220,7 @@ func TestCancelledAndMovedPromptsAreTakenBack(t *testing.T) {
 	a, b := newPod(t), newPod(t)
 	b.kill()
 	release := make(chan struct{})
-	a.around = func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	a.around.Store(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if hung.Load() {
 			select {
 			case <-release:
@@ -228,7 +229,7 @@ func TestCancelledAndMovedPromptsAreTakenBack(t *testing.T) {
 			}
 		}
 		next.ServeHTTP(w, r)
-	}
+	})
 	f := newFront(t, relay.Options{Backends: a.url() + "," + b.url(), LostAfter: 500 * time.Millisecond})
 	f.ready(t, 1)
 	busy := submit(t, f.Client, bytes.Replace(long(t, 1), []byte(`"batch_size":256`), []byte(`"batch_size":1024`), 1), "") // outlasts all this

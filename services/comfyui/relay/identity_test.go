@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -104,11 +105,11 @@ func TestDeleteFilm(t *testing.T) {
 		t.Fatalf("%d %s %v", status, text, err)
 	}
 	var busy []string
-	for seed := range uint64(4) { // two run, two wait, of both relays
+	for seed := range uint64(4) { // of both relays; some run, some wait
 		g := json.RawMessage(strings.Replace(string(long(t, seed)), "film/shot", "gone/shot", 1))
 		busy = append(busy, submit(t, fronts[seed%2].Client, g, ""))
 	}
-	until(t, "they run", func() bool { return queueLength(t, a.url()) == 2 && queueLength(t, b.url()) == 2 })
+	until(t, "the servers have them", func() bool { return queueLength(t, a.url())+queueLength(t, b.url()) == 4 })
 
 	var answer struct {
 		Prompts           int
@@ -143,6 +144,33 @@ func TestDeleteFilm(t *testing.T) {
 		}
 	}
 	view(t, two.Client, kept)
+
+	// a server that is away deletes the film when it is back
+	made := wait(t, one.Client, submit(t, one.Client, take(t, 30, func(g *graph.Params) { g.FilenamePrefix = "later/shot" }), ""))
+	view(t, one.Client, made)
+	var hung atomic.Bool
+	for _, p := range []*pod{a, b} {
+		p.around.Store(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if hung.Load() {
+				panic(http.ErrAbortHandler)
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+	hung.Store(true)
+	one.ready(t, 0)
+	must(t, two.JSON(t.Context(), "DELETE", "/v1/films/later", nil, &answer))
+	if answer.Prompts != 1 || len(answer.Unreachable) != 2 {
+		t.Errorf("%+v", answer)
+	}
+	hung.Store(false)
+	for _, base := range bases[:2] {
+		until(t, base+" has deleted it", func() bool {
+			_, err := (&conformance.Client{Base: base}).View(t.Context(), made.Outputs[graph.SaveNode].Images[0])
+			return err != nil
+		})
+	}
+	one.ready(t, 2)
 	for _, path := range []string{"/v1/films/..", "/v1/films/a%2Fb", "/v1/films/.", "/v1/films/" + strings.Repeat("x", 65)} {
 		if status, _, err := one.Do(t.Context(), "DELETE", path, nil); err != nil || status < 300 || status >= 500 {
 			t.Errorf("%s: %d %v", path, status, err)

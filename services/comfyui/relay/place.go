@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -81,6 +82,7 @@ func (e errNoBackend) Error() string { return string(e) }
 // returns the server's answer; an *httpError is its refusal of the graph.
 func (r *Relay) send(ctx context.Context, t *take) (map[string]json.RawMessage, error) {
 	var tried []*backend
+	gathered := false
 	for {
 		r.mu.Lock()
 		b := r.choose(t, tried)
@@ -126,6 +128,10 @@ func (r *Relay) send(ctx context.Context, t *take) (map[string]json.RawMessage, 
 		refused, isRefused := errors.AsType[*httpError](err)
 		if isRefused && (refused.status == http.StatusBadRequest || refused.status == http.StatusRequestEntityTooLarge) {
 			r.mu.Unlock()
+			if !gathered && bytes.Contains(refused.body, []byte("custom_validation_failed")) && r.gather(ctx, b, t.Graph) {
+				gathered, tried = true, tried[:len(tried)-1] // once more, with what it lacked
+				continue
+			}
 			return nil, err
 		}
 		b.lastError = err.Error()

@@ -34,7 +34,7 @@ type pod struct {
 	conns   *connections
 	cancel  context.CancelFunc
 	seen    atomic.Pointer[http.Header]
-	around  func(http.ResponseWriter, *http.Request, http.Handler) // answers in its place
+	around  atomic.Value // a func(http.ResponseWriter, *http.Request, http.Handler) that answers in its place
 }
 
 func newPod(t *testing.T) *pod {
@@ -58,8 +58,8 @@ func (p *pod) start() {
 	p.server = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header.Clone()
 		p.seen.Store(&h)
-		if p.around != nil {
-			p.around(w, r, mux)
+		if around, ok := p.around.Load().(func(http.ResponseWriter, *http.Request, http.Handler)); ok {
+			around(w, r, mux)
 			return
 		}
 		mux.ServeHTTP(w, r)

@@ -21,8 +21,9 @@ import (
 // written at each turn; all time is the database's, so that no clock of a relay matters.
 type Postgres struct {
 	pool  *pgxpool.Pool
-	owner string // this process
-	name  string // this place: two processes of one name never live at once
+	beat  *pgxpool.Pool // one connection for our turns: whoever floods us must not keep us from telling that we live
+	owner string        // this process
+	name  string        // this place: two processes of one name never live at once
 	keep  Keep
 	known bool      // the row that says we live was written
 	swept time.Time // when old takes were last deleted
@@ -77,6 +78,7 @@ create table if not exists comfyui.name (
 	primary key (type, subfolder, filename)
 );
 create table if not exists comfyui.withdrawn (id uuid primary key, at timestamptz not null);
+create table if not exists comfyui.owed (server text, film text, at timestamptz not null default now(), primary key (server, film));
 create index if not exists name_prompt on comfyui.name (prompt);
 insert into comfyui.name select f->'public'->>'type', f->'public'->>'subfolder', f->'public'->>'filename', id
 	from comfyui.prompt, json_array_elements(files) f where json_typeof(files) = 'array' on conflict do nothing;`
@@ -107,7 +109,14 @@ func OpenPostgres(ctx context.Context, url, name string, keep Keep) (*Postgres, 
 		}
 		return nil
 	}
-	p.pool, err = pgxpool.NewWithConfig(ctx, config)
+	if p.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return nil, err
+	}
+	one := config.Copy()
+	one.MaxConns = 1
+	if p.beat, err = pgxpool.NewWithConfig(ctx, one); err != nil {
+		p.pool.Close()
+	}
 	return p, err
 }
 
@@ -137,8 +146,8 @@ func text(raw json.RawMessage) any {
 	return string(raw)
 }
 
-// noNul is what PostgreSQL's text takes.
-func noNul(text string) string { return strings.ReplaceAll(text, "\x00", "") }
+// clean is what PostgreSQL's text takes.
+func clean(text string) string { return strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", ""), "") }
 
 func (p *Postgres) Enter(ctx context.Context, t *take, numbered, front bool) (*take, error) {
 	var number *float64
@@ -156,7 +165,7 @@ func (p *Postgres) Enter(ctx context.Context, t *take, numbered, front bool) (*t
 			insert into comfyui.prompt (id, number, graph, extra, client, film, partial, state, accepted, backend, remote, attempt, owner, seen, submitted)
 			values ($1, coalesce($2::float8, $3 * nextval('comfyui.number')), $4::json, $5::json, $6, $7, $8, 'waiting', false, '', '', 0, $9, now(), now())
 			on conflict (id) do nothing returning number`,
-			t.ID, number, sign, string(t.Graph), string(t.Extra), noNul(t.Client), t.Film, t.Partial, p.owner).Scan(&t.Number)
+			t.ID, number, sign, string(t.Graph), string(t.Extra), clean(t.Client), t.Film, t.Partial, p.owner).Scan(&t.Number)
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return nil, err
 		}
@@ -189,14 +198,14 @@ func (p *Postgres) save(ctx context.Context, t *take) (pgconn.CommandTag, error)
 		update comfyui.prompt set outputs = $3::json, state = $4, accepted = $5, backend = $6, remote = $7, attempt = $8, record = $9::json,
 			files = $10::json, owner = case when $4 = 'done' then null else owner end, seen = now(), finished = case when $4 = 'done' then now() end
 		where id = $1 and owner = $2`,
-		t.ID, p.owner, text(t.Outputs), t.State, t.Accepted, t.Backend, noNul(t.Remote), t.Lost, rec, string(files))
+		t.ID, p.owner, text(t.Outputs), t.State, t.Accepted, t.Backend, clean(t.Remote), t.Lost, rec, string(files))
 }
 
 func (p *Postgres) Name(ctx context.Context, t *take, f file) (file, error) {
 	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
 		for n := 0; ; n++ {
 			name := f.Remote.variant(n)
-			tag, err := tx.Exec(ctx, `insert into comfyui.name values ($1, $2, $3, $4) on conflict do nothing`, noNul(name.Type), noNul(name.Subfolder), noNul(name.Filename), t.ID)
+			tag, err := tx.Exec(ctx, `insert into comfyui.name values ($1, $2, $3, $4) on conflict do nothing`, clean(name.Type), clean(name.Subfolder), clean(name.Filename), t.ID)
 			if err != nil {
 				return err
 			}
@@ -259,7 +268,7 @@ func (p *Postgres) Get(ctx context.Context, id string) (*take, error) {
 
 func (p *Postgres) Named(ctx context.Context, name ref) (id string, err error) {
 	err = p.pool.QueryRow(ctx, `select prompt::text from comfyui.name where type = $1 and subfolder = $2 and filename = $3`,
-		noNul(name.Type), noNul(name.Subfolder), noNul(name.Filename)).Scan(&id)
+		clean(name.Type), clean(name.Subfolder), clean(name.Filename)).Scan(&id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = nil
 	}
@@ -328,20 +337,34 @@ func (p *Postgres) OfFilm(ctx context.Context, film string) ([]string, error) {
 	return p.ids(ctx, `select id::text from comfyui.prompt where film = $1`, film)
 }
 
+func (p *Postgres) Owe(ctx context.Context, server, film string) error {
+	_, err := p.pool.Exec(ctx, `insert into comfyui.owed values ($1, $2) on conflict do nothing`, server, film)
+	return err
+}
+
+func (p *Postgres) Owed(ctx context.Context, server string) ([]string, error) {
+	return p.ids(ctx, `select film from comfyui.owed where server = $1 order by at limit 1000`, server)
+}
+
+func (p *Postgres) Paid(ctx context.Context, server, film string) error {
+	_, err := p.pool.Exec(ctx, `delete from comfyui.owed where server = $1 and film = $2`, server, film)
+	return err
+}
+
 func (p *Postgres) Turn(ctx context.Context) (now turn, err error) {
 	if !p.known { // whoever had our name before us is dead
-		if _, err := p.pool.Exec(ctx, `with dead as (delete from comfyui.relay where name = $1 and owner <> $2 returning owner)
+		if _, err := p.beat.Exec(ctx, `with dead as (delete from comfyui.relay where name = $1 and owner <> $2 returning owner)
 			update comfyui.prompt set owner = null where owner in (select owner from dead) and state <> 'done'`, p.name, p.owner); err != nil {
 			return now, err
 		}
 	}
-	if _, err := p.pool.Exec(ctx, `insert into comfyui.relay values ($1, $2, now()) on conflict (owner) do update set seen = now()`, p.owner, p.name); err != nil {
+	if _, err := p.beat.Exec(ctx, `insert into comfyui.relay values ($1, $2, now()) on conflict (owner) do update set seen = now()`, p.owner, p.name); err != nil {
 		return now, err
 	}
 	p.known = true
 	// A row that says when its relay lived is trusted only where that is neither long ago nor, after the database's clock was
 	// put back, to come. Without a row it is a relay that was released just now, or one of an older version.
-	rows, err := p.pool.Query(ctx, `update comfyui.prompt set owner = $1, seen = now() where id in (
+	rows, err := p.beat.Query(ctx, `update comfyui.prompt set owner = $1, seen = now() where id in (
 			select id from comfyui.prompt p where state <> 'done' and (owner is null or owner <> $1
 				and not exists (select from comfyui.relay r where r.owner = p.owner and r.seen between now() - $2::interval and now() + $2::interval)
 				and (exists (select from comfyui.relay r where r.owner = p.owner) or seen < now() - $2::interval or seen > now() + $2::interval))
@@ -354,7 +377,7 @@ func (p *Postgres) Turn(ctx context.Context) (now turn, err error) {
 		return now, err
 	}
 	now.ours = map[string]mark{}
-	rows, err = p.pool.Query(ctx, `select id::text, cancelled, forgotten from comfyui.prompt where owner = $1 and state <> 'done'`, p.owner)
+	rows, err = p.beat.Query(ctx, `select id::text, cancelled, forgotten from comfyui.prompt where owner = $1 and state <> 'done'`, p.owner)
 	if err != nil {
 		return now, err
 	}
@@ -363,7 +386,7 @@ func (p *Postgres) Turn(ctx context.Context) (now turn, err error) {
 	if _, err := pgx.ForEachRow(rows, []any{&id, &m.cancelled, &m.forgotten}, func() error { now.ours[id] = m; return nil }); err != nil {
 		return now, err
 	}
-	if err := p.pool.QueryRow(ctx, `select count(*) from comfyui.prompt where owner <> $1 and state <> 'done' and not cancelled`, p.owner).Scan(&now.elsewhere); err != nil {
+	if err := p.beat.QueryRow(ctx, `select count(*) from comfyui.prompt where owner <> $1 and state <> 'done' and not cancelled`, p.owner).Scan(&now.elsewhere); err != nil {
 		return now, err
 	}
 	if time.Since(p.swept) > time.Minute {
@@ -382,9 +405,10 @@ func (p *Postgres) sweep(ctx context.Context) error {
 		{`delete from comfyui.prompt where state = 'done' and (finished < now() - $1::interval or id in
 			(select id from comfyui.prompt where state = 'done' order by finished desc offset $2))`, []any{p.keep.Age, p.keep.Count}},
 		{`delete from comfyui.withdrawn where at < now() - interval '1 day'`, nil},
+		{`delete from comfyui.owed where at < now() - interval '30 days'`, nil}, // a server that is away for so long is no more
 		{`delete from comfyui.relay where seen < now() - interval '1 hour'`, nil},
 	} {
-		if _, err := p.pool.Exec(ctx, q.text, q.args...); err != nil {
+		if _, err := p.beat.Exec(ctx, q.text, q.args...); err != nil {
 			return err
 		}
 	}
@@ -402,4 +426,7 @@ func (p *Postgres) Ready(ctx context.Context) error {
 }
 
 // Close ends all connections.
-func (p *Postgres) Close() { p.pool.Close() }
+func (p *Postgres) Close() {
+	p.pool.Close()
+	p.beat.Close()
+}

@@ -232,7 +232,7 @@ func TestSIGKILL(t *testing.T) {
 		}
 	}
 	for _, p := range []*pod{a, b} {
-		p.around = func(w http.ResponseWriter, q *http.Request, next http.Handler) {
+		p.around.Store(func(w http.ResponseWriter, q *http.Request, next http.Handler) {
 			switch {
 			case q.Method == "POST" && q.URL.Path == "/prompt":
 				at("before its server has the prompt")
@@ -247,7 +247,7 @@ func TestSIGKILL(t *testing.T) {
 			default:
 				next.ServeHTTP(w, q)
 			}
-		}
+		})
 	}
 
 	stop := make(chan struct{})

@@ -218,8 +218,10 @@ func (r *Relay) look(ctx context.Context, b *backend) {
 	if !b.ready && !b.wedged {
 		slog.Info("server is ready", "backend", b.url)
 		b.delivered = map[string]string{} // perhaps another process than before
-		b.ready, b.lastError = true, ""
+		b.ready, b.lastError, b.indebted = true, "", true
 	}
+	indebted := b.indebted
+	b.indebted = false
 	remains := map[string]queued{}
 	var foreign []queued
 	for _, q := range there {
@@ -264,6 +266,9 @@ func (r *Relay) look(ctx context.Context, b *backend) {
 	}
 	why := b.url + " " + b.lastError
 	r.mu.Unlock()
+	if indebted {
+		go r.settleDebts(ctx, b)
+	}
 	for _, t := range absent {
 		r.settle(ctx, b, t)
 	}

@@ -3,6 +3,7 @@ package relay_test
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -305,12 +306,71 @@ func TestUploadReachesPodsThatComeLater(t *testing.T) {
 	}
 	late.start()
 	f.ready(t, 2)
-	a.kill()
-	f.ready(t, 1)
 	g := []byte(`{"1":{"class_type":"LoadImage","inputs":{"image":"start.png"}},"2":{"class_type":"SaveImage","inputs":{"images":["1",0],"filename_prefix":"copy"}}}`)
-	if r := wait(t, f.Client, submit(t, f.Client, g, "")); r.Status.Text != "success" {
+	other := newFront(t, relay.Options{Backends: a.url() + "," + late.url()}) // which never saw the upload
+	other.ready(t, 2)
+	busy := submit(t, &conformance.Client{Base: a.url()}, long(t, 1), "")
+	until(t, "the relay knows that the first pod is busy", func() bool {
+		_, text, err := other.Do(t.Context(), "GET", "/queue", nil)
+		return err == nil && bytes.Contains(text, []byte(busy))
+	})
+	if r := wait(t, other.Client, submit(t, other.Client, g, "")); r.Status.Text != "success" {
 		t.Errorf("%+v", r.Status)
 	}
+	if status, text, err := other.Do(t.Context(), "POST", "/prompt", map[string]any{"prompt": json.RawMessage(bytes.Replace(g, []byte("start.png"), []byte("none.png"), 1))}); err != nil || status != 400 || !bytes.Contains(text, []byte("Invalid image file")) {
+		t.Errorf("an image nobody has: %d %s %v", status, text, err)
+	}
+	a.kill()
+	f.ready(t, 1)
+	if r := wait(t, f.Client, submit(t, f.Client, bytes.Replace(g, []byte("copy"), []byte("again"), 1), "")); r.Status.Text != "success" {
+		t.Errorf("%+v", r.Status)
+	}
+}
+
+// What a database or an encoder could choke on is refused, or kept as it is; the queue is shown whole afterwards.
+func TestOddRequests(t *testing.T) {
+	store, err := relay.OpenPostgres(t.Context(), startPostgres(t), "relay-0", relay.Keep{Count: 10, Age: time.Hour})
+	must(t, err)
+	t.Cleanup(store.Close)
+	a := newPod(t)
+	f := newFront(t, relay.Options{Backends: a.url(), Store: store})
+	f.ready(t, 1)
+	until(t, "the schema is there", func() bool { return store.Ready(t.Context()) == nil })
+	g := string(take(t, 1))
+	for body, want := range map[string]int{
+		`{"prompt":` + g + `,"number":1e999}`:                                                400,
+		`{"prompt":` + g + `,"number":-1e300}`:                                               200,
+		`{"prompt":` + g + `,"number":NaN}`:                                                  400,
+		`{"prompt":` + g + `,"client_id":"a\u0000b\ud800"}`:                                  200,
+		`{"prompt":` + g + `,"client_id":"` + strings.Repeat("x", 300) + `"}`:                400,
+		`{"prompt":` + g + `,"extra_data":{"client_id":"` + strings.Repeat("x", 300) + `"}}`: 400,
+		`{"prompt":` + g + `,"extra_data":{"client_id":[1],"x":"\u0000\ud800"}}`:             200,
+		`{"prompt":` + g + `,"partial_execution_targets":["7\u0000"]}`:                       400,
+		`{"prompt":` + g + `,"prompt_id":"a\nb"}`:                                            400,
+		`{"prompt":` + g + `,"prompt_id":["x"]}`:                                             400,
+		`{"prompt":` + strings.Replace(g, "harbour", "har\xffbour", 1) + `}`:                 400,
+		`{"prompt":` + strings.Replace(g, "harbour", `har\u0000\udfffbour`, 1) + `}`:         200,
+		`{"prompt":` + strings.Replace(g, `"steps":5`, `"steps":0,"steps":5`, 1) + `}`:       200,
+		`{"prompt":` + strings.Replace(g, "film/shot", `film/%year%-灯\"/../x`, 1) + `}`:      200,
+	} {
+		r, err := http.Post(f.Base+"/prompt", "application/json", strings.NewReader(body))
+		must(t, err)
+		text, _ := io.ReadAll(r.Body)
+		r.Body.Close()
+		if r.StatusCode != want {
+			t.Errorf("%.60s…%s: %d %s", body, body[max(0, len(body)-60):], r.StatusCode, text)
+		}
+	}
+	until(t, "all is done", func() bool { return f.relay.QueueLength() == 0 })
+	for _, path := range []string{"/queue", "/history", "/history/a%0Ab", "/view?filename=%FF%00.png", "/view?filename=x.png%0D%0AX-Evil:%201"} {
+		status, text, err := f.Do(t.Context(), "GET", path, nil)
+		if err != nil || status >= 500 || path[1] != 'v' && !json.Valid(text) {
+			t.Errorf("%s: %d %.300s %v", path, status, text, err)
+		}
+	}
+	must(t, f.JSON(t.Context(), "POST", "/history", map[string]any{"delete": []string{"a\nb", "\x00", uuid.NewString()}}, nil))
+	must(t, f.JSON(t.Context(), "POST", "/queue", map[string]any{"delete": []string{"a\nb", "\x00", uuid.NewString()}}, nil))
+	must(t, f.JSON(t.Context(), "POST", "/interrupt", map[string]any{"prompt_id": "a\nb\x00"}, nil))
 }
 
 func TestNobodyThere(t *testing.T) {

@@ -39,6 +39,10 @@ type Store interface {
 	Forget(ctx context.Context, ids []string) ([]*take, error)
 	// OfFilm lists the ids of a film's takes.
 	OfFilm(ctx context.Context, film string) ([]string, error)
+	// Owe notes that a server, by its URL, has yet to delete a film; Owed lists a server's films, and Paid strikes one out.
+	Owe(ctx context.Context, server, film string) error
+	Owed(ctx context.Context, server string) ([]string, error)
+	Paid(ctx context.Context, server, film string) error
 
 	// Turn tells the others that we live, and us what changed.
 	Turn(ctx context.Context) (turn, error)
@@ -70,6 +74,7 @@ type memory struct {
 	bytes     int
 	names     map[ref]string
 	withdrawn []string
+	owed      map[string][]string
 }
 
 const (
@@ -78,7 +83,7 @@ const (
 )
 
 func newMemory(limit int) *memory {
-	return &memory{limit: limit, takes: map[string]*take{}, names: map[ref]string{}}
+	return &memory{limit: limit, takes: map[string]*take{}, names: map[ref]string{}, owed: map[string][]string{}}
 }
 
 func (m *memory) Enter(_ context.Context, t *take, numbered, front bool) (*take, error) {
@@ -219,6 +224,28 @@ func (m *memory) OfFilm(_ context.Context, film string) (ids []string, err error
 		}
 	}
 	return ids, nil
+}
+
+func (m *memory) Owe(_ context.Context, server, film string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if all := m.owed[server]; !slices.Contains(all, film) {
+		m.owed[server] = append(all[max(0, len(all)-withdrawnLimit):], film)
+	}
+	return nil
+}
+
+func (m *memory) Owed(_ context.Context, server string) ([]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.owed[server]), nil
+}
+
+func (m *memory) Paid(_ context.Context, server, film string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.owed[server] = slices.DeleteFunc(m.owed[server], func(f string) bool { return f == film })
+	return nil
 }
 
 func (m *memory) Turn(context.Context) (turn, error) { return turn{}, nil }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -216,4 +217,66 @@ func (r *Relay) deliver(ctx context.Context, b *backend, graph json.RawMessage) 
 		}
 	})
 	return failed
+}
+
+// gather collects uploads that a graph names and that another server has: they came through another relay, or before ours
+// was started. It tells whether there were any.
+func (r *Relay) gather(ctx context.Context, except *backend, graph json.RawMessage) (found bool) {
+	r.mu.Lock()
+	var others []*backend
+	for _, u := range sortedKeys(r.backends) {
+		if b := r.backends[u]; b.ready && b != except {
+			others = append(others, b)
+		}
+	}
+	r.mu.Unlock()
+	inputs(graph, func(input, name string) {
+		name = path.Clean(strings.TrimSuffix(name, " [input]"))
+		if input != "image" || !filepath.IsLocal(name) || r.spool.stamp(name) != "" {
+			return
+		}
+		for _, b := range others {
+			if r.collect(ctx, b, name) {
+				found = true
+				return
+			}
+		}
+	})
+	return found
+}
+
+// collect fetches an upload from a server that has it, and keeps it.
+func (r *Relay) collect(ctx context.Context, b *backend, name string) bool {
+	ctx, progress, cancel := wire.WhileMoving(ctx, 20*time.Second)
+	defer cancel()
+	query := url.Values{"type": {"input"}, "filename": {path.Base(name)}, "subfolder": {strings.TrimSuffix(path.Dir(name), ".")}}
+	q, err := http.NewRequestWithContext(ctx, "GET", b.url+"/view?"+query.Encode(), nil)
+	if err != nil {
+		return false
+	}
+	q.Header = b.header.Clone()
+	answer, err := b.client.Do(q)
+	if err != nil {
+		return false
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return false
+	}
+	temp := path.Join(arriving, uuid.NewString())
+	defer r.spool.root.Remove(temp)
+	file, err := r.spool.root.OpenFile(temp, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o660)
+	if err != nil {
+		return false
+	}
+	limited := &io.LimitedReader{R: answer.Body, N: wire.MaxUpload}
+	err = progress(file, limited)
+	if file.Close() != nil || err != nil || limited.N == 0 {
+		return false
+	}
+	stamp := r.spool.keep(temp, name)
+	r.mu.Lock()
+	b.delivered[name] = stamp
+	r.mu.Unlock()
+	return stamp != ""
 }

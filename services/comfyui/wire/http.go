@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 )
@@ -62,7 +63,11 @@ func Body(w http.ResponseWriter, r *http.Request, limit int64, into any) bool {
 		}
 		return false
 	}
-	if err := json.Unmarshal(raw, into); err != nil {
+	err = json.Unmarshal(raw, into)
+	if err == nil && !utf8.Valid(raw) {
+		err = errors.New("it is not UTF-8")
+	}
+	if err != nil {
 		Refuse(w, http.StatusBadRequest, "invalid_json", "The request is not the JSON object that is expected here", err.Error())
 		return false
 	}

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 )
@@ -15,7 +17,7 @@ type Submission struct {
 	Number  *json.Number               `json:"number"`
 	Front   bool                       `json:"front"`
 	Client  string                     `json:"client_id"`
-	Extra   map[string]json.RawMessage `json:"extra_data"`
+	Extra   map[string]json.RawMessage `json:"extra_data"` // client_id included, never nil
 	Partial []string                   `json:"partial_execution_targets"`
 }
 
@@ -30,8 +32,26 @@ func ReadSubmission(w http.ResponseWriter, r *http.Request) (in Submission, id s
 		Refuse(w, 400, "no_prompt", "No prompt provided", "No prompt provided")
 		return in, "", false
 	}
+	if in.Extra == nil {
+		in.Extra = map[string]json.RawMessage{}
+	}
+	if in.Client != "" {
+		in.Extra["client_id"], _ = json.Marshal(in.Client)
+	} else if client, ok := in.Extra["client_id"]; ok {
+		json.Unmarshal(client, &in.Client)
+	}
 	if len(in.Client) > clientLimit {
 		Refuse(w, 400, "invalid_client_id", "client_id is too long", fmt.Sprintf("the limit is %d bytes", clientLimit))
+		return in, "", false
+	}
+	if in.Number != nil {
+		if _, err := in.Number.Float64(); err != nil {
+			Refuse(w, 400, "invalid_number", "number is too large", in.Number.String())
+			return in, "", false
+		}
+	}
+	if slices.ContainsFunc(in.Partial, func(id string) bool { return strings.Contains(id, "\x00") }) {
+		Refuse(w, 400, "bad_request", "partial_execution_targets names no node", "an id has a NUL in it")
 		return in, "", false
 	}
 	if len(in.ID) == 0 || string(in.ID) == "null" {
