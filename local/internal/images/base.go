@@ -49,8 +49,11 @@ func (b *Builder) debootstrap(ctx context.Context) error {
 	for _, option := range slim {
 		args = append(args, "--dpkgopt="+option)
 	}
-	// What apt downloads inside an image is not kept there, as in the official images.
-	args = append(args, `--customize-hook=echo 'DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb || true"; };' > "$1/etc/apt/apt.conf.d/docker-clean"`,
+	// As in the official images: apt keeps neither what it downloads nor caches of its lists (94 MB in every layer that
+	// installs), and dpkg doesn't wait for the disk after each file, since a build that is interrupted is made anew.
+	args = append(args, `--customize-hook=printf '%s\n' 'DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb || true"; };' `+
+		`'Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";' > "$1/etc/apt/apt.conf.d/docker-clean"`,
+		`--customize-hook=echo force-unsafe-io > "$1/etc/dpkg/dpkg.cfg.d/docker-apt-speedup"`,
 		"--customize-hook=rm -rf $1/var/lib/apt/lists/*", "trixie", tar)
 	cmd := exec.CommandContext(ctx, "mmdebstrap", args...)
 	out, err := cmd.CombinedOutput()

@@ -3,10 +3,14 @@ package images
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/ai-film/ai-film/local/internal/place"
@@ -115,19 +119,60 @@ func (e Engine) Import(ctx context.Context, tar, ref, log string) error {
 	return nil
 }
 
-// Save writes the image as an archive that containerd reads.
-func (e Engine) Save(ctx context.Context, ref, file string) error {
-	args := []string{"save", "-o", file, ref}
+// Save is a command that writes the image to its standard output, as an archive that containerd reads.
+func (e Engine) Save(ctx context.Context, ref string) *exec.Cmd {
+	args := []string{"save", ref}
 	if e.Program == "buildah" {
-		args = append(append([]string{}, e.global...), "push", "--quiet", ref, "docker-archive:"+file+":"+ref)
+		args = append(append([]string{}, e.global...), "push", "--quiet", ref, "docker-archive:/dev/stdout:"+ref)
 	}
-	cmd := exec.CommandContext(ctx, e.Program, args...)
-	out, err := cmd.CombinedOutput()
-	progress.Ran(ctx, cmd)
+	return exec.CommandContext(ctx, e.Program, args...)
+}
+
+// Size is about how many bytes Save writes; 0 where that isn't known.
+func (e Engine) Size(ctx context.Context, ref string) int {
+	args := append(append([]string{}, e.global...), "image", "inspect", "--format", "{{.Size}}", ref)
+	if e.Program == "buildah" {
+		args = append(append([]string{}, e.global...), "inspect", "--type", "image", "--format", "{{.Manifest}}", ref)
+	}
+	out, err := exec.CommandContext(ctx, e.Program, args...).Output()
 	if err != nil {
-		return commandError("save "+ref, out, err)
+		return 0
 	}
-	return nil
+	var manifest struct{ Layers []struct{ Size int } }
+	if e.Program == "buildah" && json.Unmarshal(out, &manifest) == nil {
+		size := 0
+		for _, layer := range manifest.Layers {
+			size += layer.Size
+		}
+		return size
+	}
+	size, _ := strconv.Atoi(strings.TrimSpace(string(out)))
+	return size
+}
+
+// steps tells from the output of a build which of its steps runs.
+type steps struct {
+	to      io.Writer
+	advance func(done, total int)
+	line    []byte // the beginning of a line
+}
+
+var stepLine = regexp.MustCompile(`^(?:\[\d+/\d+\] )?STEP (\d+)/(\d+):|^#\d+ \[(?:\S+ )?(\d+)/(\d+)\] `)
+
+func (s *steps) Write(p []byte) (int, error) {
+	s.line = append(s.line, p...)
+	for {
+		line, rest, whole := bytes.Cut(s.line, []byte("\n"))
+		if !whole {
+			return s.to.Write(p)
+		}
+		s.line = rest
+		if found := stepLine.FindSubmatch(line); found != nil {
+			done, _ := strconv.Atoi(string(found[1]) + string(found[3])) // Buildah's, or Docker's
+			total, _ := strconv.Atoi(string(found[2]) + string(found[4]))
+			s.advance(done-1, total)
+		}
+	}
 }
 
 func (e Engine) logged(ctx context.Context, log string, args ...string) error {
@@ -140,7 +185,8 @@ func (e Engine) logged(ctx context.Context, log string, args ...string) error {
 	}
 	defer f.Close()
 	cmd := exec.CommandContext(ctx, e.Program, args...)
-	cmd.Stdout, cmd.Stderr = f, f
+	out := &steps{to: f, advance: func(done, total int) { progress.Advance(ctx, done, total, "steps") }}
+	cmd.Stdout, cmd.Stderr = out, out
 	err = cmd.Run()
 	progress.Ran(ctx, cmd)
 	if err != nil {

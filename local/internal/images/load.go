@@ -1,7 +1,9 @@
 package images
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -40,23 +42,54 @@ func (b *Builder) Load(ctx context.Context, images ...Image) error {
 	return nil
 }
 
+// load pipes the image from the engine's store into containerd's, without an archive on the disk between them.
 func (b *Builder) load(ctx context.Context, i Image) error {
-	dir, err := os.MkdirTemp(b.Places.Cache, ".load-")
+	ctx, cancel := context.WithCancel(ctx) // the other end of the pipe must not wait for ever
+	defer cancel()
+	save, load := b.Engine.Save(ctx, i.Ref), b.ctr(ctx, "images", "import", "-")
+	archive, err := save.StdoutPipe()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	archive := filepath.Join(dir, "image.tar")
-	if err := b.Engine.Save(ctx, i.Ref, archive); err != nil {
+	var saveErrors, loadOutput bytes.Buffer
+	save.WaitDelay, load.WaitDelay = time.Second, time.Second
+	save.Stderr, load.Stdout, load.Stderr = &saveErrors, &loadOutput, &loadOutput
+	load.Stdin = &counter{ctx: ctx, from: archive, total: b.Engine.Size(ctx, i.Ref)}
+	if err := save.Start(); err != nil {
 		return err
 	}
-	ctr := b.ctr(ctx, "images", "import", archive)
-	out, err := ctr.CombinedOutput()
-	progress.Ran(ctx, ctr)
-	if err != nil {
-		return commandError("ctr images import "+i.Ref, lastBytes(out, 1000), err)
+	loadErr := load.Run()
+	if loadErr != nil {
+		cancel()
+	}
+	archive.Close() // whoever still writes ends
+	saveErr := save.Wait()
+	progress.Ran(ctx, save)
+	progress.Ran(ctx, load)
+	switch {
+	case saveErr != nil && (loadErr == nil || saveErrors.Len() > 0):
+		return commandError("save "+i.Ref, saveErrors.Bytes(), saveErr)
+	case loadErr != nil:
+		return commandError("ctr images import "+i.Ref, lastBytes(loadOutput.Bytes(), 1000), loadErr)
 	}
 	return nil
+}
+
+// counter tells how much of an archive has been read.
+type counter struct {
+	ctx         context.Context
+	from        io.Reader
+	read, total int // bytes
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.from.Read(p)
+	const mb = 1_000_000
+	if before := c.read / mb; c.total > 0 && (c.read+n)/mb > before {
+		progress.Advance(c.ctx, min(c.read+n, c.total)/mb, c.total/mb, "MB")
+	}
+	c.read += n
+	return n, err
 }
 
 func (b *Builder) onNode(ctx context.Context) (map[string]bool, error) {

@@ -3,12 +3,16 @@
 package packages
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/ai-film/ai-film/local/internal/progress"
 )
@@ -49,7 +53,7 @@ func Install(ctx context.Context, log *progress.Log, usual string, names ...stri
 			return fmt.Errorf("apt-get update: %w\n%s\nRemedy: check the network and /etc/apt/sources.list", err, tail(out))
 		}
 		args := append([]string{"install", "-y", "-qq", "--no-install-recommends"}, missing...)
-		if out, err := apt(ctx, args...); err != nil {
+		if out, err := apt(ctx, append(args, "-o", "APT::Status-Fd=3")...); err != nil {
 			return fmt.Errorf("apt-get install %s: %w\n%s\nRemedy: run it by hand; a half-configured package is mended by `dpkg --configure -a`",
 				strings.Join(missing, " "), err, tail(out))
 		}
@@ -81,7 +85,35 @@ func apt(ctx context.Context, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "apt-get", append([]string{"-o", "DPkg::Lock::Timeout=300"}, args...)...)
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=1")
 	defer progress.Ran(ctx, cmd)
-	return cmd.CombinedOutput()
+	status, end, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	cmd.ExtraFiles = []*os.File{end} // descriptor 3
+	var told sync.WaitGroup
+	told.Go(func() {
+		read(status, func(percent int, unit string) { progress.Advance(ctx, percent, 100, unit) })
+	})
+	out, err := cmd.CombinedOutput()
+	end.Close()
+	status.Close() // whatever a package has left running may still hold the other end
+	told.Wait()
+	return out, err
+}
+
+// read reads apt's status lines, "dlstatus:1:12.5:Retrieving file 1 of 8" and then "pmstatus:runc:40:Unpacking runc", each
+// with its own percentage.
+func read(status io.Reader, advance func(percent int, unit string)) {
+	for lines := bufio.NewScanner(status); lines.Scan(); {
+		fields := strings.SplitN(lines.Text(), ":", 4)
+		if len(fields) < 4 {
+			continue
+		}
+		unit := map[string]string{"dlstatus": "% fetched", "pmstatus": "% installed"}[fields[0]]
+		if percent, err := strconv.ParseFloat(fields[2], 64); err == nil && unit != "" {
+			advance(int(percent), unit)
+		}
+	}
 }
 
 const policy = "/usr/sbin/policy-rc.d"
