@@ -27,13 +27,14 @@ from aifilm.plan import SHORTEST_SHOT, Character, Plan, Settings, steps
 from aifilm.service import Problem
 from aifilm.text import clean, clip, one_line
 from planning import paid
-from planning.continuity import USUAL_SHOT, assemble, content_steps, enough, replace_scene, shot_counts
+from planning.continuity import USUAL_SHOT, assemble, enough, replace_scene
 from planning.deterministic import Deterministic, scene_seed
 from planning.endpoint import Endpoint
 from planning.model import Model, WithFallback
 from planning.paid import Budget, Paid
 from planning.people import find
 from planning.script import Direction, Draft, Planner, SceneText, Script
+from planning.steps import direct, list_shots, unchecked, whole
 
 NODES = ("screenwriter", "director", "shotlist", "continuity")
 CONNECT_SECONDS = 5
@@ -78,10 +79,6 @@ class State(TypedDict, total=False):
     note: str  # why the model did not plan all of it
 
 
-def _unchecked() -> None:
-    """For work that nothing ends."""
-
-
 class Planning:
     """Plans films, and keeps their plans, in one PostgreSQL database; with the model at ``endpoint``, if there is one."""
 
@@ -103,7 +100,7 @@ class Planning:
         brief: str,
         title: str,
         settings: Settings,
-        check: Callable[[], None] = _unchecked,
+        check: Callable[[], None] = unchecked,
         progress: Callable[[float], None] = lambda fraction: None,
     ) -> tuple[dict[str, Any], bool]:
         """The plan of a brief as JSON, and whether it was there already.
@@ -155,7 +152,7 @@ class Planning:
                 raise Problem(409, "being planned", f"film {film_id} is being planned", "ask again when the plan is done")
 
         end = time.monotonic() + 5
-        with self._film(film_id, _unchecked, give_up) as (saver, check):
+        with self._film(film_id, unchecked, give_up) as (saver, check):
             values = self._finished(saver, film_id)
             with _incoherent():
                 plan, settings = Plan.model_validate(values["plan"]), Settings(**values["settings"])
@@ -221,7 +218,7 @@ class Planning:
 
     @contextlib.contextmanager
     def _film(
-        self, film_id: str, check: Callable[[], None], wait: Callable[[], None] = _unchecked
+        self, film_id: str, check: Callable[[], None], wait: Callable[[], None] = unchecked
     ) -> Iterator[tuple[PostgresSaver, Callable[[], None]]]:
         """A saver while nobody else plans this film, and ``check`` that raises Problem 410 too when the film is deleted.
 
@@ -279,7 +276,7 @@ class Planning:
                 return
             # CREATE TABLE IF NOT EXISTS is no protection against a replica that does the same at the same moment.
             # Not waited for within a statement: its snapshot is what CREATE INDEX CONCURRENTLY waits for.
-            _lock(saver, _SETUP_LOCK, _unchecked)
+            _lock(saver, _SETUP_LOCK, unchecked)
             try:
                 saver.setup()
                 saver.conn.execute(_TABLES, prepare=False)  # prepared, it would have to be one statement
@@ -366,7 +363,7 @@ def _thread(film_id: str) -> dict[str, Any]:
     return {"configurable": {"thread_id": film_id}}
 
 
-def build(planner: Planner | None, check: Callable[[], None] = _unchecked) -> StateGraph:
+def build(planner: Planner | None, check: Callable[[], None] = unchecked) -> StateGraph:
     """The graph, its creative choices made by ``planner``. ``check`` is called between scenes and raises to end the work."""
 
     def note() -> dict[str, str]:
@@ -412,34 +409,6 @@ def build(planner: Planner | None, check: Callable[[], None] = _unchecked) -> St
     for before, after in zip((START, *NODES), (*NODES, END), strict=True):
         graph.add_edge(before, after)
     return graph
-
-
-def direct(planner: Planner, script: Script, check: Callable[[], None] = _unchecked) -> list[Direction]:
-    """How each scene is to look."""
-    directions: list[Direction] = []
-    for scene in script.scenes:
-        check()
-        directions.append(planner.direct(script, scene, directions[-1] if directions else None))
-    return directions
-
-
-def list_shots(
-    planner: Planner, script: Script, directions: list[Direction], settings: Settings, check: Callable[[], None] = _unchecked
-) -> list[list[Draft]]:
-    """The shots of each scene."""
-    counts = shot_counts(content_steps(settings.seconds), [scene.text for scene in script.scenes])
-    shots = []
-    for scene, direction, count in zip(script.scenes, directions, counts, strict=True):
-        check()
-        shots.append(enough(planner.shots(script, scene, direction, count, scene_seed(settings.seed, scene.text)), count))
-    return shots
-
-
-def whole(planner: Planner, brief: str, title: str, settings: Settings, check: Callable[[], None] = _unchecked) -> Plan:
-    """The plan of a brief, all steps at once. Raises ValueError where it can't be made."""
-    script = planner.script(brief, title, settings)
-    directions = direct(planner, script, check)
-    return assemble(script, directions, list_shots(planner, script, directions, settings, check), settings, planner.name)
 
 
 _reader = build(None)

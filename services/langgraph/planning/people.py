@@ -6,6 +6,7 @@ import functools
 import re
 from collections import defaultdict
 
+import limits
 from planning.lexicon import DEEDS, HE, HONORIFICS, NOT_NAMES, SHE, THEY
 from planning.prose import sentences
 
@@ -130,7 +131,7 @@ def _is_person(evidence: dict[str, int]) -> bool:
 @functools.lru_cache(64)
 def find(text: str) -> list[Person]:
     """The named characters of a text in the order of their appearance, at most twelve."""
-    accepted = {name: evidence for name, evidence in _candidates(text).items() if _is_person(evidence)}
+    accepted = {name: e for name, e in _candidates(text).items() if len(name) <= limits.NAME.max and _is_person(e)}
     # «Mara Voss» and «Mara» are one.
     together: dict[str, list[str]] = {}
     # A thousand names are no cast: the most frequent are candidates enough.

@@ -11,10 +11,11 @@ from pydantic import ValidationError
 
 import limits
 from aifilm.plan import Plan, Settings, steps
-from planning.continuity import apportion, assemble, content_steps, shot_counts
-from planning.deterministic import Deterministic, grouped, scene_seed, split
+from planning.continuity import apportion
+from planning.deterministic import Deterministic, grouped, split
 from planning.people import find
 from planning.prose import READING_SPEED, condense, fits, sentences, width
+from planning.steps import whole
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 LIGHTHOUSE, TINY = (EXAMPLES / "lighthouse.md").read_text(), (EXAMPLES / "tiny.md").read_text()
@@ -47,17 +48,7 @@ CHINESE = "清晨，小梅走进森林。她的手里拿着一盏红灯笼。雾
 
 
 def plan_of(brief, title="", **settings):
-    settings, planner = Settings(**settings), Deterministic()
-    script = planner.script(brief, title, settings)
-    directions = []
-    for scene in script.scenes:
-        directions.append(planner.direct(script, scene, directions[-1] if directions else None))
-    counts = shot_counts(content_steps(settings.seconds), [scene.text for scene in script.scenes])
-    shots = [
-        planner.shots(script, scene, direction, count, scene_seed(settings.seed, scene.text))
-        for scene, direction, count in zip(script.scenes, directions, counts, strict=True)
-    ]
-    return assemble(script, directions, shots, settings, planner.name)
+    return whole(Deterministic(), brief, title, Settings(**settings))
 
 
 def check(plan, seconds):
