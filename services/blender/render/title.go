@@ -14,10 +14,10 @@ import (
 // TitleRequest is the body of /v1/title.
 type TitleRequest struct {
 	Text     string `json:"text"`
-	Subtitle string `json:"subtitle"`
+	Subtitle string `json:"subtitle,omitempty"`
 	Output   string `json:"output"`
 	Picture
-	Seed uint32 `json:"seed"` // of colours and the camera's way
+	Seed uint32 `json:"seed,omitempty"` // of colours and the camera's way
 }
 
 // Title accepts a request to set a title.

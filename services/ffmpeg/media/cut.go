@@ -24,12 +24,12 @@ import (
 type CutRequest struct {
 	Clips      []string   `json:"clips"`
 	Output     string     `json:"output"`
-	Poster     string     `json:"poster"` // none if empty
-	Title      string     `json:"title"`
-	Subtitles  []Subtitle `json:"subtitles"`
-	Language   string     `json:"language"` // of the subtitles, ISO 639-2; default "und"
+	Poster     string     `json:"poster,omitempty"` // none if empty
+	Title      string     `json:"title,omitempty"`
+	Subtitles  []Subtitle `json:"subtitles,omitempty"`
+	Language   string     `json:"language,omitempty"` // of the subtitles, ISO 639-2; default "und"
 	Soundtrack struct {
-		Seed uint64      `json:"seed"`
+		Seed uint64      `json:"seed,omitempty"`
 		Cues []score.Cue `json:"cues"`
 	} `json:"soundtrack"`
 }
@@ -94,7 +94,7 @@ func (s *Studio) acceptCut(folder volume.Folder, r CutRequest) (c *cut, err erro
 		return nil, err
 	}
 	for i, p := range r.Clips {
-		clip, err := folder.Input(fmt.Sprintf("clips[%d]", i), p, false, "videos")
+		clip, err := folder.Input(fmt.Sprintf("clips.%d", i), p, false, "videos")
 		if err != nil {
 			return nil, err
 		}
@@ -122,7 +122,7 @@ func (s *Studio) cut(ctx context.Context, c *cut, progress func(float64)) (CutRe
 	film := seconds(frames, first.fps)
 	for i, sub := range c.Subtitles {
 		if sub.End > film+0.1 {
-			return none, serving.Invalid(fmt.Sprintf("subtitles[%d].end", i), "", "%v is after the film's end at %v", sub.End, film)
+			return none, serving.Invalid(fmt.Sprintf("subtitles.%d.end", i), "", "%v is after the film's end at %v", sub.End, film)
 		}
 	}
 	scratch, err := os.MkdirTemp("", "cut-")
@@ -176,7 +176,7 @@ func (s *Studio) cut(ctx context.Context, c *cut, progress func(float64)) (CutRe
 func (s *Studio) clips(ctx context.Context, c *cut) (first clip, frames int, alike bool, err error) {
 	alike = true
 	for i, p := range c.clips {
-		field := fmt.Sprintf("clips[%d]", i)
+		field := fmt.Sprintf("clips.%d", i)
 		k, err := s.look(ctx, s.Volume.OS(p))
 		if ctx.Err() != nil {
 			return first, 0, false, context.Cause(ctx)

@@ -22,7 +22,7 @@ var language = regexp.MustCompile(`^[a-z]{3}$`)
 func checkSubtitles(subtitles []Subtitle) error {
 	end := 0.0
 	for i, s := range subtitles {
-		field := fmt.Sprintf("subtitles[%d]", i)
+		field := fmt.Sprintf("subtitles.%d", i)
 		switch {
 		case !(s.Start >= end-0.001):
 			return serving.Invalid(field+".start", "give subtitles in order and without overlap", "%v is before the end of the one before it", s.Start)

@@ -29,7 +29,7 @@ func Check(field string, cues []Cue) error {
 	}
 	end := 0.0
 	for i, c := range cues {
-		at := fmt.Sprintf("%s[%d]", field, i)
+		at := fmt.Sprintf("%s.%d", field, i)
 		switch {
 		case styles[c.Mood].bpm == 0:
 			return serving.Invalid(at+".mood", "use calm, tense, joyful, sad or wonder", "%q is no mood", c.Mood)

@@ -19,11 +19,14 @@ import (
 )
 
 type params struct {
-	Name  string `json:"name"`
-	Count int    `json:"count"`
+	Name  string `json:"name,omitempty"`
+	Count int    `json:"count,omitempty"`
 	Deep  struct {
 		Share float64 `json:"share"`
-	} `json:"deep"`
+	} `json:"deep,omitempty"`
+	List []struct {
+		At *uint32 `json:"at"`
+	} `json:"list,omitempty"`
 }
 
 // bench is a service with one operation, whose job each test gives.
@@ -150,16 +153,29 @@ func TestRefusals(t *testing.T) {
 		"two values":     {"application/json", `{} {}`, 400, "JSON"},
 		"not UTF-8":      {"application/json", "{\"name\":\"\xff\"}", 400, "UTF-8"},
 		"a list":         {"application/json", `[]`, 422, "object"},
-		"null":           {"application/json", `null`, 422, "object"},
+		"null itself":    {"application/json", `null`, 422, "object"},
 		"wrong type":     {"text/plain", `{}`, 415, "application/json"},
 		"no type":        {"", `{}`, 415, "application/json"},
 		"with charset":   {"application/json; charset=utf-8", `{}`, 200, "done"},
 		"unknown field":  {"application/json", `{"nope":1}`, 422, "nope"},
 		"wrong kind":     {"application/json", `{"count":"many"}`, 422, "count"},
 		"a fraction":     {"application/json", `{"count":1.5}`, 422, "count"},
+		"twice":          {"application/json", `{"count":1,"count":1}`, 400, "count"},
+		"twice, deep":    {"application/json", `{"nope":[{"x":{"y":1,"y":1}}]}`, 400, "twice"},
+		"another case":   {"application/json", `{"Name":"x"}`, 422, `"field":"Name"`},
+		"null":           {"application/json", `{"name":null}`, 422, `"field":"name"`},
+		"deep missing":   {"application/json", `{"deep":{}}`, 422, `"field":"deep.share"`},
+		"deep unknown":   {"application/json", `{"list":[{},{"to":1}]}`, 422, `"field":"list.1.to"`},
+		"deep negative":  {"application/json", `{"list":[{"at":-1}]}`, 422, `"field":"list.0.at"`},
+		"all at once":    {"application/json", `{"count":"x","nope":1,"deep":3}`, 422, `[{"field":"count","message":"want a whole number in range, not a text"},{"field":"nope","message":"is no field of this request"},{"field":"deep","message":"want an object, not a number"}]`},
+		"endless number": {"application/json", `{"deep":{"share":1e999}}`, 422, `"field":"deep.share"`},
+		"huge number":    {"application/json", `{"count":1e9999999999}`, 422, `"field":"count"`},
+		"NaN":            {"application/json", `{"deep":{"share":NaN}}`, 400, "JSON"},
+		"very deep":      {"application/json", strings.Repeat(`{"x":`, 20000) + "1" + strings.Repeat("}", 20000), 400, "JSON"},
+		"quite deep":     {"application/json", strings.Repeat(`{"x":`, 9000) + "1" + strings.Repeat("}", 9000), 422, `"field":"x"`},
 		"deep wrong":     {"application/json", `{"deep":{"share":[]}}`, 422, "deep.share"},
 		"refused itself": {"application/json", `{"name":"bad"}`, 422, "name: is bad"},
-		"too large":      {"application/json", `{"name":"` + strings.Repeat("x", 1<<20) + `"}`, 413, "1 MiB"},
+		"too large":      {"application/json", `{"name":"` + strings.Repeat("x", 1<<20) + `"}`, 413, "1048576"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, err := post(t, url, c.kind, c.body)

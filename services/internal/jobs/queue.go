@@ -23,12 +23,13 @@ type Queue struct {
 	Timeout        time.Duration // of a job that runs; waiting doesn't count
 	Heartbeat      time.Duration // at least one line of a stream in this time
 
-	service string
-	mu      sync.Mutex
-	running int
-	waiting []*ticket
-	ended   *prometheus.CounterVec
-	seconds *prometheus.HistogramVec
+	service  string
+	stopping <-chan struct{}
+	mu       sync.Mutex
+	running  int
+	waiting  []*ticket
+	ended    *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
 }
 
 // ticket is a place in the queue. turn is closed when the job may run; moved gets a token when the queue moves up.
@@ -56,7 +57,7 @@ func FromEnvironment(s *serving.Service) (*Queue, error) {
 // New makes a queue whose metrics are the service's.
 func New(s *serving.Service, workers, limit int, timeout time.Duration) *Queue {
 	q := &Queue{
-		Workers: workers, Limit: limit, Timeout: timeout, Heartbeat: 3 * time.Second, service: s.Name,
+		Workers: workers, Limit: limit, Timeout: timeout, Heartbeat: 3 * time.Second, service: s.Name, stopping: s.Ending(),
 		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "aifilm_jobs_total", Help: "Jobs that ended, by operation and state: done, cached, failed, cancelled, refused.",
 		}, []string{"service", "operation", "state"}),
@@ -80,19 +81,36 @@ func (q *Queue) Length() int {
 	return q.running + len(q.waiting)
 }
 
+// errStopping ends who still waits when the service stops: it had better go elsewhere at once.
+var errStopping = serving.NewProblem(http.StatusServiceUnavailable, "stopping", "the service is stopping", "ask again; another replica answers")
+
+// room refuses with 429 when nobody can enter.
+func (q *Queue) room() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.full()
+}
+
+func (q *Queue) full() error {
+	if q.running < q.Workers || len(q.waiting) < q.Limit {
+		return nil
+	}
+	return serving.NewProblem(http.StatusTooManyRequests, "queue full",
+		fmt.Sprintf("%d jobs run and %d wait", q.running, len(q.waiting)), "ask again later, or run more replicas")
+}
+
 // enter takes a place, or refuses with 429.
 func (q *Queue) enter() (*ticket, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if err := q.full(); err != nil {
+		return nil, err
+	}
 	t := &ticket{make(chan struct{}), make(chan struct{}, 1)}
 	if q.running < q.Workers {
 		q.running++
 		close(t.turn)
 		return t, nil
-	}
-	if len(q.waiting) >= q.Limit {
-		return nil, serving.NewProblem(http.StatusTooManyRequests, "queue full",
-			fmt.Sprintf("%d jobs run and %d wait", q.running, len(q.waiting)), "ask again later, or run more replicas")
 	}
 	q.waiting = append(q.waiting, t)
 	return t, nil
@@ -142,6 +160,8 @@ func (q *Queue) wait(ctx context.Context, t *ticket, say func(position int)) err
 			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-q.stopping:
+			return errStopping
 		case <-t.moved:
 		case <-beat.C:
 		}

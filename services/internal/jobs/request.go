@@ -8,6 +8,8 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"reflect"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -40,59 +42,204 @@ func subjectOf(h http.Header) (volume.Subject, error) {
 	return s, nil
 }
 
-// decode reads the request's body as one JSON object with the fields of into and no other.
+// decode reads the request's body as one JSON object with the fields of into and no other: none unknown, none twice, none
+// missing whose tag doesn't say omitempty. The problem of a wrong body lists every field that is at fault.
 func decode(w http.ResponseWriter, r *http.Request, into any) error {
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
-		return serving.NewProblem(http.StatusUnsupportedMediaType, "wrong content type",
-			fmt.Sprintf("%q", r.Header.Get("Content-Type")), "send application/json")
+		return serving.NewProblem(http.StatusUnsupportedMediaType, "unsupported media type",
+			fmt.Sprintf("the body is declared as %.100q", r.Header.Get("Content-Type")), "send JSON with the header Content-Type: application/json")
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return serving.NewProblem(http.StatusRequestEntityTooLarge, "request too large", "a body is at most 1 MiB", "")
+		return serving.NewProblem(http.StatusRequestEntityTooLarge, "body too large", fmt.Sprintf("the body is larger than %d bytes", maxBody),
+			"send paths on the shared volumes instead of contents")
+	} else if slow, ok := errors.AsType[*serving.Problem](err); ok {
+		return slow
 	} else if err != nil {
-		return serving.NewProblem(http.StatusBadRequest, "unreadable request", err.Error(), "")
+		return serving.NewProblem(http.StatusBadRequest, "bad request", err.Error(), "")
 	}
-	if !json.Valid(body) || !utf8.Valid(body) {
+	if !utf8.Valid(body) {
+		return notJSON("it is not UTF-8")
+	}
+	if !json.Valid(body) {
 		var any any
-		detail := "the body is not UTF-8"
-		if err := json.Unmarshal(body, &any); err != nil {
-			detail = err.Error()
-		}
-		return serving.NewProblem(http.StatusBadRequest, "not JSON", detail, "send one JSON object")
+		return notJSON(json.Unmarshal(body, &any).Error())
 	}
-	if b := bytes.TrimSpace(body); b[0] != '{' {
-		return serving.NewProblem(http.StatusUnprocessableEntity, "invalid request", "the body is not a JSON object", "send one JSON object")
+	e := examiner{d: json.NewDecoder(bytes.NewReader(body))}
+	e.d.UseNumber()
+	e.value("", reflect.TypeOf(into).Elem())
+	switch {
+	case e.twice != "":
+		return notJSON(fmt.Sprintf("the field %.100q is there twice", e.twice))
+	case len(e.errors) > 0:
+		return invalid(e.errors)
 	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.DisallowUnknownFields()
-	return invalid(d.Decode(into))
+	return json.Unmarshal(body, into)
 }
 
-// invalid makes of encoding/json's errors the problem of a field.
-func invalid(err error) error {
-	if err == nil {
-		return nil
+func notJSON(why string) error {
+	return serving.NewProblem(http.StatusBadRequest, "not JSON", why, "send one JSON object")
+}
+
+// invalid is the problem of several fields.
+func invalid(wrong []serving.FieldError) error {
+	var details []string
+	for _, e := range wrong[:min(len(wrong), 10)] {
+		details = append(details, strings.TrimPrefix(e.Field+": "+e.Message, ": "))
 	}
-	if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return serving.Invalid(t.Field, "see the service's contract", "want %s, not %s", kind(t.Type.Kind().String()), t.Value)
+	p := serving.NewProblem(http.StatusUnprocessableEntity, "invalid request", strings.Join(details, "; "), "correct the fields named in errors")
+	p.Errors = wrong
+	return p
+}
+
+// examiner holds a valid JSON text to the type it is meant for. encoding/json would take fields in any case, the last of
+// two of one name, null for everything, and name but the last part of an unknown field's path.
+type examiner struct {
+	d      *json.Decoder
+	errors []serving.FieldError
+	twice  string // a field that an object has twice
+}
+
+// wrong notes what is wrong with the field at a path: "clips.1".
+func (e *examiner) wrong(path, format string, args ...any) {
+	if len(e.errors) < 50 {
+		e.errors = append(e.errors, serving.FieldError{Field: path, Message: fmt.Sprintf(format, args...)})
 	}
-	if _, name, ok := strings.Cut(err.Error(), "unknown field "); ok {
-		return serving.Invalid(strings.Trim(name, `"`), "leave it out", "is no field of this request")
+}
+
+// value examines the next value; t is nil for one that is wrong whatever it holds.
+func (e *examiner) value(path string, t reflect.Type) {
+	for t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
 	}
-	return serving.NewProblem(http.StatusUnprocessableEntity, "invalid request", err.Error(), "see the service's contract")
+	token, err := e.d.Token()
+	if err != nil { // deeper than encoding/json goes
+		e.wrong(path, "%v", err)
+		return
+	}
+	switch token {
+	case json.Delim('{'):
+		e.object(path, e.expect(path, t, "an object", reflect.Struct))
+		return
+	case json.Delim('['):
+		list := e.expect(path, t, "a list", reflect.Slice)
+		for n := 0; e.d.More(); n++ {
+			if list == nil {
+				e.value("", nil)
+			} else {
+				e.value(join(path, strconv.Itoa(n)), list.Elem())
+			}
+		}
+		e.d.Token()
+		return
+	}
+	switch v := token.(type) {
+	case string:
+		e.expect(path, t, "a text", reflect.String)
+	case bool:
+		e.expect(path, t, "a truth value", reflect.Bool)
+	case json.Number:
+		e.number(path, t, v.String())
+	case nil:
+		if t != nil {
+			e.wrong(path, "want %s, not null", kind(t.Kind()))
+		}
+	}
+}
+
+// expect gives the type back if it is of a kind, else it notes what came instead and gives nil.
+func (e *examiner) expect(path string, t reflect.Type, came string, want reflect.Kind) reflect.Type {
+	if t == nil || t.Kind() == want {
+		return t
+	}
+	e.wrong(path, "want %s, not %s", kind(t.Kind()), came)
+	return nil
+}
+
+func (e *examiner) number(path string, t reflect.Type, text string) {
+	if t == nil {
+		return
+	}
+	var err error
+	switch t.Kind() {
+	case reflect.Int, reflect.Int64, reflect.Int32:
+		_, err = strconv.ParseInt(text, 10, t.Bits())
+	case reflect.Uint, reflect.Uint64, reflect.Uint32:
+		_, err = strconv.ParseUint(text, 10, t.Bits())
+	case reflect.Float64:
+		_, err = strconv.ParseFloat(text, 64)
+	default:
+		e.wrong(path, "want %s, not a number", kind(t.Kind()))
+		return
+	}
+	if err != nil {
+		e.wrong(path, "want %s, not %.30s", kind(t.Kind()), text)
+	}
+}
+
+func (e *examiner) object(path string, t reflect.Type) {
+	fields := map[string]reflect.StructField{}
+	if t != nil {
+		for _, f := range reflect.VisibleFields(t) {
+			if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); f.IsExported() && name != "" {
+				fields[name] = f
+			}
+		}
+	}
+	seen := map[string]bool{}
+	for e.d.More() {
+		token, err := e.d.Token()
+		if err != nil {
+			e.wrong(path, "%v", err)
+			return
+		}
+		name := token.(string)
+		if seen[name] {
+			e.twice = name
+		}
+		seen[name] = true
+		f, known := fields[name]
+		if !known && t != nil {
+			e.wrong(join(path, fmt.Sprintf("%.100s", name)), "is no field of this request")
+		}
+		if known {
+			e.value(join(path, name), f.Type)
+		} else {
+			e.value("", nil)
+		}
+	}
+	e.d.Token()
+	if t == nil {
+		return
+	}
+	for _, f := range reflect.VisibleFields(t) { // in order
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.IsExported() && name != "" && !seen[name] && options != "omitempty" && f.Type.Kind() != reflect.Pointer {
+			e.wrong(join(path, name), "is missing")
+		}
+	}
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
 }
 
 // kind is the JSON name of a Go kind.
-func kind(k string) string {
-	switch {
-	case strings.HasPrefix(k, "int"), strings.HasPrefix(k, "uint"):
-		return "a whole number in range"
-	case strings.HasPrefix(k, "float"):
-		return "a number"
-	case k == "struct", k == "map":
+func kind(k reflect.Kind) string {
+	switch k {
+	case reflect.Struct:
 		return "an object"
-	case k == "slice":
+	case reflect.Slice:
 		return "a list"
+	case reflect.String:
+		return "a text"
+	case reflect.Bool:
+		return "a truth value"
+	case reflect.Float64:
+		return "a number in range"
 	}
-	return "a " + k
+	return "a whole number in range"
 }

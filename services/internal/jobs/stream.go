@@ -31,6 +31,10 @@ func Handler[P any](q *Queue, operation string, accept func(context.Context, vol
 			q.refuse(w, operation, err)
 			return
 		}
+		if err := q.room(); err != nil { // before anything is looked at
+			q.refuse(w, operation, err)
+			return
+		}
 		job, err := accept(r.Context(), subject, params)
 		if err != nil {
 			q.refuse(w, operation, err)
@@ -71,7 +75,12 @@ func (q *Queue) stream(w http.ResponseWriter, r *http.Request, operation string,
 		flush.Flush()
 	}
 	log := serving.Log(r.Context()).With("operation", operation)
-	if err := q.wait(r.Context(), place, func(p int) { say(line{State: "queued", Position: p}) }); err != nil {
+	if err := q.wait(r.Context(), place, func(p int) { say(line{State: "queued", Position: p}) }); errors.Is(err, errStopping) {
+		q.count(operation, "failed")
+		log.Info("stopping while the job waits")
+		say(line{State: "failed", Seconds: new(float64), Problem: errStopping})
+		return
+	} else if err != nil {
 		q.count(operation, "cancelled")
 		log.Info("cancelled while waiting")
 		return
@@ -86,7 +95,7 @@ func (q *Queue) stream(w http.ResponseWriter, r *http.Request, operation string,
 		log.Info("cancelled", "seconds", seconds)
 		if err != nil { // the service stops before the job could end: its caller, if there still is one, learns of it
 			say(line{State: "failed", Seconds: &seconds, Problem: serving.NewProblem(http.StatusServiceUnavailable,
-				"cancelled", "the job was cancelled", "ask again")})
+				"stopping", "the service is stopping", "ask again; another replica answers")})
 		}
 	case err != nil:
 		q.count(operation, "failed")
@@ -106,7 +115,7 @@ func (q *Queue) stream(w http.ResponseWriter, r *http.Request, operation string,
 // run lets the job run within the time limit. say is told its progress: at once, at most four times a second when it
 // changes, and at every heartbeat.
 func (q *Queue) run(ctx context.Context, job Job, say func(float64)) (any, bool, error) {
-	limit := serving.NewProblem(http.StatusGatewayTimeout, "time limit",
+	limit := serving.NewProblem(http.StatusGatewayTimeout, "time limit exceeded",
 		fmt.Sprintf("the job ran longer than %s", q.Timeout), "ask for less, give more CPU, or raise JOB_TIMEOUT")
 	ctx, cancel := context.WithTimeoutCause(ctx, q.Timeout, limit)
 	defer cancel()

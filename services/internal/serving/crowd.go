@@ -199,10 +199,10 @@ func plainRefusal(answer []byte) []byte {
 	switch status {
 	case http.StatusRequestHeaderFieldsTooLarge:
 		return refusal(NewProblem(status, "header too large", fmt.Sprintf("the header is larger than %d bytes", maxHeader), "send fewer and shorter headers"), "")
-	case http.StatusBadRequest:
-		return refusal(NewProblem(status, "bad request", string(body), "send HTTP/1.1"), "")
+	case http.StatusNotImplemented:
+		return refusal(NewProblem(status, "not implemented", string(body), "send HTTP/1.1"), "")
 	}
-	return refusal(NewProblem(status, "not supported", string(body), "send HTTP/1.1"), "")
+	return refusal(NewProblem(http.StatusBadRequest, "bad request", string(body), "send HTTP/1.1"), "")
 }
 
 // refusal is a whole answer, for where there is no ResponseWriter.

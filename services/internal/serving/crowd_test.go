@@ -196,8 +196,8 @@ func TestWhatTheServerRefusesIsAProblem(t *testing.T) {
 		"GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 20<<10) + "\r\n\r\n": "header too large",
 		"nonsense\r\n\r\n":       "bad request",
 		"GET / HTTP/1.1\r\n\r\n": "bad request", // no Host
-		"GET / HTTP/9.9\r\n\r\n": "not supported",
-		"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: zip\r\n\r\n": "not supported",
+		"GET / HTTP/9.9\r\n\r\n": "bad request",
+		"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: zip\r\n\r\n": "not implemented",
 		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n":     "bad request",
 	} {
 		if status, p := told(t, dial(t, url, text)); p.Title != want || status < 400 || p.Detail == "" {

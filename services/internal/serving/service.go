@@ -38,6 +38,7 @@ type Service struct {
 	stopping atomic.Bool
 	active   sync.Mutex // guards working and, with it, the moment of stopping
 	working  int
+	ending   chan struct{} // closed when stopping
 	idle     chan struct{} // closed when stopping and nothing works any more
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
@@ -48,7 +49,7 @@ func New(name string, log *slog.Logger) *Service {
 	s := &Service{
 		Name: name, Log: log, Metrics: prometheus.NewRegistry(),
 		StopDelay: 2 * time.Second, StopTimeout: 15 * time.Minute,
-		mux: http.NewServeMux(), idle: make(chan struct{}),
+		mux: http.NewServeMux(), ending: make(chan struct{}), idle: make(chan struct{}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "aifilm_" + name + "_requests_total", Help: "HTTP requests answered, by route and status.",
 		}, []string{"route", "status"}),
@@ -82,6 +83,9 @@ func (s *Service) Work(h http.Handler) http.Handler {
 	})
 }
 
+// Ending is closed when the service is told to end.
+func (s *Service) Ending() <-chan struct{} { return s.ending }
+
 // Stopping tells whether the service was told to end.
 func (s *Service) Stopping() bool { return s.stopping.Load() }
 
@@ -108,8 +112,11 @@ func (s *Service) end() {
 func (s *Service) stop() int {
 	s.active.Lock()
 	defer s.active.Unlock()
-	if !s.stopping.Swap(true) && s.working == 0 {
-		close(s.idle)
+	if !s.stopping.Swap(true) {
+		close(s.ending)
+		if s.working == 0 {
+			close(s.idle)
+		}
 	}
 	return s.working
 }
