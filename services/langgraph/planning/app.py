@@ -11,7 +11,7 @@ from pydantic import Field
 import limits
 from aifilm.jobs import Job, Jobs, Outcome
 from aifilm.plan import Brief, Edit, Settings, Title
-from aifilm.service import Problem, Request, create_app, parse, seconds_of, service_token
+from aifilm.service import Problem, Request, create_app, invalid, parse, seconds_of, service_token, subject
 from planning import endpoint
 from planning.graph import Planning
 from planning.paid import Budget
@@ -49,9 +49,9 @@ class SceneRequest(Request):
 
 @app.post("/v1/plans")
 def make_plan() -> Response:
-    asked = parse(PlanRequest)
-    if request.headers.get("X-Film-Id") != asked.film_id:
-        raise _of_another_film("must be the film_id of the body")
+    of, asked = subject(), parse(PlanRequest)
+    if of.film != asked.film_id:
+        raise invalid("X-Film-Id", "is not the film_id of the body")
 
     def work(job: Job) -> Outcome:
         plan, cached = planning.plan(asked.film_id, asked.brief, asked.title, asked.settings, job.check, job.progress)
@@ -81,15 +81,5 @@ def _known(film_id: str) -> str:
     if not limits.is_film_id(film_id):
         raise Problem(404, "not found", "that is no film's id", "a film's id is letters, digits, - and _")
     if request.headers.get("X-Film-Id", film_id) != film_id:
-        raise _of_another_film("must be the film of the path, or be left out")
+        raise invalid("X-Film-Id", "is not the film of the path")
     return film_id
-
-
-def _of_another_film(why: str) -> Problem:
-    return Problem(
-        422,
-        "invalid request",
-        f"X-Film-Id: {why}",
-        "correct the fields named in errors",
-        errors=[{"field": "X-Film-Id", "message": why}],
-    )

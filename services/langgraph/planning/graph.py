@@ -170,7 +170,7 @@ class Planning:
             planner = self._planner(saver, film_id, planning, budget, check)
             changed = _with_scene(plan, at, scene, settings, planner)
             if isinstance(planner, WithFallback) and planner.note:
-                changed.planner_note = clip(f"{scene_id}: {planner.note}", limits.PLANNER_NOTE)
+                changed.planner_note = clip(f"Scene {scene_id}: {planner.note}", limits.PLANNER_NOTE)
             answer = changed.model_dump(mode="json")
             build(planner).compile(checkpointer=saver).update_state(_thread(film_id), {"plan": answer}, as_node="continuity")
             return answer

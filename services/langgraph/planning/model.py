@@ -224,7 +224,7 @@ class WithFallback:
 
     def give_up(self, why: str) -> None:
         """Let the deterministic planner do what is left."""
-        self.note = clip(one_line(why), limits.PLANNER_NOTE) or "the model failed"
+        self.note = clip(one_line(f"The model did not plan all of it: {why}"), limits.PLANNER_NOTE)
         log.warning("the deterministic planner takes over", extra={"why": self.note})
 
 

@@ -405,7 +405,7 @@ def test_a_scene_that_the_model_fails_at_is_planned_all_the_same(with_model, end
     status, after = call(with_model, "PATCH", "/v1/plans/e/scenes/s01", {"text": "At noon Mara sleeps in the kitchen."})
     assert status == 200, after
     assert after["scenes"][0]["location"] == "kitchen"
-    assert after["planner_note"].startswith("s01: 127.0.0.1")
+    assert after["planner_note"].startswith("Scene s01: The model did not plan all of it: 127.0.0.1")
     assert Plan.model_validate(after).scenes[1] == before.scenes[1]
 
 

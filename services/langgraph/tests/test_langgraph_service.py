@@ -75,15 +75,19 @@ def test_bad_requests_name_the_field(service):
     assert field(brief=" \n\t ") == "brief"
     assert field(brief="x" * 20_001) == "brief"
     assert field(brief=7) == "brief"
-    assert field(film_id="../etc") == "film_id"
-    assert field(film_id="") == "film_id"
+    status, problem = call(service, "POST", "/v1/plans", {"film_id": "../etc", "brief": "A cat sleeps."}, film="bad")
+    assert (status, problem["errors"][0]["field"]) == (422, "film_id")
     assert field(settings={"width": 641}) == "settings.width"
     assert field(settings={"seconds": 4}) == "settings.seconds"
     assert field(settings={"seconds": "36"}) == "settings.seconds"
     assert field(settings={"fps": 30}) == "settings.fps"
     assert field(settings={"seed": -1}) == "settings.seed"
     assert field(colour="red") == "colour"
-    assert call(service, "POST", "/v1/plans", raw="{")[0] == 400
+    assert call(service, "POST", "/v1/plans", raw="{", film="bad")[0] == 400
+    for film in ("", "other", "../bad"):
+        status, problem = call(service, "POST", "/v1/plans", {"film_id": "bad", "brief": "A cat sleeps."}, film=film)
+        assert (status, problem["errors"][0]["field"]) == (422, "X-Film-Id")
+    assert call(service, "GET", "/v1/plans/bad%0a")[0] == 404
     assert call(service, "GET", "/v1/plans/nobody")[0] == 404
     assert call(service, "GET", "/v1/plans/a%20b")[0] == 404
     assert plan(service, "odd", "A\u0000 cat 🐈 sleeps.\u202e" * 300)["state"] == "done"
