@@ -4,7 +4,7 @@
 
 BRIEF ?= examples/lighthouse.md
 OUT ?= out/film.mp4
-LOCAL = go run -C local .
+LOCAL = go run -C local -trimpath .
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14

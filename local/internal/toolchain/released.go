@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -70,14 +72,14 @@ func (d *download) fetch(ctx context.Context, s Set, dir string) error {
 }
 
 func (d *download) program(ctx context.Context, name, file string) error {
-	url := strings.Join([]string{d.base, KubernetesVersion, "bin/linux", runtime.GOARCH, name}, "/")
+	address := strings.Join([]string{d.base, KubernetesVersion, "bin/linux", runtime.GOARCH, name}, "/")
 	var published strings.Builder
-	if err := d.get(ctx, url+".sha256", sumLimit, &published); err != nil {
+	if err := d.get(ctx, address+".sha256", sumLimit, &published); err != nil {
 		return err
 	}
 	want := strings.TrimSpace(published.String())
 	if sum, err := hex.DecodeString(want); err != nil || len(sum) != sha256.Size {
-		return fmt.Errorf("%s.sha256 is no SHA-256: %.80q", url, want)
+		return fmt.Errorf("%s.sha256 is no SHA-256: %.40q", name, want)
 	}
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o755)
 	if err != nil {
@@ -85,11 +87,11 @@ func (d *download) program(ctx context.Context, name, file string) error {
 	}
 	defer f.Close()
 	h := sha256.New()
-	if err := d.get(ctx, url, programLimit, io.MultiWriter(f, h)); err != nil {
+	if err := d.get(ctx, address, programLimit, io.MultiWriter(f, h)); err != nil {
 		return err
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); got != strings.ToLower(want) {
-		return fmt.Errorf("%s has the SHA-256 %s, published is %s", url, got, want)
+		return fmt.Errorf("%s has the SHA-256 %.12s…, published is %.12s…", name, got, want)
 	}
 	return f.Close()
 }
@@ -97,23 +99,26 @@ func (d *download) program(ctx context.Context, name, file string) error {
 var errStalled = errors.New("the server sends nothing")
 
 // get copies what a URL holds, at most limit bytes. It ends when the server doesn't begin to answer or stops sending.
-func (d *download) get(ctx context.Context, url string, limit int64, to io.Writer) error {
+func (d *download) get(ctx context.Context, address string, limit int64, to io.Writer) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watch := time.AfterFunc(d.answer, func() { cancel(errStalled) })
 	defer watch.Stop()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return err
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
+		if failed := (*url.Error)(nil); errors.As(err, &failed) {
+			err = failed.Err // without the address, which makes a long line
+		}
 		d.unreachable = stalled(ctx, err)
 		return d.unreachable
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", url, response.Status)
+		return fmt.Errorf("%s: %s", path.Base(address), response.Status)
 	}
 	left := io.LimitReader(response.Body, limit+1)
 	buffer := make([]byte, 256<<10)
@@ -121,7 +126,7 @@ func (d *download) get(ctx context.Context, url string, limit int64, to io.Write
 		watch.Reset(d.stall)
 		n, err := left.Read(buffer)
 		if total += int64(n); total > limit {
-			return fmt.Errorf("%s is larger than %d bytes", url, limit)
+			return fmt.Errorf("%s is larger than %d bytes", path.Base(address), limit)
 		}
 		if _, err := to.Write(buffer[:n]); err != nil {
 			return err
@@ -130,7 +135,7 @@ func (d *download) get(ctx context.Context, url string, limit int64, to io.Write
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", url, stalled(ctx, err))
+			return fmt.Errorf("%s: %w", path.Base(address), stalled(ctx, err))
 		}
 	}
 }

@@ -173,7 +173,7 @@ func (b Builder) fill(ctx context.Context, s Set, dir string) error {
 		if ctx.Err() != nil {
 			return err
 		}
-		b.Log.Say("Kubernetes' own %s can't be had (%v): compiling it", s.Name, err)
+		b.Log.Say("no release of %s (%v): compiling it", s.Name, err)
 	}
 	return b.compile(ctx, s, dir)
 }
