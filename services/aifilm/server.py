@@ -43,7 +43,9 @@ READER_SECONDS = 120.0
 LINGER_SECONDS = 2.0
 CONNECTIONS = 1000
 ACCEPTS = 64  # at most, before those that are there are looked at again
-MANAGEMENT_CONNECTIONS = 64
+MANAGEMENT_CONNECTIONS = 256
+# Nobody is slow who has had less time than this.
+GRACE_SECONDS = 0.5
 MANAGEMENT_THREADS = 4
 # What an application writes ahead of its reader; a file goes out without being read ahead.
 AHEAD_BYTES = 1 << 20
@@ -217,8 +219,8 @@ class Server(TcpWSGIServer):
         """Close the connection that has waited longest for nothing but itself: a crowd of slow ones can't lock others out."""
         now = time.monotonic()
         slowest = max(self.active_channels.values(), key=lambda channel: channel.stalled(now))
-        if not slowest.stalled(now):
-            time.sleep(0.01)  # all are being answered: the newcomer waits in the kernel's queue
+        if slowest.stalled(now) < GRACE_SECONDS:
+            time.sleep(0.01)  # all are being answered or have just come: the newcomer waits in the kernel's queue
             return False
         slowest.lingers = False
         slowest.handle_close()
