@@ -1,6 +1,6 @@
 # Each target is one line that calls a program; `make help` lists them. The programs explain themselves: add --help.
 .DEFAULT_GOAL := help
-.PHONY: help film up down images status env deps test unit integration lint bench docs
+.PHONY: help film up down images status env deps test chaos unit integration lint bench docs
 
 BRIEF ?= examples/lighthouse.md
 OUT ?= out/film.mp4
@@ -32,6 +32,9 @@ deps: ## install what the tests need from Debian
 
 test: ## lint, unit and integration tests; leaves the machine as it was
 	@$(LOCAL) test $(if $(BUDGETS),--budgets)
+
+chaos: ## 500 random kills over 20 films: out/chaos.json; KILLS=500 FILMS=20
+	@$(LOCAL) chaos -- $(if $(KILLS),--kills $(KILLS)) $(if $(FILMS),--films $(FILMS))
 
 unit: ## tests without a cluster
 	@$(LOCAL) test --only unit-go,unit-python,film

@@ -59,7 +59,7 @@ What it keeps, and where:
 The Makefile's targets call this program: make up, down, images, env.`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(upCommand(local), downCommand(local), imagesCommand(local), statusCommand(local), envCommand(local), depsCommand(local), rootsCommand(local), freshCommand(local), programsCommand(local), testCommand(local), filmCommand(local), benchCommand(local))
+	root.AddCommand(upCommand(local), downCommand(local), imagesCommand(local), statusCommand(local), envCommand(local), depsCommand(local), rootsCommand(local), freshCommand(local), programsCommand(local), testCommand(local), chaosCommand(local), filmCommand(local), benchCommand(local))
 	return root, nil
 }
 

@@ -58,6 +58,21 @@ it runs, and takes it down again if it was the one to start it.`,
 	return c
 }
 
+func chaosCommand(local *cluster.Local) *cobra.Command {
+	return &cobra.Command{
+		Use: "chaos [-- flags]", DisableFlagsInUseLine: true, Short: "Make films while all is killed at random; count what is lost",
+		Long: `Run test/film/chaos.py: tiny films are made by the services, as processes of
+this machine in the root file systems of their images, while they, the databases
+and Dagster are killed, stopped and emptied at random. What was lost,
+half-written or made twice is counted in out/chaos.json. Flags after -- are its
+own; ask it for them: chaos -- --help.`,
+		RunE: func(c *cobra.Command, args []string) error {
+			t := tests{local}
+			return t.withStudio(c.Context(), append([]string{filepath.Join(t.repo(), "test", "film", "chaos.py")}, args...)...)
+		},
+	}
+}
+
 type tests struct{ local *cluster.Local }
 
 // compileAhead compiles what the integration stage needs beside the Python tests, which leave the processors idle: on a
@@ -247,6 +262,11 @@ func (t tests) unitPython(ctx context.Context) error {
 // film makes a film with the services as processes of this machine, each in the root file system of its image, and shows
 // that bypassing any one of them is noticed.
 func (t tests) film(ctx context.Context) error {
+	return t.withStudio(ctx, "-m", "pytest", "-q", "-c", "pyproject.toml", filepath.Join(t.repo(), "test", "film"))
+}
+
+// withStudio runs Python in the tests' environment, where the programs of the images come first.
+func (t tests) withStudio(ctx context.Context, args ...string) error {
 	env, err := t.inRoots(ctx)
 	if err != nil {
 		return err
@@ -255,8 +275,7 @@ func (t tests) film(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return t.run(ctx, t.services(), append(env, "VIRTUAL_ENV="+venv), filepath.Join(venv, "bin", "python"), "-m", "pytest", "-q", "-c", "pyproject.toml",
-		filepath.Join(t.repo(), "test", "film"))
+	return t.run(ctx, t.services(), append(env, "VIRTUAL_ENV="+venv), filepath.Join(venv, "bin", "python"), args...)
 }
 
 // roots builds the images and returns the directory from which enter runs what they hold.

@@ -64,6 +64,27 @@ def _unprivileged() -> str | None:
     return None
 
 
+def family(pid: int) -> set[int]:
+    """A process and all that descend from it, as far as they are alive."""
+    parents = {}
+    for directory in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError, IndexError):  # no process, or one that has just ended
+            state, parent = (directory / "stat").read_text().rpartition(")")[2].split()[:2]
+            if state != "Z":
+                parents[int(directory.name)] = int(parent)
+    found = {pid} & parents.keys()
+    while grown := {child for child, parent in parents.items() if parent in found} - found:
+        found |= grown
+    return found
+
+
+def signal_all(pids: set[int], sig: int) -> None:
+    """Signal processes; those that have ended meanwhile are no matter."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, sig)
+
+
 class Process:
     """A server started for a test, with a directory of its own that goes when it goes."""
 
@@ -208,6 +229,11 @@ class PythonService(Process):
         self.start()
 
     def start(self) -> None:
+        self.launch()
+        self.wait_for(lambda: self.answers("/healthz"))
+
+    def launch(self) -> None:
+        """Start it without waiting for it."""
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{SERVICES}:{SERVICES / self.service}", "HOST": "127.0.0.1",
                        "PORT": str(self.port), "MANAGEMENT_PORT": str(self.management_port), "SERVICE_TOKEN": SERVICE_TOKEN,
                        "TMPDIR": tempfile.gettempdir(), "DRAIN_SECONDS": "200ms"}
@@ -215,7 +241,6 @@ class PythonService(Process):
             del environment["PYTHONPATH"]  # the image's own code and packages
         python = inside(self.service, "python") if ROOTS else (sys.executable,)
         self.spawn(*python, "-m", "aifilm.server", self.app, env=environment | self.env, start_new_session=True)
-        self.wait_for(lambda: self.answers("/healthz"))
 
     def kill(self, sig: int = signal.SIGKILL, seconds: float = 30.0) -> int:
         """As Process.kill; SIGKILL takes the service's own processes with it, as the end of a pod does."""

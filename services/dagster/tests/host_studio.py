@@ -46,11 +46,15 @@ class GoService(Process):
         self.start()
 
     def start(self) -> None:
+        self.launch()
+        self.wait_for(lambda: self.answers("/readyz"), 60)
+
+    def launch(self) -> None:
+        """Start it without waiting for it."""
         inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         own = {"PORT": str(self.port), "MANAGEMENT_PORT": str(self.management_port), "SERVICE_TOKEN": SERVICE_TOKEN,
                "TMPDIR": str(self.home)}  # fmt: skip
         self.spawn(*self.command, env=inherited | own | self.env, start_new_session=True)
-        self.wait_for(lambda: self.answers("/readyz"), 60)
 
     @property
     def url(self) -> str:
@@ -65,7 +69,7 @@ class HostStudio:
         directory = self.directory
         self.data = directory / "data"
         for volume in ("images", "videos"):
-            (self.data / volume).mkdir(parents=True)
+            (self.data / volume).mkdir(parents=True, exist_ok=True)
         (directory / "home").mkdir()
         (directory / "bin").mkdir()
         self.programs = build(directory / "bin")
@@ -80,7 +84,8 @@ class HostStudio:
     def _start(self, dagster_url: str, langgraph_url: str) -> None:
         data = {"DATA_DIR": str(self.data)}
         self.preview = self._go("comfyui-preview", {})
-        self.comfyui = self._go("comfyui-relay", {"BACKENDS": self.preview.url, "DATABASE_URL": self.database_url})
+        self.comfyui = self._go("comfyui-relay", {
+            "BACKENDS": self.preview.url, "BACKEND_AUTHORIZATION": f"Bearer {SERVICE_TOKEN}", "DATABASE_URL": self.database_url})
         self.blender = self._go("blender-service", data)
         self.ffmpeg = self._go("ffmpeg-service", data)
         self.opencv = self._part(PythonService("opencv", "finishing.app:app", data))
@@ -107,11 +112,11 @@ class HostStudio:
     def _go(self, name: str, env: Mapping[str, str]) -> GoService:
         return self._part(GoService(self.programs[name], env))
 
-    def api(self, method: str, path: str, body: dict | None = None) -> dict:
+    def api(self, method: str, path: str, body: dict | None = None, headers: Mapping[str, str] | None = None) -> dict:
         """One request to Flask's API as the user ``admin``; the answer's JSON. Raises HTTPError."""
         request = urllib.request.Request(
             self.flask.url + path, None if body is None else json.dumps(body).encode(), method=method,
-            headers={"Content-Type": "application/json",
+            headers={"Content-Type": "application/json", **(headers or {}),
                      "Authorization": "Basic " + base64.b64encode(b"admin:a password for tests").decode()},
         )  # fmt: skip
         with urllib.request.urlopen(request, timeout=30) as answer:

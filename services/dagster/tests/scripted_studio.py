@@ -174,7 +174,7 @@ def write_dagster_yaml(home: Path) -> None:
         run_launcher: {module: dagster, class: DefaultRunLauncher}
         run_coordinator: {module: dagster, class: QueuedRunCoordinator, config: {max_concurrent_runs: 2, dequeue_interval_seconds: 1}}
         run_monitoring: {enabled: true, poll_interval_seconds: 2, start_timeout_seconds: 60, cancel_timeout_seconds: 20}
-        run_retries: {enabled: true, max_retries: 2, retry_on_asset_or_op_failure: false}
+        run_retries: {enabled: false}
         telemetry: {enabled: false}
         """)
     )

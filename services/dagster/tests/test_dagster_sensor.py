@@ -1,11 +1,8 @@
 """Daemon and code server as the chart runs them: the sensor starts, cancels and settles the runs of films."""
 
-import contextlib
 import itertools
-import os
 import signal
 import time
-from pathlib import Path
 
 import pytest
 from dagster import DagsterRunStatus, RunsFilter
@@ -13,6 +10,7 @@ from scripted_services import Answer, done, working
 from scripted_studio import DagsterServers, ScriptedStudio
 
 from aifilm.progress import Progress
+from aifilm.testing import family, signal_all
 from studio import places
 
 
@@ -58,18 +56,9 @@ def slow(studio, seconds: float = 60.0):
 
 def kill_worker(studio) -> None:
     """Kill the processes of the only run under way, all at once, as the end of its pod does."""
-    parents = {}
-    for directory in Path("/proc").iterdir():
-        with contextlib.suppress(OSError, ValueError, IndexError):  # no process, or one that has just ended
-            parents[int(directory.name)] = int((directory / "stat").read_text().rpartition(")")[2].split()[1])
-    family = {studio.servers.code.pid}
-    while grown := {pid for pid, parent in parents.items() if parent in family} - family:
-        family |= grown
-    family.remove(studio.servers.code.pid)
-    assert family, "the code server runs nothing"
-    for pid in family:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    workers = family(studio.servers.code.pid) - {studio.servers.code.pid}
+    assert workers, "the code server runs nothing"
+    signal_all(workers, signal.SIGKILL)
 
 
 def test_submitted_films_get_exactly_one_run_each_and_are_made(studio, redis_url):
