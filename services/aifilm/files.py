@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import secrets
 import shutil
@@ -40,10 +41,22 @@ def write(target: Path, content: bytes) -> None:
         place.replace(target)
 
 
+def put(place: Path, output: Path, record: dict) -> None:
+    """Rename a draft to its place and note it as `record` (`key`, `made_by`, `result`) in its sidecar.
+
+    The record comes last, since it vouches for the output. Before it, another without a key says whose the output is: a
+    service replaces nothing that it did not make (services/aifilm/volume.py).
+    """
+    write(sidecar(output), json.dumps({"key": "", "made_by": record["made_by"], "result": None}).encode())
+    place.replace(output)
+    write(sidecar(output), json.dumps(record).encode())
+
+
 def discard(output: Path) -> None:
-    """Remove an output, a file or a directory, and its sidecar: at no moment is half of it seen."""
-    # The record first: it vouches for what is beside it.
-    sidecar(output).unlink(missing_ok=True)
+    """Remove an output, a file or a directory: at no moment is half of it seen.
+
+    Its sidecar stays and says whose the output was; it vouches for nothing that is not there.
+    """
     with hidden(output) as place:
         try:
             output.rename(place)

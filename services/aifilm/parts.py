@@ -49,6 +49,7 @@ class Parts:
         """Note a finished file of a film, `path` relative to the root, whose sidecar stands beside it."""
         file = self.root / path
         record = json.loads(files.sidecar(file).read_text())
+        record.setdefault("made_by", "ffmpeg" if file.suffix == ".mp4" else "pipeline")  # as older versions left it
         with self.database.transaction() as connection:
             # What stood there before, under another key, is no more.
             connection.execute("DELETE FROM part WHERE film_id = %s AND path = %s AND key <> %s", (UUID(film_id), path, key))
@@ -74,14 +75,14 @@ class Parts:
             result = row["record"]["result"] | {"path": path}
             if own and _holds(self.root / path, row["sha256"]) and files.sidecar(self.root / path).is_file():
                 return result
-            if not own and self._linked(self.root / row["path"], self.root / path, row["sha256"]):
-                files.write(files.sidecar(self.root / path), json.dumps(row["record"] | {"result": result}).encode())
+            record = row["record"] | {"result": result}
+            if not own and self._linked(self.root / row["path"], self.root / path, row["sha256"], record):
                 self.record(key, film_id, path)
                 return result
         return None
 
     @staticmethod
-    def _linked(source: Path, target: Path, sha256: str) -> bool:
+    def _linked(source: Path, target: Path, sha256: str, record: dict) -> bool:
         """Put another film's file at `target`, whole or not at all; whether it was there and is what was noted."""
         if not _holds(source, sha256):
             return False
@@ -97,9 +98,7 @@ class Parts:
                     os.fsync(copy.fileno())
             if not _holds(place, sha256):
                 return False
-            # The old record must not vouch for the new file.
-            files.sidecar(target).unlink(missing_ok=True)
-            place.replace(target)
+            files.put(place, target, record)
             return True
 
 

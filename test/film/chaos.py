@@ -222,6 +222,13 @@ class Chaos:
                 return
             time.sleep(0.02)
 
+    def why(self, film_id: str, state: str) -> str:
+        """Why a film is not done, for people; '' for one that is."""
+        if state == "done":
+            return ""
+        film = self.films.get(film_id)
+        return f": {film['error']}" if film["error"] else f": {self.standing(film_id)}"
+
     def ends(self) -> dict[str, list[str]]:
         """How each film ended, every time it did."""
         found: dict[str, list[str]] = {}
@@ -240,7 +247,7 @@ class Chaos:
         return bool(workers)
 
     def flush(self) -> None:
-        subprocess.run(["redis-cli", "-p", str(self.redis.port), "flushall"], check=False, stdout=subprocess.DEVNULL)
+        subprocess.run(["redis-cli", "-p", str(self.redis.port), "flushall"], check=False, capture_output=True)
 
     def fill_disk(self, seconds: float) -> None:
         """Leave not a byte on the volumes for a while."""
@@ -327,7 +334,7 @@ def under(chaos: Chaos, name: str, number: int, idle: float) -> tuple[Row, str, 
         strike()
     state, _ = chaos.follow(film, idle)
     seconds = time.monotonic() - began
-    return Row(name, 1 if strike else 0, 1, int(state == "done")), state, seconds
+    return Row(name, 1 if strike else 0, 1, int(state == "done")), state + chaos.why(film, state), seconds
 
 
 def one_by_one(chaos: Chaos, idle: float, say: Callable[[str], None]) -> list[Row]:
@@ -365,7 +372,8 @@ def at_random(chaos: Chaos, kills: int, films: int, idle: float, say: Callable[[
                 for name in befallen:
                     rows[name].started += 1
                     rows[name].finished += state == "done"
-            say(f"film {number} {film}: {state} after {seconds:.0f} s and {len(befallen)} kinds of faults")
+            why = chaos.why(film, state)
+            say(f"film {number} {film}: {state} after {seconds:.0f} s and {len(befallen)} kinds of faults{why}")
 
     def strike() -> None:
         nonlocal struck
@@ -373,13 +381,18 @@ def at_random(chaos: Chaos, kills: int, films: int, idle: float, say: Callable[[
             with lock:
                 if struck >= kills:
                     return
-                films_hit = list(at_work)
+                # So many for each film and no more, or the first ones would have them all.
+                films_hit = list(at_work) if struck < (len(outcome) + len(at_work)) * kills / films else []
                 name = chaos.random.choices(list(faults), [fault[0] for fault in faults.values()])[0]
-            if not films_hit or faults[name][2]() is False:
-                time.sleep(0.1)  # nothing was there to be struck
+                struck += bool(films_hit)
+            if not films_hit:
+                time.sleep(0.1)
+                continue
+            if faults[name][2]() is False:  # nothing was there to be struck
+                with lock:
+                    struck -= 1
                 continue
             with lock:
-                struck += 1
                 rows[name].strikes += 1
                 for film in films_hit:
                     if film in at_work:

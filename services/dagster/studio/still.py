@@ -1,7 +1,6 @@
 """The stage ``still``: a take from ComfyUI, written to the volume by the pipeline (ComfyUI shares no volume with us)."""
 
 import dataclasses
-import json
 
 from aifilm import files, parts
 from studio import comfyui, places, screenplay
@@ -46,11 +45,10 @@ def make(work: Work, shot: screenplay.Shot) -> Done:
 
     def write() -> None:
         target = places.data() / path
-        # In this order: a sidecar vouches for the file beside it.
-        files.sidecar(target).unlink(missing_ok=True)
-        files.write(target, picture)
-        record = {"key": key, "made_by": "pipeline", "result": result}
-        files.write(files.sidecar(target), json.dumps(record).encode())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with files.hidden(target) as place:
+            files.write(place, picture)
+            files.put(place, target, {"key": key, "made_by": "pipeline", "result": result})
         work.parts.record(key, film, path)
 
     work.on_disk(path, write)

@@ -85,9 +85,9 @@ def test_a_film_goes_through_every_stage_of_every_shot(studio, redis_url):
     assert graphs[0]["2"]["inputs"]["text"] == "a harbour at dusk"
     still = studio.directory / "data" / move["still"]
     assert still.read_bytes().startswith(b"\x89PNG")
-    assert sorted(path.name for path in still.parent.iterdir()) == ["still.png", "still.png.json"]
+    left = ["finish.json", "move.json", "still.png", "still.png.json"]
+    assert sorted(path.name for path in still.parent.iterdir()) == left, "frames go when their shot is encoded and looked at"
     assert still.stat().st_mode & 0o777 == 0o660
-    # The frames went when the shot was encoded and looked at; nothing else is left but what a film consists of.
     videos = studio.directory / "data" / "videos/films" / film_id
     clips = [f"{shot}.mp4" for shot in ("title", "s01-01", "s01-02", "end")]
     assert sorted(path.name for path in videos.iterdir()) == sorted(clips + [f"{clip}.json" for clip in clips])

@@ -1,7 +1,7 @@
 """Watches the volumes while films are made: everything that can be seen (no leading dot) is whole at every moment.
 
-An output is looked at when it appears and whenever it is another one: a picture and a video are decoded, a sidecar is JSON
-that vouches for what is there, a directory of frames has all its frames from the moment it is seen to the moment it goes.
+An output is looked at when it appears and whenever it is another one: a picture and a video are decoded, a sidecar is a
+record, a directory of frames has all its frames from the moment it is seen to the moment it goes.
 """
 
 import json
@@ -9,7 +9,6 @@ import os
 import re
 import struct
 import threading
-import time
 from pathlib import Path
 
 import cv2
@@ -57,6 +56,15 @@ def fault_of_mp4(path: Path) -> str:
         return "" if 0 < wanted == frames else f"{frames} frames of {wanted} can be decoded"
     finally:
         video.release()
+
+
+def fault_of_record(content: bytes) -> str:
+    """What is wrong with an output's sidecar, '' when it is whole."""
+    try:
+        record = json.loads(content)
+        return "" if {"key", "result"} <= record.keys() else f"no record: it has only {sorted(record)}"
+    except (ValueError, AttributeError) as error:
+        return f"no record: {error!r}"
 
 
 class Watcher(threading.Thread):
@@ -118,7 +126,7 @@ class Watcher(threading.Thread):
             return
         # What is replaced while it is read is read to the end all the same: the name goes to another file.
         look = {".png": lambda path: fault_of_png(path.read_bytes()), ".jpg": lambda path: fault_of_jpeg(path.read_bytes()),
-                ".mp4": fault_of_mp4, ".json": self._record}  # fmt: skip
+                ".mp4": fault_of_mp4, ".json": lambda path: fault_of_record(path.read_bytes())}  # fmt: skip
         fault = look.get(path.suffix, lambda path: "")(path)
         now = path.stat()
         if (now.st_ino, now.st_size, now.st_mtime_ns) != identity:
@@ -129,21 +137,6 @@ class Watcher(threading.Thread):
         self.looked += 1
         if fault:
             self._fault(path, fault)
-
-    def _record(self, path: Path) -> str:
-        """What is wrong with a sidecar: it is no record, or what it vouches for is not there."""
-        try:
-            record = json.loads(path.read_bytes())
-            if not {"key", "result"} <= record.keys():
-                return f"no record: it has only {sorted(record)}"
-        except (ValueError, AttributeError) as error:
-            return f"no record: {error!r}"
-        output = path.with_suffix("")
-        if not output.exists() and path.exists():
-            # Removed in this order: record, output. So a record without its output that stays is a lie.
-            time.sleep(0.01)
-            return f"vouches for {output.name}, which is not there" if path.exists() and not output.exists() else ""
-        return ""
 
     def _shot(self, directory: Path, inode: int) -> None:
         names = frozenset(name for name in os.listdir(directory) if not name.startswith("."))
