@@ -68,11 +68,11 @@ def panned(frames, step=3, width=WIDTH, height=HEIGHT, seed=1):
 
 def layered(frames, width=WIDTH, height=HEIGHT):
     """A camera move over two depths: the near half moves three times as far."""
-    far, near = texture(width + 4 * frames, height, 2), texture(width + 8 * frames, height // 2, 3)
+    far, near = texture(width + frames, height, 2, 6.0), texture(width + 2 * frames, height // 2, 3, 6.0)
     out = []
     for n in range(frames):
-        frame = far[:, n:n + width].copy()
-        frame[height // 2:] = near[:, 4 * n:4 * n + width]
+        frame = far[:, n // 2:n // 2 + width].copy()
+        frame[height // 2:] = near[:, 3 * n // 2:3 * n // 2 + width]
         out.append(frame)
     return out
 
@@ -207,8 +207,9 @@ def test_inspect_measures_every_shot(service, data):
     assert (result["frames"], result["fps"], result["width"], result["height"]) == (204, 24, WIDTH, HEIGHT)
     found = {shot["id"]: shot for shot in result["shots"]}
     assert {name: shot["frames"] for name, shot in found.items()} == {name: len(frames) for name, frames in parts.items()}
-    assert {name for name, shot in found.items() if shot["frozen"]} == {"still", "black"}
+    assert {name: shot["frozen"] for name, shot in found.items() if shot["frozen"] is not False} == {"still": True, "black": None}
     assert {name for name, shot in found.items() if shot["black"]} == {"black"}
+    assert found["black"]["parallax"] is None
     assert found["parallax"]["parallax"] > 3
     assert found["zoom"]["parallax"] < 0.6
     assert found["pan"]["parallax"] < 0.6
@@ -216,6 +217,76 @@ def test_inspect_measures_every_shot(service, data):
     assert found["still"]["luma_std"] > 10 > found["black"]["luma_mean"]
     again = call(service, "/v1/inspect", {"video": "videos/films/f1/film.mp4", "shots": shots})[1][-1]["result"]
     assert again == result
+
+
+def picture(ground, draw=None):
+    """A BGR picture of an even level, or of levels (height, width), and what is drawn on it."""
+    out = np.full((HEIGHT, WIDTH), ground, np.float32)
+    if draw:
+        draw(out)
+    return cv2.cvtColor(np.clip(out, 0, 255).astype(np.uint8), cv2.COLOR_GRAY2BGR)
+
+
+ROWS, COLUMNS = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+FOG = 180 + 30 * np.sin(ROWS / 60) + 10 * np.sin(COLUMNS / 90)
+SNOW = 215 + 8 * np.sin(COLUMNS / 35 + ROWS / 20) + 6 * np.sin(ROWS / 9)
+
+
+def wanderer(out):
+    cv2.ellipse(out, (150, 110), (10, 34), 0, 0, 360, 120, -1)
+    cv2.GaussianBlur(out, (0, 0), 3, dst=out)
+
+
+def shapes(out):
+    out[100:] = 90
+    cv2.rectangle(out, (120, 60), (180, 150), 200, -1)
+
+
+def lines(out):
+    cv2.line(out, (0, 110), (320, 104), 20)
+    cv2.circle(out, (160, 70), 22, 20)
+    for x, y in ((160, 150), (130, 130), (190, 125)):
+        cv2.line(out, (160, 92), (x, y), 20)
+
+
+def flakes(seed):
+    def draw(out):
+        for x, y in np.random.default_rng(seed).integers(0, (WIDTH, HEIGHT), (120, 2)):
+            cv2.circle(out, (int(x), int(y)), 1, 255, -1)
+
+    return draw
+
+
+@pytest.mark.parametrize(
+    ("scene", "frozen"),
+    [
+        (lambda n: picture(FOG), {None, False}),
+        (lambda n: picture(FOG, wanderer), {False}),
+        (lambda n: picture(140), {None}),
+        (lambda n: picture(6), {None}),
+        (lambda n: picture(150, shapes), {False}),
+        (lambda n: picture(245, lines), {False}),
+        (lambda n: picture(SNOW), {None, False}),
+        (lambda n: picture(SNOW, flakes(n)), {None, False}),
+    ],
+    ids=["fog", "figure-in-fog", "one-colour", "night", "flat-art", "ink", "snow", "snowfall"],
+)
+@pytest.mark.parametrize("pace", [1.0, 0.3])
+def test_what_cannot_be_followed_has_unknown_depth_not_none(tmp_path, scene, frozen, pace):
+    """Under a camera that zooms and rolls, too: neither without depth nor, where nothing can be seen to move, frozen."""
+    grainy = Grader("neutral", WIDTH, HEIGHT, 1)
+    turned = [cv2.getRotationMatrix2D((WIDTH / 2, HEIGHT / 2), pace * n / 12, 1 + pace * n / 240) for n in range(36)]
+    frames = [grainy.apply(cv2.warpAffine(scene(n), how, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT), n) for n, how in enumerate(turned)]
+    write_video(tmp_path / "film.mp4", frames)
+    [shot] = inspection.inspect(tmp_path / "film.mp4", [inspection.Shot("x", 0, 1.5)])["shots"]
+    assert shot["parallax"] is None
+    assert shot["frozen"] in frozen
+
+
+def test_a_shot_of_one_frame_tells_nothing_of_depth(tmp_path):
+    write_video(tmp_path / "film.mp4", panned(3))
+    [shot] = inspection.inspect(tmp_path / "film.mp4", [inspection.Shot("x", 0, 1 / 24)])["shots"]
+    assert (shot["frames"], shot["parallax"], shot["frozen"]) == (1, None, False)
 
 
 def test_inspect_refuses_what_is_not_a_whole_film(service, data):
