@@ -37,9 +37,12 @@ type Data struct {
 	FFmpeg ScaledService `json:"ffmpeg"`
 }
 
-// Dagster is the pipeline. Replicas, resources and autoscaling are the webserver's.
+// Dagster is the pipeline. Replicas, resources and autoscaling are the webserver's; what pods are given holds for all of
+// Dagster's, but for extraContainers in the pods of runs, which would never end.
 type Dagster struct {
 	ScaledService
+	// The page shows and changes nothing. With false it can submit runs; it never creates pods itself.
+	ReadOnly bool `json:"readOnly"`
 	// The daemon that launches and watches runs; there is always exactly one.
 	Daemon Part `json:"daemon"`
 	// The code server, which also looks for new films.
@@ -58,6 +61,8 @@ type Part struct {
 type Run struct {
 	// How many films are made at once; the others wait in a queue.
 	MaxConcurrent int `json:"maxConcurrent" schema:"min=1,max=1000"`
+	// Seconds of work after which a film is given up, waiting for services included; long films get more.
+	TimeLimitSeconds int `json:"timeLimitSeconds" schema:"min=1,max=31536000"`
 	// CPU and memory of a run's pod.
 	Resources Resources `json:"resources"`
 }
@@ -84,6 +89,12 @@ type OpenAI struct {
 // Flask is the page and API.
 type Flask struct {
 	ScaledService
+	// Addresses of proxies, as CIDRs, whose word on who asks and by which scheme counts: your ingress controller's pods, on GKE
+	// `35.191.0.0/16` and `130.211.0.0/22`. Others could claim any address, so none is trusted unless you say so; then all
+	// that comes through a proxy counts as one client.
+	TrustedProxies []string `json:"trustedProxies" schema:"pattern=^[0-9a-fA-F.:]+(/[0-9]+)?$"`
+	// Films that may wait or be in work; more are refused until there is room.
+	QueueFilms int `json:"queueFilms" schema:"min=1,max=1000000"`
 	// GKE only: seconds a response may take, through a BackendConfig. GKE's own 30 s would cut the progress stream. 0: none.
 	GKEBackendTimeout int `json:"gkeBackendTimeout" schema:"min=0,max=86400"`
 }
@@ -109,8 +120,14 @@ type ComfyUI struct {
 
 // GPU is a server's share of the cluster's GPUs.
 type GPU struct {
-	// How many nvidia.com/gpu a server takes, request and limit alike.
+	// How many a server takes, request and limit alike.
 	Count int `json:"count" schema:"min=1,max=16"`
+	// The resource that the device plugin offers: `nvidia.com/gpu`, shared `nvidia.com/gpu.shared`, a part of one such as
+	// `nvidia.com/mig-1g.10gb`, or another vendor's.
+	ResourceName string `json:"resourceName" schema:"pattern=^[a-z0-9.-]+/[A-Za-z0-9._-]+$"`
+	// Dynamic Resource Allocation in place of a device plugin: the DeviceClass to claim from, such as `gpu.nvidia.com`. Needs
+	// Kubernetes 1.34. Empty: the device plugin.
+	DeviceClass string `json:"deviceClass" schema:"format=name?"`
 }
 
 // Server is the real ComfyUI.
@@ -119,6 +136,8 @@ type Server struct {
 	Image Image `json:"image"`
 	// More arguments for main.py, such as `--lowvram`.
 	Args []string `json:"args"`
+	// The most that inputs, outputs and the page's database may take, on the node's disk.
+	Work Quantity `json:"work"`
 }
 
 // Relay stands before the ComfyUI servers.
@@ -127,6 +146,7 @@ type Relay struct {
 	Replicas int `json:"replicas" schema:"min=1,max=20"`
 	// CPU and memory of a pod.
 	Resources Resources `json:"resources"`
+	Pod
 }
 
 // Remote is a ComfyUI elsewhere.

@@ -16,14 +16,49 @@ type Service struct {
 	Replicas int `json:"replicas" schema:"min=0,max=1000"`
 	// CPU and memory of a pod.
 	Resources Resources `json:"resources"`
-	// Labels a node must have.
+	Pod
+}
+
+// Pod is what every pod of a service can be given beside what the chart gives it.
+type Pod struct {
+	// Labels a node must have, beside those of global.nodeSelector.
 	NodeSelector map[string]string `json:"nodeSelector"`
-	// Taints the pods put up with.
+	// Taints the pods put up with, beside those of global.tolerations.
 	Tolerations []Toleration `json:"tolerations"`
-	// Which nodes and neighbours the pods want.
+	// Which nodes and neighbours the pods want. Empty: global.affinity.
 	Affinity Affinity `json:"affinity"`
-	// More environment variables, by name.
+	// How the pods spread. Empty: over the nodes, as a wish.
+	TopologySpreadConstraints []map[string]any `json:"topologySpreadConstraints"`
+	// Which pods go first where there is no room for all. Empty: global.priorityClassName.
+	PriorityClassName string `json:"priorityClassName" schema:"format=name?"`
+	// Environment variables by name; one of the chart's own of that name gets this value.
 	Env map[string]string `json:"env" schema:"keys=^[A-Za-z_][A-Za-z0-9_]*$"`
+	// Environment variables as Kubernetes takes them, for values from Secrets and ConfigMaps; they go before env.
+	ExtraEnv []map[string]any `json:"extraEnv"`
+	// Secrets and ConfigMaps all of whose keys become environment variables, as in a container's envFrom.
+	ExtraEnvFrom []map[string]any `json:"extraEnvFrom"`
+	// More volumes of the pods.
+	ExtraVolumes []map[string]any `json:"extraVolumes"`
+	// Where the container mounts them.
+	ExtraVolumeMounts []map[string]any `json:"extraVolumeMounts"`
+	// More containers beside the service's own.
+	ExtraContainers []map[string]any `json:"extraContainers"`
+	// Labels of the pods.
+	PodLabels map[string]string `json:"podLabels"`
+	// Annotations of the pods.
+	PodAnnotations map[string]string `json:"podAnnotations"`
+	// Fields of the pods' security context, laid over the chart's. Null takes one away.
+	PodSecurityContext map[string]any `json:"podSecurityContext"`
+	// The pods' account in the cluster.
+	ServiceAccount ServiceAccount `json:"serviceAccount"`
+	// The most the pods may keep in /tmp; a pod that keeps more is evicted.
+	Scratch Quantity `json:"scratch"`
+}
+
+// ServiceAccount is who a pod is in the cluster. None has a token but Dagster's daemon and code server.
+type ServiceAccount struct {
+	// Annotations of the account, for a cloud's workload identity.
+	Annotations map[string]string `json:"annotations"`
 }
 
 // ScaledService is a service that can be scaled by load.
@@ -41,6 +76,8 @@ type Image struct {
 	Repository string `json:"repository" schema:"minLength=1"`
 	// The tag, in quotes if it is a number. Empty: the chart's appVersion.
 	Tag string `json:"tag"`
+	// The image's digest, `sha256:…`, which pins it whatever the tag says. Empty: global.imageDigests.
+	Digest string `json:"digest" schema:"pattern=^(sha256:[0-9a-f]{64})?$"`
 	// When the node asks the registry.
 	PullPolicy string `json:"pullPolicy" schema:"enum=IfNotPresent|Always|Never"`
 }
@@ -59,11 +96,13 @@ type Autoscaling struct {
 	Enabled bool `json:"enabled"`
 	// The most pods.
 	MaxReplicas int `json:"maxReplicas" schema:"min=1,max=1000"`
-	// The CPU use to aim at, in percent of the request.
+	// The CPU use to aim at, in percent of the request, where no queue is measured.
 	TargetCPUUtilization int `json:"targetCPUUtilization" schema:"min=1,max=1000"`
-	// What to follow instead of CPU use.
+	// Where metrics.queues measures the queue: how many jobs of it a pod should have to itself.
+	TargetQueueLength int `json:"targetQueueLength" schema:"min=1,max=1000"`
+	// What to follow instead.
 	Metrics []Metric `json:"metrics"`
-	// How fast to follow. Empty: Kubernetes' own way.
+	// How fast to follow. Empty: up at once, down one pod in two minutes, after ten minutes without need.
 	Behavior Behavior `json:"behavior"`
 }
 

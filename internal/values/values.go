@@ -17,6 +17,20 @@ type Values struct {
 	Storage Storage `json:"storage"`
 	// How browsers reach the studio.
 	Ingress Ingress `json:"ingress"`
+	// Who may speak to whom: NetworkPolicies that deny everything but what SECURITY.md draws.
+	NetworkPolicy NetworkPolicy `json:"networkPolicy"`
+	// How metrics are collected, and what scales by them.
+	Metrics Metrics `json:"metrics"`
+	// What the chart asks the cluster before it installs anything.
+	Preflight Preflight `json:"preflight"`
+	// The film that `helm test` makes.
+	Test Test `json:"test"`
+	// Labels of every object and pod.
+	CommonLabels map[string]string `json:"commonLabels"`
+	// Annotations of every object and pod.
+	CommonAnnotations map[string]string `json:"commonAnnotations"`
+	// Objects of your own that are installed with the studio; templates in them are carried out.
+	ExtraObjects []map[string]any `json:"extraObjects"`
 	// What a film maker meets: Dagster, LangGraph and Flask.
 	Application Application `json:"application"`
 	// What makes the pictures: ComfyUI, Blender and OpenCV.
@@ -28,33 +42,104 @@ type Values struct {
 // Global are values every subchart sees.
 type Global struct {
 	// A registry that mirrors every image, put in place of each image's own, such as `registry.example.com/mirror`.
-	ImageRegistry string `json:"imageRegistry"`
+	ImageRegistry string `json:"imageRegistry" schema:"pattern=^([A-Za-z0-9][A-Za-z0-9._:/-]*)?$"`
+	// Digests of images by repository, such as `aifilm/flask: sha256:…`, all of them pinned in one place.
+	ImageDigests map[string]string `json:"imageDigests"`
 	// Names of Secrets of type kubernetes.io/dockerconfigjson with the registry's credentials.
 	ImagePullSecrets []string `json:"imagePullSecrets" schema:"format=name"`
 	// A Secret of your own with the keys postgres-password, studio-password, langgraph-password, dagster-password,
-	// redis-password, admin-password, secret-key and service-token (at least 16 characters). Passwords stand in URLs, so letters, digits and `._~-` only. Empty: the
-	// chart generates a Secret once and keeps it. Needed where templates cannot read the cluster, as under Argo CD.
+	// redis-password, admin-password, secret-key and service-token (at least 16 characters). Passwords stand in URLs, so letters,
+	// digits and `._~-` only. Empty: the chart generates a Secret once and keeps it. Where templates cannot read the cluster, as
+	// under Argo CD, this or secretSeed is needed.
 	ExistingSecret string `json:"existingSecret" schema:"format=name?"`
+	// A secret text of at least 32 characters that every password is derived from, for Argo CD and others that render the chart
+	// without the cluster. Who knows it and the namespace knows the passwords: keep it out of the repository.
+	SecretSeed string `json:"secretSeed" schema:"pattern=^(.{32}.*)?$"`
 	// Puts the release's name before the name of every object, for two releases in one namespace. Objects are otherwise named
 	// after their service, so that dagster.<namespace>.svc.cluster.local works everywhere.
 	ReleasePrefix bool `json:"releasePrefix"`
 	// Keeps all pods that share volumes on one node, by pod affinity. Needed where a shared volume is ReadWriteOnce.
 	SingleNode bool `json:"singleNode"`
-	// The PostgreSQL to use. One elsewhere needs the roles and databases studio, langgraph and dagster, each role owner of its
-	// database.
-	PostgreSQL Elsewhere `json:"postgresql"`
+	// Labels a node must have, for every pod: a cluster's node pool, or with singleNode the node that has the GPU.
+	NodeSelector map[string]string `json:"nodeSelector"`
+	// Taints that every pod puts up with.
+	Tolerations []Toleration `json:"tolerations"`
+	// Which nodes and neighbours the pods want whose service names none.
+	Affinity Affinity `json:"affinity"`
+	// The priority of the pods whose service names none.
+	PriorityClassName string `json:"priorityClassName" schema:"format=name?"`
+	// Say under which user and group ids pods run. False where the cluster gives each namespace its own, as OpenShift does.
+	UserIDs bool `json:"userIDs"`
+	// Listen on IPv6 as well: needed where pods have IPv6 addresses only.
+	IPv6 bool `json:"ipv6"`
+	// The ipFamilyPolicy of Services, such as `PreferDualStack`. Empty: the cluster's way.
+	IPFamilyPolicy string `json:"ipFamilyPolicy" schema:"enum=|SingleStack|PreferDualStack|RequireDualStack"`
+	// The PostgreSQL to use. One elsewhere needs the roles and databases below, each role owner of its database.
+	PostgreSQL PostgreSQLElsewhere `json:"postgresql"`
 	// The Redis to use.
-	Redis Elsewhere `json:"redis"`
+	Redis RedisElsewhere `json:"redis"`
 	// What the pipeline asks of ComfyUI for each still.
 	ComfyUI Take `json:"comfyui"`
 }
 
-// Elsewhere is a server that may run outside the release.
-type Elsewhere struct {
+// PostgreSQLElsewhere is a PostgreSQL that may run outside the release.
+type PostgreSQLElsewhere struct {
 	// The host of a server elsewhere; disable the chart's own then. Empty: the chart's own.
 	Host string `json:"host" schema:"format=host?"`
 	// The port it listens on.
 	Port int `json:"port" schema:"min=1,max=65535"`
+	// How connections to a server elsewhere are encrypted and the server known. Empty: libpq's way, `prefer`.
+	SSLMode string `json:"sslMode" schema:"enum=|disable|allow|prefer|require|verify-ca|verify-full"`
+	// A Secret with the certificate of the authority that signed the server's, for verify-ca and verify-full.
+	CASecret string `json:"caSecret" schema:"format=name?"`
+	// The certificate's key in it.
+	CAKey string `json:"caKey" schema:"minLength=1"`
+	// A Secret with the passwords of a server elsewhere. Empty: the studio's.
+	ExistingSecret string `json:"existingSecret" schema:"format=name?"`
+	// The databases of a server elsewhere; the chart's own has these names.
+	Databases Databases `json:"databases"`
+}
+
+// Databases are those of the services that keep something.
+type Databases struct {
+	// Films, stages and sessions.
+	Studio Database `json:"studio"`
+	// The planner's checkpoints.
+	LangGraph Database `json:"langgraph"`
+	// Dagster's runs and events.
+	Dagster Database `json:"dagster"`
+}
+
+// Database is one database and who owns it.
+type Database struct {
+	// Its name.
+	Name string `json:"name" schema:"pattern=^[A-Za-z0-9._~-]+$"`
+	// The role that owns it.
+	User string `json:"user" schema:"pattern=^[A-Za-z0-9._~-]+$"`
+	// The key of the role's password in the Secret.
+	PasswordKey string `json:"passwordKey" schema:"minLength=1"`
+}
+
+// RedisElsewhere is a Redis that may run outside the release.
+type RedisElsewhere struct {
+	// The host of a server elsewhere; disable the chart's own then. Empty: the chart's own.
+	Host string `json:"host" schema:"format=host?"`
+	// The port it listens on.
+	Port int `json:"port" schema:"min=1,max=65535"`
+	// The user on a server elsewhere. Empty: the default user.
+	User string `json:"user" schema:"pattern=^[A-Za-z0-9._~-]*$"`
+	// The database's number.
+	Database int `json:"database" schema:"min=0,max=1000"`
+	// Speak TLS to a server elsewhere.
+	TLS bool `json:"tls"`
+	// A Secret with the certificate of the authority that signed the server's. Empty: the well-known ones.
+	CASecret string `json:"caSecret" schema:"format=name?"`
+	// The certificate's key in it.
+	CAKey string `json:"caKey" schema:"minLength=1"`
+	// A Secret with the password of a server elsewhere. Empty: the studio's.
+	ExistingSecret string `json:"existingSecret" schema:"format=name?"`
+	// The password's key in it.
+	PasswordKey string `json:"passwordKey" schema:"minLength=1"`
 }
 
 // Take is what a still is made with.
@@ -101,12 +186,24 @@ type Ingress struct {
 	Annotations map[string]string `json:"annotations"`
 	// The host name of the studio's page.
 	Host string `json:"host" schema:"format=host"`
-	// A TLS Secret for the hosts. Empty: plain HTTP.
+	// A TLS Secret for the hosts, yours or one that tls.issuer has made. Empty: plain HTTP, or with tls.issuer `ai-film-tls`.
 	TLSSecret string `json:"tlsSecret" schema:"format=name?"`
+	// Where the certificate comes from.
+	TLS TLS `json:"tls"`
 	// Dagster's page, for operators. It has no login of its own: put one before it.
 	Dagster Page `json:"dagster"`
-	// ComfyUI's page. It has no login of its own: put one before it.
+	// ComfyUI's page. It asks for the service token, as the password of any user.
 	ComfyUI Page `json:"comfyui"`
+}
+
+// TLS is where the ingress's certificate comes from, and where encryption ends.
+type TLS struct {
+	// A ClusterIssuer of cert-manager that makes the Secret.
+	Issuer string `json:"issuer" schema:"format=name?"`
+	// GKE: a certificate that Google makes and renews for the hosts, which must be public names of the load balancer's address.
+	ManagedCertificate bool `json:"managedCertificate"`
+	// Encryption ends at something before the ingress, which makes browsers use https: cookies are Secure then, too.
+	Elsewhere bool `json:"elsewhere"`
 }
 
 // Page is a service's page under a host of its own.
@@ -115,4 +212,55 @@ type Page struct {
 	Enabled bool `json:"enabled"`
 	// Its host name; pages work under a host of their own only, not under a path.
 	Host string `json:"host" schema:"format=host"`
+}
+
+// NetworkPolicy draws the edges between pods.
+type NetworkPolicy struct {
+	// Make NetworkPolicies. Where the network plugin doesn't know them they do nothing.
+	Enabled bool `json:"enabled"`
+	// Deny also what other pods of the namespace do. With false only the studio's own pods are closed.
+	WholeNamespace bool `json:"wholeNamespace"`
+	// Who may open the studio's page, as NetworkPolicyPeers: your ingress controller. Empty: everybody.
+	IngressFrom []map[string]any `json:"ingressFrom"`
+	// Namespaces whose pods may read metrics on the management ports.
+	MetricsNamespaces []string `json:"metricsNamespaces" schema:"format=name"`
+	// Where names are resolved, as NetworkPolicyPeers, and on which ports.
+	DNS Destination `json:"dns"`
+	// Where the API server is, as NetworkPolicyPeers, and on which ports. Only Dagster's daemon and code server go there.
+	APIServer Destination `json:"apiServer"`
+}
+
+// Destination is where pods may go to.
+type Destination struct {
+	// NetworkPolicyPeers.
+	To []map[string]any `json:"to"`
+	// Port numbers.
+	Ports []int `json:"ports" schema:"min=1,max=65535"`
+}
+
+// Metrics are collected from the management ports, which no Service has.
+type Metrics struct {
+	// Who collects: `prometheus-operator` gets a PodMonitor, `gke` a PodMonitoring of Managed Service for Prometheus, `none` neither.
+	Collector string `json:"collector" schema:"enum=none|prometheus-operator|gke"`
+	// What answers autoscalers that ask how long a queue is: `gke`, the Custom Metrics Stackdriver Adapter; `prometheus-adapter`,
+	// with a rule that gives out aifilm_queue_length and aifilm_comfyui_queue_length as external metrics; `keda`, which
+	// takes the autoscalers' place; `none`: they follow the CPU.
+	Queues string `json:"queues" schema:"enum=none|gke|prometheus-adapter|keda"`
+	// With `keda`: the Prometheus it asks.
+	PrometheusURL string `json:"prometheusURL" schema:"format=url?"`
+	// Labels of the PodMonitor, by which a Prometheus finds it.
+	MonitorLabels map[string]string `json:"monitorLabels"`
+}
+
+// Preflight is what the chart asks the cluster before it installs anything.
+type Preflight struct {
+	// Read the cluster's StorageClasses and nodes, and refuse a home that cannot hold the studio. False where who installs may not
+	// read them.
+	Enabled bool `json:"enabled"`
+}
+
+// Test is the film that `helm test` makes.
+type Test struct {
+	// How long it may take, in seconds. Helm itself gives up after 300 unless told otherwise with `--timeout`.
+	TimeoutSeconds int `json:"timeoutSeconds" schema:"min=10,max=86400"`
 }

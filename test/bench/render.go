@@ -159,7 +159,7 @@ func renderSuite(n int) string {
 	for i := range n {
 		fmt.Fprintf(&s, "  - it: renders %d\n    set:\n", i)
 		writeSets(&s, i)
-		s.WriteString("    asserts:\n      - template: charts/application/templates/flask.yaml\n        documentSelector: {path: kind, value: Deployment}\n        isKind: {of: Deployment}\n")
+		s.WriteString("    asserts:\n      - template: templates/application/flask.yaml\n        documentSelector: {path: kind, value: Deployment}\n        isKind: {of: Deployment}\n")
 	}
 	return s.String()
 }

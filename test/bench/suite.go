@@ -20,11 +20,11 @@ import (
 const valueSets = 20
 
 var workloads = []struct{ name, template string }{
-	{"flask", "charts/application/templates/flask.yaml"},
-	{"langgraph", "charts/application/templates/langgraph.yaml"},
-	{"dagster", "charts/application/templates/dagster.yaml"},
-	{"blender", "charts/processing/templates/blender.yaml"},
-	{"ffmpeg", "charts/data/templates/ffmpeg.yaml"},
+	{"flask", "templates/application/flask.yaml"},
+	{"langgraph", "templates/application/langgraph.yaml"},
+	{"dagster", "templates/application/dagster.yaml"},
+	{"blender", "templates/processing/blender.yaml"},
+	{"ffmpeg", "templates/data/ffmpeg.yaml"},
 }
 
 // assertion is one of the ten: the image, or that Services stay out of the

@@ -69,11 +69,11 @@ func TestGPUs(t *testing.T) {
 	}
 }
 
-// Each service is found from a pod under its full name, and says it is ready.
+// Each service is found from a pod under its full name, and answers.
 func TestNamesResolve(t *testing.T) {
 	for name, url := range map[string]string{
-		"dagster": ":3000/server_info", "langgraph": ":8080/readyz", "flask": ":5000/readyz", "comfyui": ":8188/readyz",
-		"blender": ":9876/readyz", "opencv": ":8000/readyz", "ffmpeg": ":8080/readyz", "postgresql": "", "redis": "",
+		"dagster": ":3000/server_info", "langgraph": ":8080/healthz", "flask": ":5000/healthz", "comfyui": ":8188/healthz",
+		"blender": ":9876/healthz", "opencv": ":8000/healthz", "ffmpeg": ":8080/healthz", "postgresql": "", "redis": "",
 	} {
 		host := name + "." + namespace + ".svc.cluster.local"
 		service := k8s.GetServiceContext(t, t.Context(), cluster(), name)

@@ -42,7 +42,7 @@ func TestReferenceArchitecture(t *testing.T) {
 		"Deployment dagster ×2, 0 GPU", "Deployment dagster-daemon ×1, 0 GPU", "Deployment dagster-code ×1, 0 GPU",
 		"Deployment langgraph ×3, 0 GPU", "Deployment flask ×2, 0 GPU",
 		"StatefulSet comfyui ×1, 1 GPU", "Deployment comfyui-relay ×1, 0 GPU", "Deployment blender ×2, 0 GPU", "Deployment opencv ×2, 0 GPU",
-		"StatefulSet postgresql ×1, 0 GPU", "Deployment redis ×1, 0 GPU", "Deployment ffmpeg ×2, 0 GPU",
+		"StatefulSet postgresql ×1, 0 GPU", "StatefulSet redis ×1, 0 GPU", "Deployment ffmpeg ×2, 0 GPU",
 		"Service dagster.ai-film :3000", "Service dagster-code.ai-film :4000", "Service langgraph.ai-film :8080", "Service flask.ai-film :5000",
 		"Service comfyui.ai-film :8188", "Service comfyui-headless.ai-film :8188", "Service blender.ai-film :9876", "Service opencv.ai-film :8000",
 		"Service postgresql.ai-film :5432", "Service redis.ai-film :6379", "Service ffmpeg.ai-film :8080",

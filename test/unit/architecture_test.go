@@ -34,7 +34,7 @@ func TestReferenceArchitecture(t *testing.T) {
 			"blender":        {"Deployment", 2, "docker.io/aifilm/blender:0.1.0"},
 			"opencv":         {"Deployment", 2, "docker.io/aifilm/opencv:0.1.0"},
 			"postgresql":     {"StatefulSet", 1, "docker.io/library/postgres:17"},
-			"redis":          {"Deployment", 1, "docker.io/library/redis:8"},
+			"redis":          {"StatefulSet", 1, "docker.io/library/redis:8"},
 			"ffmpeg":         {"Deployment", 2, "docker.io/aifilm/ffmpeg:0.1.0"},
 		}
 		got := workloads(r)
@@ -133,7 +133,7 @@ func TestVolumes(t *testing.T) {
 		"images-pvc":   {"at": "/data/images", "blender": "", "opencv": "", "ffmpeg": "", "flask": ""},
 		"videos-pvc":   {"at": "/data/videos", "opencv": "", "ffmpeg": "", "flask": ""},
 		"models-pvc":   {"at": "/data/models", "comfyui": ""},
-		"dagster-pvc":  {"at": "/data/dagster", "dagster": "", "dagster-daemon": ""},
+		"dagster-pvc":  {"at": "/data/dagster", "dagster": "", "dagster-daemon": "", "dagster-code": ""},
 		"postgres-pvc": {"at": "/var/lib/postgresql/data", "postgresql": ""},
 	}
 	for _, p := range profiles(t) {

@@ -18,6 +18,8 @@ type instance struct {
 	RunLauncher struct {
 		Module, Class string
 		Config        struct {
+			AllowedFields      map[string]any                `json:"only_allow_user_defined_k8s_config_fields"`
+			AllowedEnv         []string                      `json:"only_allow_user_defined_env_vars"`
 			JobNamespace       string                        `json:"job_namespace"`
 			ServiceAccountName string                        `json:"service_account_name"`
 			JobImage           string                        `json:"job_image"`
@@ -81,9 +83,15 @@ func TestRunsAreLaunchedLikeTheRest(t *testing.T) {
 			assert.Equal(t, "dagster_k8s", launcher.Module)
 			assert.Equal(t, "K8sRunLauncher", launcher.Class)
 			assert.Equal(t, "ai-film", launcher.Config.JobNamespace)
-			assert.Equal(t, "dagster", launcher.Config.ServiceAccountName)
+			assert.Equal(t, "dagster-run", launcher.Config.ServiceAccountName)
 			assert.Equal(t, "dagster", launcher.Config.InstanceConfigMap)
 			assert.True(t, launcher.Config.LoadIncluster)
+			// services/dagster/tests gives this configuration to the launcher itself.
+			assert.Equal(t, map[string]any{
+				"container_config": map[string]any{}, "pod_spec_config": map[string]any{}, "pod_template_spec_metadata": map[string]any{},
+				"job_metadata": map[string]any{}, "job_spec_config": map[string]any{}, "namespace": false,
+			}, launcher.Config.AllowedFields, "who submits a run sets nothing of its pod")
+			assert.Equal(t, []string{}, launcher.Config.AllowedEnv)
 			code := workloads(r)["dagster-code"].container()
 			assert.Equal(t, code.Image, launcher.Config.JobImage, "a run must have the code of the code server")
 			assert.Equal(t, environment(code)["DAGSTER_HOME"], launcher.Config.DagsterHome)

@@ -2,15 +2,14 @@ package unit
 
 import (
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 
 	"github.com/ai-film/ai-film/charttest"
-	"github.com/ai-film/ai-film/charttest/check"
 )
 
 var variable = regexp.MustCompile(`\$\(([A-Z_]+)\)`)
@@ -27,7 +26,7 @@ func references(value string) []string {
 // Every profile for every version of Kubernetes passes every check of the library.
 func TestNoFindings(t *testing.T) {
 	studio(t).Matrix(t, profiles(t), nil, func(t *testing.T, r *charttest.Render) {
-		for _, finding := range check.Run(r, check.Cluster{}) {
+		for _, finding := range findings(r) {
 			t.Error(finding)
 		}
 		assert.Empty(t, r.Warnings)
@@ -80,28 +79,60 @@ func pod(t *testing.T, name string, spec corev1.PodSpec) {
 		assert.Equal(t, corev1.PullIfNotPresent, c.ImagePullPolicy, name)
 	}
 	// A token only where a program speaks to the API server.
-	token := name == "dagster" || name == "dagster-daemon" || name == "dagster-code"
+	token := name == "dagster-daemon" || name == "dagster-code"
 	require.NotNil(t, spec.AutomountServiceAccountToken, name)
 	assert.Equal(t, token, *spec.AutomountServiceAccountToken, name)
 }
 
-func TestDagsterMayOnlyWhatRunsNeed(t *testing.T) {
-	role := charttest.Get[*rbacv1.Role](render(t), "dagster")
-	got := map[string][]string{}
-	for _, rule := range role.Rules {
-		for _, resource := range rule.Resources {
-			got[resource] = rule.Verbs
+// The webserver neither launches nor has anything to launch with.
+func TestDagstersPageLaunchesNothing(t *testing.T) {
+	r := render(t)
+	config := charttest.Get[*corev1.ConfigMap](r, "dagster").Data
+	assert.NotContains(t, config["webserver.yaml"], "run_launcher")
+	assert.Contains(t, config["webserver.yaml"], "QueuedRunCoordinator")
+	webserver := workloads(r)["dagster"]
+	assert.Contains(t, webserver.container().Command, "--read-only")
+	assert.NotContains(t, workloads(render(t, charttest.Set("application.dagster.readOnly=false")))["dagster"].container().Command, "--read-only")
+	for name, path := range map[string]string{"dagster": "webserver.yaml", "dagster-daemon": "", "dagster-code": ""} {
+		for _, v := range workloads(r)[name].template.Spec.Volumes {
+			if v.Name == "config" {
+				items := map[string]string{}
+				for _, item := range v.ConfigMap.Items {
+					items[item.Path] = item.Key
+				}
+				assert.Equal(t, path, items["dagster.yaml"], name)
+			}
 		}
 	}
-	assert.Equal(t, map[string][]string{
-		"jobs":        {"create", "get", "list", "watch", "delete", "patch"},
-		"jobs/status": {"get"},
-		"pods":        {"get", "list", "watch", "delete"},
-		"pods/log":    {"get"},
-		"pods/status": {"get"},
-		"events":      {"get", "list", "watch"},
-	}, got)
-	assert.Empty(t, charttest.All[*rbacv1.ClusterRole](render(t)), "nothing reaches beyond the namespace")
+}
+
+// Services of ours are probed where a crowd on the main port can't hold the probe up.
+func TestProbesGoToTheManagementPort(t *testing.T) {
+	for _, p := range profiles(t) {
+		for name, w := range workloads(studio(t).MustRender(t, p)) {
+			c := w.container()
+			ports := map[string]int32{}
+			for _, port := range c.Ports {
+				ports[port.Name] = port.ContainerPort
+			}
+			ours := ports["management"] != 0
+			foreign := name == "postgresql" || name == "redis" || strings.HasPrefix(name, "dagster") ||
+				name == "comfyui" && c.Command[0] != "/comfyui-preview"
+			assert.Equal(t, !foreign, ours, "%s in %s", name, p.Name)
+			if ours {
+				assert.EqualValues(t, 8081, ports["management"], name)
+				assert.Equal(t, "8081", environment(c)["MANAGEMENT_PORT"], name)
+				assert.Equal(t, "/healthz management", c.StartupProbe.HTTPGet.Path+" "+c.StartupProbe.HTTPGet.Port.String(), name)
+				assert.Equal(t, "/readyz management", c.ReadinessProbe.HTTPGet.Path+" "+c.ReadinessProbe.HTTPGet.Port.String(), name)
+				assert.Equal(t, "/healthz management", c.LivenessProbe.HTTPGet.Path+" "+c.LivenessProbe.HTTPGet.Port.String(), name)
+			}
+		}
+	}
+	for _, s := range charttest.All[*corev1.Service](render(t)) {
+		for _, port := range s.Spec.Ports {
+			assert.NotEqual(t, "management", port.TargetPort.String(), "%s leads to health and metrics", s.Name)
+		}
+	}
 }
 
 // A changed configuration brings new pods, and no other pods than those that read it.

@@ -1,6 +1,8 @@
 package unit
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -15,7 +17,12 @@ import (
 	"github.com/ai-film/ai-film/charttest/verify"
 )
 
-func findings(r *charttest.Render) []check.Finding { return check.Run(r, check.Cluster{}) }
+// findings are those of the library's checks, but for the one that .verify.yaml accepts: Dagster's daemon makes the pods of runs.
+func findings(r *charttest.Render) []check.Finding {
+	return slices.DeleteFunc(check.Run(r, check.Cluster{}), func(f check.Finding) bool {
+		return f.Check.Name == "network-policy-target" && strings.Contains(f.String(), "dagster-run: ")
+	})
+}
 
 func profile(t testing.TB, name string, options ...charttest.Option) *charttest.Render {
 	t.Helper()
@@ -35,7 +42,7 @@ func TestProfilesFitTheirClusters(t *testing.T) {
 	}
 	result, err := verify.Run(t.Context(), studio(t).Path(), config)
 	require.NoError(t, err)
-	assert.Equal(t, []string{"default", "dev", "gke-autoscaling", "k3s-single-gpu"}, result.Profiles)
+	assert.Equal(t, []string{"default", "dev", "gke-autoscaling", "k3s-single-gpu", "cpu", "platform", "public"}, result.Profiles)
 	for _, f := range result.Findings {
 		t.Errorf("%s:%d: %s: %s (%s, in %v)", f.File, f.Line, f.Object, f.Message, f.Check, f.Profiles)
 	}
@@ -118,9 +125,6 @@ func TestGKEScales(t *testing.T) {
 	assert.Equal(t, "nvidia-tesla-t4", comfyui.NodeSelector["cloud.google.com/gke-accelerator"])
 	assert.Equal(t, []corev1.Toleration{{Key: "nvidia.com/gpu", Operator: "Exists", Effect: "NoSchedule"}}, comfyui.Tolerations)
 	assert.Empty(t, workloads(r)["comfyui-relay"].template.Spec.NodeSelector, "the relay needs no GPU node")
-	queue := charttest.Get[*autoscalingv2.HorizontalPodAutoscaler](r, "comfyui").Spec.Metrics
-	require.Len(t, queue, 1)
-	assert.Equal(t, "prometheus.googleapis.com|aifilm_comfyui_queue_length|gauge", queue[0].External.Metric.Name)
 
 	for _, claim := range charttest.All[*corev1.PersistentVolumeClaim](r) {
 		class, mode := "standard-rwx", corev1.ReadWriteMany
@@ -133,7 +137,7 @@ func TestGKEScales(t *testing.T) {
 		assert.Equal(t, mode, claim.Spec.AccessModes[0], claim.Name)
 	}
 	ingress := charttest.Get[*networkingv1.Ingress](r, "ai-film")
-	assert.Equal(t, "gce", ingress.Annotations["kubernetes.io/ingress.class"])
+	assert.Equal(t, "gce-internal", ingress.Annotations["kubernetes.io/ingress.class"], "no page on plain HTTP and a public address")
 	assert.Nil(t, ingress.Spec.IngressClassName)
 	assert.JSONEq(t, `{"default": "flask"}`, charttest.Get[*corev1.Service](r, "flask").Annotations["cloud.google.com/backend-config"])
 	require.NotNil(t, r.Object("BackendConfig", "flask"))

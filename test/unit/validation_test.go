@@ -27,7 +27,7 @@ func claim(name, class string, mode corev1.PersistentVolumeAccessMode) *corev1.P
 func passwords(change map[string]string) *corev1.Secret {
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "mine", Namespace: "ai-film"}, Data: map[string][]byte{}}
 	for _, key := range passwordKeys {
-		secret.Data[key] = []byte("fromTheVault")
+		secret.Data[key] = []byte("fromTheVaultWithCare")
 	}
 	for key, value := range change {
 		if value == "" {
@@ -45,7 +45,7 @@ func of(release string, object metav1.Object) runtime.Object {
 	return object.(runtime.Object)
 }
 
-// Each rule of templates/validation.yaml: what it refuses, what it says, and that its remedy is one.
+// Each rule of templates/_validation.tpl: what it refuses, what it says, and that its remedy is one.
 func TestValidation(t *testing.T) {
 	for name, rule := range map[string]struct {
 		set    []string
@@ -130,7 +130,7 @@ func TestValidation(t *testing.T) {
 			mended: []string{"ingress.dagster.host=dagster.example.com"},
 		},
 		"two ways to name the ingress class": {
-			set:    []string{"ingress.className=gce", `ingress.annotations.kubernetes\.io/ingress\.class=gce`},
+			set:    []string{"ingress.className=traefik", `ingress.annotations.kubernetes\.io/ingress\.class=nginx`},
 			says:   []string{"exclude each other"},
 			mended: []string{"ingress.className="},
 		},
@@ -174,7 +174,7 @@ func TestValidation(t *testing.T) {
 			_, err := studio(t).Render(options...)
 			var failure *charttest.Failure
 			require.ErrorAs(t, err, &failure)
-			assert.Contains(t, err.Error(), "templates/validation.yaml")
+			assert.Contains(t, err.Error(), "templates/_validation.tpl")
 			for _, text := range rule.says {
 				assert.Contains(t, err.Error(), text)
 			}

@@ -11,8 +11,9 @@ import urllib.request
 STUDIO = os.environ["STUDIO"]
 LOGIN = base64.b64encode(f"admin:{os.environ['ADMIN_PASSWORD']}".encode()).decode()
 BRIEF = "EXT. HARBOUR - DUSK\nMara lights the lamp of the old lighthouse and looks out over the quiet sea.\n"
-SETTINGS = {"width": 384, "height": 216, "seconds": 9, "seed": 7}
-DEADLINE = time.monotonic() + 15 * 60
+SETTINGS = {"width": 320, "height": 184, "seconds": 5, "seed": 7}
+TIMEOUT = int(os.environ["TIMEOUT_SECONDS"])
+DEADLINE = time.monotonic() + TIMEOUT
 SERVICES = {"langgraph", "comfyui", "blender", "opencv", "ffmpeg"}
 
 
@@ -37,7 +38,8 @@ said = set()
 while film["state"] not in ("done", "failed", "cancelled"):
     if time.monotonic() > DEADLINE:
         call("POST", f"{path}/cancel")
-        sys.exit(f"after 15 minutes the film is still {film['state']}. Look at the pods dagster-daemon and dagster-run-*.")
+        sys.exit(f"after {TIMEOUT} s the film is still {film['state']}: look at the pods dagster-daemon and dagster-run-*. Where films "
+                 "take longer, raise test.timeoutSeconds, and give helm test a longer --timeout.")
     time.sleep(2)
     film = json.loads(call("GET", path))
     for stage in film["stages"]:

@@ -88,7 +88,7 @@ func (b bounds) number(schema map[string]any) {
 func (b bounds) words() string {
 	switch {
 	case b["enum"] != "":
-		return "`" + strings.ReplaceAll(b["enum"], "|", "`, `") + "`"
+		return "`" + strings.ReplaceAll(strings.TrimPrefix(b["enum"], "|"), "|", "`, `") + "`"
 	case b["min"] != "" && b["max"] != "":
 		return b["min"] + " to " + b["max"]
 	}

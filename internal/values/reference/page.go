@@ -14,7 +14,7 @@ const preface = `# Values
 
 Every value of the chart ` + "`charts/ai-film`" + `, its default and what it means. The defaults are the reference architecture; the
 profiles in ` + "`charts/ai-film/values/`" + ` change what a laptop, a k3s box or GKE needs. A misspelt key, a wrong type or a number out of
-range is refused by ` + "`values.schema.json`" + `; what cannot work together is refused by ` + "`templates/validation.yaml`" + `, with the remedy.
+range is refused by ` + "`values.schema.json`" + `; what cannot work together is refused by ` + "`templates/_validation.tpl`" + `, with the remedy.
 
 This page is generated from ` + "`internal/values`" + `; ` + "`make docs`" + ` writes it anew.
 `
@@ -25,6 +25,10 @@ func page(docs docs, defaults map[string]any) ([]byte, error) {
 	err := each(reflect.TypeFor[values.Values](), func(owner reflect.Type, field reflect.StructField, key string) error {
 		doc, err := docs.of(owner, field)
 		if err != nil {
+			return err
+		}
+		if field.Type.Kind() != reflect.Struct {
+			_, err = fmt.Fprintf(out, "\n## %s\n\nDefault `%s`. %s\n", key, show(defaults[key]), doc)
 			return err
 		}
 		fmt.Fprintf(out, "\n## %s\n\n%s\n", key, doc)
@@ -46,8 +50,18 @@ func page(docs docs, defaults map[string]any) ([]byte, error) {
 			return table(out, docs, field.Type, key+"."+service, its)
 		})
 	})
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprint(out, "\n## Every pod\n\nWhat each service takes beside its own values, for its pods; for ComfyUI's servers and, below `relay`, its relay.\n\n| | default | |\n|---|---|---|\n")
+	application, _ := defaults["application"].(map[string]any)
+	flask, _ := application["flask"].(map[string]any)
+	err = rows(out, docs, pod, "", flask)
 	return out.Bytes(), err
 }
+
+// pod is the type of what every service takes for its pods, which the page tells once.
+var pod = reflect.TypeFor[values.Pod]()
 
 func isLayer(typ reflect.Type) bool {
 	for _, layer := range layers() {
@@ -65,6 +79,9 @@ func table(out *bytes.Buffer, docs docs, typ reflect.Type, path string, defaults
 
 func rows(out *bytes.Buffer, docs docs, typ reflect.Type, prefix string, defaults map[string]any) error {
 	return each(typ, func(owner reflect.Type, field reflect.StructField, key string) error {
+		if owner == pod && typ != pod {
+			return nil
+		}
 		doc, err := docs.of(owner, field)
 		if err != nil {
 			return err

@@ -24,6 +24,10 @@ func umbrellaSchema(docs docs) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A chart that has this one as a dependency says by it whether to install it; only Helm reads it.
+	schema["properties"].(map[string]any)["enabled"] = map[string]any{
+		"type": "boolean", "description": "Whether a parent chart installs this one, where its dependency's condition says so.",
+	}
 	// Helm hands global to every subchart by writing it below the subchart's name before it checks; to the library too.
 	handed := map[string]any{"type": "object", "description": "Set by Helm: the values of global, for the subchart."}
 	for _, layer := range layers() {
@@ -65,7 +69,9 @@ func (s schemas) object(typ reflect.Type) (map[string]any, error) {
 		properties[key], err = s.field(owner, field)
 		return err
 	})
-	return map[string]any{"type": "object", "properties": properties, "additionalProperties": false}, err
+	// A parent chart's own globals come along; templates/_validation.tpl refuses what is none of ours where there is no parent.
+	foreign := typ == reflect.TypeFor[values.Global]()
+	return map[string]any{"type": "object", "properties": properties, "additionalProperties": foreign}, err
 }
 
 func (s schemas) field(owner reflect.Type, field reflect.StructField) (map[string]any, error) {

@@ -19,7 +19,7 @@ Labels that select the pods of one workload. They never change over upgrades: se
 */}}
 {{- define "studio.selector" -}}
 app.kubernetes.io/name: {{ index . 1 }}
-app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+app.kubernetes.io/instance: {{ (index . 0).Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 2 }}
 {{- end -}}
 
@@ -33,15 +33,56 @@ Labels of an object.
 app.kubernetes.io/part-of: ai-film
 app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ $root.Release.Service }}
-helm.sh/chart: {{ $root.Chart.Name }}-{{ $root.Chart.Version }}
+helm.sh/chart: {{ $root.Chart.Name }}-{{ $root.Chart.Version | replace "+" "_" }}
+{{- with include "studio.common" (list $root "commonLabels" dict) }}
+{{ . }}
+{{- end }}
 {{- end -}}
 
 {{/*
-An image reference. The tag of our own images is the chart's appVersion unless a value says otherwise.
+What the operator wants on every object, and what this one has of its own, which goes first.
+  include "studio.common" (list $ "commonAnnotations" (dict "helm.sh/resource-policy" "keep"))
+*/}}
+{{- define "studio.common" -}}
+{{- $root := index . 0 -}}
+{{- include "studio.table" (merge (dict) (index . 2 | default dict) (index ($root.Umbrella | default $root).Values (index . 1))) -}}
+{{- end -}}
+
+{{/*
+The metadata of an object.
+  include "studio.metadata" (dict "root" $ "name" "comfyui-relay" "service" "comfyui" "component" "relay" "annotations" dict)
+*/}}
+{{- define "studio.metadata" -}}
+metadata:
+  name: {{ include "studio.name" (list .root .name) }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "studio.labels" (list .root .service .component) | nindent 4 }}
+    {{- with include "studio.table" .labels }}
+    {{- . | nindent 4 }}
+    {{- end }}
+  {{- with include "studio.common" (list .root "commonAnnotations" .annotations) }}
+  annotations:
+    {{- . | nindent 4 }}
+  {{- end }}
+{{- end -}}
+
+{{/*
+An image reference. The tag of our own images is the umbrella chart's appVersion unless a value says otherwise; a digest
+pins the image, whatever the tag says.
   include "studio.image" (list $ .Values.flask.image)
 */}}
 {{- define "studio.image" -}}
 {{- $root := index . 0 -}}
 {{- $image := index . 1 -}}
-{{ $root.Values.global.imageRegistry | default $image.registry }}/{{ $image.repository }}:{{ $image.tag | default $root.Chart.AppVersion }}
+{{- $registry := $root.Values.global.imageRegistry | default $image.registry | trimSuffix "/" -}}
+{{ $registry }}/{{ $image.repository }}:{{ $image.tag | default $root.Chart.AppVersion }}
+{{- with $image.digest | default (get $root.Values.global.imageDigests $image.repository) }}@{{ . }}{{ end }}
+{{- end -}}
+
+{{/* The names of Secrets with the registry's credentials, as a pod takes them. */}}
+{{- define "studio.pullSecrets" -}}
+{{- range .Values.global.imagePullSecrets }}
+- name: {{ . }}
+{{- end }}
 {{- end -}}

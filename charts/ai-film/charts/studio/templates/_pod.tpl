@@ -7,50 +7,34 @@ The pod template of a workload. It takes the dict that studio.workload makes:
 {{- $root := .root -}}
 {{- $values := .values -}}
 {{- $own := .own -}}
+{{- $image := $own.image | default $values.image -}}
 {{- $shared := without ($own.claims | default list) "postgres" -}}
 metadata:
   labels:
-    {{- include "studio.selector" (list $root .service $own.component) | nindent 4 }}
-    app.kubernetes.io/part-of: ai-film
-    {{- if $shared }}
-    ai-film/shares-volumes: "true"
-    {{- end }}
-  {{- with $own.checksum }}
+    {{- include "studio.podLabels" (list $root .service $own.component (not (empty $shared)) $values) | nindent 4 }}
+  {{- $annotations := dict }}
+  {{- with $own.checksum }}{{ $_ := set $annotations "checksum/config" . }}{{ end }}
+  {{- if not $own.nosecret }}{{ with $root.SecretSum }}{{ $_ := set $annotations "checksum/secret" . }}{{ end }}{{ end }}
+  {{- with include "studio.common" (list $root "commonAnnotations" (merge $annotations (include "studio.table" $values.podAnnotations | fromYaml))) }}
   annotations:
-    # A pod keeps the configuration it started with; a new sum brings a new pod.
-    checksum/config: {{ . }}
+    # A pod keeps the configuration and the passwords it started with; a new sum brings a new pod.
+    {{- . | nindent 4 }}
   {{- end }}
 spec:
-  # A Service named redis would put REDIS_PORT=tcp://… into every pod's environment.
-  enableServiceLinks: false
+  {{- include "studio.podSpec" (list $root $values (not (empty $shared)) ($own.account | default .workload) ($own.user | default 10001)) | nindent 2 }}
   automountServiceAccountToken: {{ $own.token | default false }}
-  {{- with $own.serviceAccount }}
-  serviceAccountName: {{ . }}
-  {{- end }}
-  {{- with $root.Values.global.imagePullSecrets }}
-  imagePullSecrets:
-    {{- range . }}
-    - name: {{ . }}
-    {{- end }}
-  {{- end }}
   {{- with $own.runtimeClassName }}
   runtimeClassName: {{ . }}
   {{- end }}
-  terminationGracePeriodSeconds: {{ $own.grace | default 30 }}
-  securityContext:
-    {{- include "studio.podSecurity" ($own.user | default 10001) | nindent 4 }}
-  {{- with include "studio.table" $values.nodeSelector }}
-  nodeSelector:
-    {{- . | nindent 4 }}
-  {{- end }}
-  {{- with $values.tolerations }}
-  tolerations:
+  {{- with $own.resourceClaims }}
+  resourceClaims:
     {{- toYaml . | nindent 4 }}
   {{- end }}
-  {{- with include "studio.affinity" (list $root $values.affinity (not (empty $shared))) }}
-  affinity:
-    {{- . | nindent 4 }}
-  {{- end }}
+  terminationGracePeriodSeconds: {{ $own.grace | default 30 }}
+  {{- with $values.topologySpreadConstraints }}
+  topologySpreadConstraints:
+    {{- toYaml . | nindent 4 }}
+  {{- else }}
   {{- if and (gt (int $own.replicas) 1) (not $root.Values.global.singleNode) }}
   # Replicas on one node fall with it. Only a wish: a studio on a single node must still start.
   topologySpreadConstraints:
@@ -59,7 +43,8 @@ spec:
       whenUnsatisfiable: ScheduleAnyway
       labelSelector:
         matchLabels:
-          {{- include "studio.selector" (list $root .service $own.component) | nindent 10 }}
+          {{- include "studio.selector" (list $root $.service $own.component) | nindent 10 }}
+  {{- end }}
   {{- end }}
   {{- with $own.initContainers }}
   initContainers:
@@ -67,8 +52,8 @@ spec:
   {{- end }}
   containers:
     - name: {{ .workload }}
-      image: {{ include "studio.image" (list $root ($own.image | default $values.image)) }}
-      imagePullPolicy: {{ ($own.image | default $values.image).pullPolicy }}
+      image: {{ include "studio.image" (list $root $image) }}
+      imagePullPolicy: {{ $image.pullPolicy }}
       {{- with $own.command }}
       command:
         {{- toYaml . | nindent 8 }}
@@ -77,27 +62,14 @@ spec:
       args:
         {{- toYaml . | nindent 8 }}
       {{- end }}
-      {{- with $own.workingDir }}
-      workingDir: {{ . }}
-      {{- end }}
+      {{- with include "studio.env" (list (concat (include "studio.ownEnv" (list $root $own) | fromYamlArray) ($own.env | default list)) $values) }}
       env:
-        {{- if not $own.foreign }}
-        - name: PORT
-          value: {{ $own.port | quote }}
-        - name: DATA_DIR
-          value: /data
-        {{- if $own.management }}
-        - name: MANAGEMENT_PORT
-          value: "8081"
-        {{- include "studio.env.token" $root | nindent 8 }}
-        {{- end }}
-        {{- end }}
-        {{- with $own.env }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
-        {{- with include "studio.env.table" $values.env }}
         {{- . | nindent 8 }}
-        {{- end }}
+      {{- end }}
+      {{- with $values.extraEnvFrom }}
+      envFrom:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
       {{- if $own.port }}
       ports:
         - name: {{ $own.portName | default "http" }}
@@ -116,6 +88,12 @@ spec:
       {{- end }}
       resources:
         {{- include "studio.resources" ($own.resources | default $values.resources) | nindent 8 }}
+        {{- with $own.resourceClaims }}
+        claims:
+          {{- range . }}
+          - name: {{ .name }}
+          {{- end }}
+        {{- end }}
       securityContext:
         {{- include "studio.containerSecurity" $root | nindent 8 }}
       volumeMounts:
@@ -128,42 +106,126 @@ spec:
         {{- with $own.mounts }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
-  volumes:
-    - name: tmp
-      emptyDir: {}
-    {{- with include "studio.claimVolumes" (list $root $own.claims) }}
-    {{- . | nindent 4 }}
+        {{- with include "studio.certificates.mounts" (list $root ($own.uses | default list)) | trim }}
+        {{- . | nindent 8 }}
+        {{- end }}
+        {{- with $values.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+    {{- with $values.extraContainers }}
+    {{- toYaml . | nindent 4 }}
     {{- end }}
+  volumes:
+    {{- include "studio.volumes" (list $root $values $own.claims $own.uses) | nindent 4 }}
     {{- with $own.volumes }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
 {{- end -}}
 
-{{/*
-The volumes of the named claims.
-  include "studio.claimVolumes" (list $ (list "images" "videos"))
-*/}}
-{{- define "studio.claimVolumes" -}}
+{{/* What a program of ours is told of its ports and volumes. */}}
+{{- define "studio.ownEnv" -}}
 {{- $root := index . 0 -}}
-{{- range $i, $claim := index . 1 -}}
-{{- if $i }}
-{{ end -}}
-- name: {{ $claim }}
-  persistentVolumeClaim:
-    claimName: {{ include "studio.name" (list $root (printf "%s-pvc" $claim)) }}
+{{- $own := index . 1 -}}
+{{- if not $own.foreign -}}
+- name: PORT
+  value: {{ $own.port | quote }}
+- name: DATA_DIR
+  value: /data
+{{- if $own.management }}
+- name: MANAGEMENT_PORT
+  value: "8081"
+{{ include "studio.env.token" $root }}
+{{- if $root.Values.global.ipv6 }}
+- name: HOST
+  value: "::"
+{{- end }}
+{{- end }}
 {{- end -}}
 {{- end -}}
 
-{{/* Pod Security `restricted`, for the user id given. */}}
+{{/*
+Labels of a pod: those that select it, those it is found by for global.singleNode, and the operator's, which come last.
+  include "studio.podLabels" (list $ "flask" "studio" true .Values.flask)
+*/}}
+{{- define "studio.podLabels" -}}
+{{- $root := index . 0 -}}
+{{- $own := include "studio.selector" . | fromYaml -}}
+{{- $_ := set $own "app.kubernetes.io/part-of" "ai-film" -}}
+{{- if index . 3 }}{{ $_ := set $own "ai-film/shares-volumes" "true" }}{{ end -}}
+{{- include "studio.common" (list $root "commonLabels" (merge $own (include "studio.table" (index . 4).podLabels | fromYaml))) -}}
+{{- end -}}
+
+{{/*
+What the specs of all pods have in common, runs and tests included: who they are, where they may run, what they may do.
+  include "studio.podSpec" (list $ .Values.flask SHARED "flask" 10001)
+SHARED says whether the pod mounts a volume that others mount too; then come its account and its user id.
+*/}}
+{{- define "studio.podSpec" -}}
+{{- $root := index . 0 -}}
+{{- $values := index . 1 -}}
+{{- $global := $root.Values.global -}}
+# A Service named redis would put REDIS_PORT=tcp://… into every pod's environment.
+enableServiceLinks: false
+serviceAccountName: {{ include "studio.name" (list $root (index . 3)) }}
+{{- with include "studio.pullSecrets" $root }}
+imagePullSecrets:
+  {{- . | nindent 2 }}
+{{- end }}
+{{- with $values.priorityClassName | default $global.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+securityContext:
+  {{- include "studio.podSecurity" (list $root (index . 4) $values.podSecurityContext) | nindent 2 }}
+{{- with include "studio.table" (merge (dict) $values.nodeSelector $global.nodeSelector) }}
+nodeSelector:
+  {{- . | nindent 2 }}
+{{- end }}
+{{- with concat $values.tolerations $global.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with include "studio.affinity" (list $root ($values.affinity | default $global.affinity) (index . 2)) }}
+affinity:
+  {{- . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/*
+The volumes of a pod: /tmp, the claims it mounts, certificates, and the operator's.
+  include "studio.volumes" (list $ .Values.flask (list "images" "videos") (list "postgresql"))
+*/}}
+{{- define "studio.volumes" -}}
+{{- $root := index . 0 -}}
+{{- $values := index . 1 -}}
+- name: tmp
+  emptyDir:
+    sizeLimit: {{ $values.scratch }}
+{{- range index . 2 }}
+- name: {{ . }}
+  persistentVolumeClaim:
+    claimName: {{ include "studio.name" (list $root (printf "%s-pvc" .)) }}
+{{- end }}
+{{- include "studio.certificates.volumes" (list $root (index . 3 | default list)) }}
+{{- with $values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/*
+Pod Security `restricted`, for the user id given, with the operator's fields laid over it.
+  include "studio.podSecurity" (list $ 10001 .Values.flask.podSecurityContext)
+*/}}
 {{- define "studio.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: {{ . }}
-runAsGroup: {{ . }}
-fsGroup: {{ . }}
-# Without this the kubelet walks every frame of every film at each start of a pod.
-fsGroupChangePolicy: OnRootMismatch
-seccompProfile:
-  type: RuntimeDefault
+{{- $security := dict "runAsNonRoot" true "seccompProfile" (dict "type" "RuntimeDefault") -}}
+{{- if (index . 0).Values.global.userIDs -}}
+{{- $id := index . 1 -}}
+{{- /* Without OnRootMismatch the kubelet walks every frame of every film at each start of a pod. */ -}}
+{{- $_ := merge $security (dict "runAsUser" $id "runAsGroup" $id "fsGroup" $id "fsGroupChangePolicy" "OnRootMismatch") -}}
+{{- end -}}
+{{- range $key, $value := index . 2 -}}
+{{- $_ := set $security $key $value -}}
+{{- end -}}
+{{- include "studio.table" $security -}}
 {{- end -}}
 
 {{/* Pod Security `restricted`, for the container. */}}
@@ -194,10 +256,11 @@ ReadWriteOnce volume is attached to a single node, and a pod elsewhere would wai
 
 {{/*
 The three probes. Ours by default, on the management port where there is one: started and alive when /healthz answers, in
-service when /readyz does. A service states what differs under probes.{startup,readiness,liveness}; a probe set to {} is left out.
+service when /readyz does. A service states what differs under probes.{startup,readiness,liveness}; a probe set to {} is
+left out.
 */}}
 {{- define "studio.probes" -}}
-{{- $port := eq (toString .management) "true" | ternary "management" "http" -}}
+{{- $port := not .management | ternary "http" "management" -}}
 {{- $http := dict "httpGet" (dict "path" "/healthz" "port" $port) -}}
 {{- $ready := dict "httpGet" (dict "path" "/readyz" "port" $port) -}}
 {{- $default := dict

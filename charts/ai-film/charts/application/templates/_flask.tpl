@@ -3,6 +3,7 @@ component: studio
 port: 5000
 management: true
 claims: [images, videos]
+uses: [postgresql, redis]
 env:
   {{- include "studio.env.database" (list $ "DATABASE_URL" "studio") | nindent 2 }}
   {{- include "studio.env.redis" $ | nindent 2 }}
@@ -15,6 +16,16 @@ env:
     value: http://{{ include "studio.name" (list $ "comfyui") }}:8188
   - name: FILMS_AT_ONCE
     value: {{ .Values.dagster.run.maxConcurrent | quote }}
+  - name: QUEUE_FILMS
+    value: {{ .Values.flask.queueFilms | quote }}
+  {{- with .Values.flask.trustedProxies }}
+  - name: TRUSTED_PROXIES
+    value: {{ join "," . | quote }}
+  {{- end }}
+  {{- if ne (include "studio.scheme" .Umbrella) "http" }}
+  - name: COOKIE_SECURE
+    value: "true"
+  {{- end }}
 # The endpoint leaves the Service before the server stops; downloads under way then have the rest of the minute.
 preStop:
   sleep:
@@ -26,25 +37,22 @@ serviceAnnotations:
 {{- end }}
 {{- end -}}
 
-{{- if .Values.flask.enabled -}}
+{{- define "flask.objects" -}}
 {{ include "studio.workload" (list $ "flask" .Values.flask (include "flask" . | fromYaml)) }}
 {{- if .Values.flask.gkeBackendTimeout }}
 ---
 # GKE's load balancer cuts every response after 30 s unless told otherwise; the progress stream lasts as long as a film.
 apiVersion: cloud.google.com/v1
 kind: BackendConfig
-metadata:
-  name: {{ include "studio.name" (list $ "flask") }}
-  namespace: {{ .Release.Namespace }}
-  labels:
-    {{- include "studio.labels" (list $ "flask" "studio") | nindent 4 }}
+{{ include "studio.metadata" (dict "root" $ "name" "flask" "service" "flask" "component" "studio") }}
 spec:
   timeoutSec: {{ .Values.flask.gkeBackendTimeout }}
   connectionDraining:
     drainingTimeoutSec: 60
+  # Not /readyz: that is on the management port, which no load balancer reaches. Endpoints leave it when they are not ready.
   healthCheck:
     type: HTTP
     requestPath: /healthz
     port: 5000
 {{- end }}
-{{- end }}
+{{- end -}}

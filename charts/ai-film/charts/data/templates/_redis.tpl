@@ -1,5 +1,8 @@
 {{- define "redis" -}}
 component: progress
+kind: StatefulSet
+governedBy: redis
+serviceName: redis
 port: 6379
 portName: redis
 foreign: true
@@ -58,16 +61,12 @@ redis.conf: |
   tcp-keepalive 60
 {{- end -}}
 
-{{- if .Values.redis.enabled -}}
+{{- define "redis.objects" -}}
 apiVersion: v1
 kind: ConfigMap
-metadata:
-  name: {{ include "studio.name" (list $ "redis") }}
-  namespace: {{ .Release.Namespace }}
-  labels:
-    {{- include "studio.labels" (list $ "redis" "progress") | nindent 4 }}
+{{ include "studio.metadata" (dict "root" $ "name" "redis" "service" "redis" "component" "progress") }}
 data:
   {{- include "redis.config" . | nindent 2 }}
 ---
 {{ include "studio.workload" (list $ "redis" .Values.redis (include "redis" . | fromYaml)) }}
-{{- end }}
+{{- end -}}

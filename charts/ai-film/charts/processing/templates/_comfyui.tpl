@@ -7,11 +7,10 @@ component: relay
 workload: comfyui-relay
 serviceName: comfyui
 port: 8188
-management: unprobed
+management: true
 replicas: {{ .Values.comfyui.relay.replicas }}
+uses: [postgresql]
 command: [/comfyui-relay]
-resources:
-  {{- toYaml .Values.comfyui.relay.resources | nindent 2 }}
 grace: 60
 preStop:
   sleep:
@@ -36,6 +35,24 @@ grace: 60
 preStop:
   sleep:
     seconds: 5
+# The preview reads no model; it holds the claim, so that the volume is there when the mode changes.
+claims: [models]
+queue:
+  metric: aifilm_comfyui_queue_length
+  labels: {}
+  # A new GPU node takes minutes and loads gigabytes of model: not given up for a short pause.
+  scaleDown:
+    stabilizationWindowSeconds: 900
+{{- if eq .Values.comfyui.mode "preview" }}
+command: [/comfyui-preview]
+management: true
+env:
+  # The models it says it has: prompts that name another are refused, as ComfyUI does.
+  - name: COMFYUI_CHECKPOINT
+    value: {{ .Values.global.comfyui.checkpoint | quote }}
+{{- else }}
+foreign: true
+nosecret: true
 probes:
   # GET /prompt is ComfyUI's cheapest answer. It can be late while a picture is sampled, so life is asked for with patience.
   startup:
@@ -55,20 +72,9 @@ probes:
     periodSeconds: 30
     timeoutSeconds: 30
     failureThreshold: 10
-# The preview reads no model; it holds the claim, so that the volume is there when the mode changes.
-claims: [models]
-{{- if eq .Values.comfyui.mode "preview" }}
-command: [/comfyui-preview]
-management: unprobed
-env:
-  # The models it says it has: prompts that name another are refused, as ComfyUI does.
-  - name: COMFYUI_CHECKPOINT
-    value: {{ .Values.global.comfyui.checkpoint | quote }}
-{{- else }}
-foreign: true
 image:
   {{- toYaml .Values.comfyui.server.image | nindent 2 }}
-command: [python3, main.py, --listen, 0.0.0.0, --port, "8188", --base-directory, /data, --disable-all-custom-nodes]
+command: [python3, main.py, --listen, {{ .Values.global.ipv6 | ternary "'0.0.0.0,::'" "0.0.0.0" }}, --port, "8188", --base-directory, /data, --database-url, "sqlite:////data/comfyui.db", --disable-all-custom-nodes]
 args:
   {{- if eq .Values.comfyui.mode "cpu" }}
   - --cpu
@@ -86,32 +92,48 @@ mounts:
     mountPath: /data
 volumes:
   - name: work
-    emptyDir: {}
+    emptyDir:
+      sizeLimit: {{ .Values.comfyui.server.work }}
 {{- if eq .Values.comfyui.mode "gpu" }}
 {{- with .Values.comfyui.runtimeClassName }}
 runtimeClassName: {{ . }}
 {{- end }}
+{{- with .Values.comfyui.gpu.deviceClass }}
+resourceClaims:
+  - name: gpu
+    resourceClaimTemplateName: {{ include "studio.name" (list $ "comfyui-gpu") }}
+{{- end }}
 # A device is whole: its request and its limit are the same number. The values' CPU and memory stay beside it.
 resources:
-  requests:
-    {{- with include "studio.table" .Values.comfyui.resources.requests }}
-    {{- . | nindent 4 }}
-    {{- end }}
-    nvidia.com/gpu: {{ .Values.comfyui.gpu.count }}
-  limits:
-    {{- with include "studio.table" .Values.comfyui.resources.limits }}
-    {{- . | nindent 4 }}
-    {{- end }}
-    nvidia.com/gpu: {{ .Values.comfyui.gpu.count }}
+  {{- range $kind := list "requests" "limits" }}
+  {{- $amounts := include "studio.table" (get $.Values.comfyui.resources $kind) | fromYaml }}
+  {{- if not $.Values.comfyui.gpu.deviceClass }}{{ $_ := set $amounts $.Values.comfyui.gpu.resourceName $.Values.comfyui.gpu.count }}{{ end }}
+  {{ $kind }}:
+    {{- toYaml $amounts | nindent 4 }}
+  {{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}
 
-{{- if .Values.comfyui.enabled -}}
-{{- /* Placement, environment and scale are the servers': the relay would otherwise sit on a GPU node. */}}
-{{ include "studio.workload" (list $ "comfyui" (pick .Values.comfyui "image") (include "comfyui.relay" . | fromYaml)) }}
+{{- define "comfyui.objects" -}}
+{{- /* Placement, environment and scale are the servers'; the relay has its own, or it would sit on a GPU node. */ -}}
+{{ include "studio.workload" (list $ "comfyui" (merge (dict "image" .Values.comfyui.image) .Values.comfyui.relay) (include "comfyui.relay" . | fromYaml)) }}
 {{- if ne .Values.comfyui.mode "remote" }}
 ---
 {{ include "studio.workload" (list $ "comfyui" .Values.comfyui (include "comfyui.server" . | fromYaml)) }}
+{{- if and (eq .Values.comfyui.mode "gpu") .Values.comfyui.gpu.deviceClass }}
+---
+apiVersion: resource.k8s.io/v1
+kind: ResourceClaimTemplate
+{{ include "studio.metadata" (dict "root" $ "name" "comfyui-gpu" "service" "comfyui" "component" "server") }}
+spec:
+  spec:
+    devices:
+      requests:
+        - name: gpu
+          exactly:
+            deviceClassName: {{ .Values.comfyui.gpu.deviceClass }}
+            count: {{ .Values.comfyui.gpu.count }}
 {{- end }}
 {{- end }}
+{{- end -}}

@@ -79,16 +79,12 @@ init.sql: |
   {{- .Files.Get "files/init.sql" | nindent 2 }}
 {{- end -}}
 
-{{- if .Values.postgresql.enabled -}}
+{{- define "postgresql.objects" -}}
 apiVersion: v1
 kind: ConfigMap
-metadata:
-  name: {{ include "studio.name" (list $ "postgresql") }}
-  namespace: {{ .Release.Namespace }}
-  labels:
-    {{- include "studio.labels" (list $ "postgresql" "database") | nindent 4 }}
+{{ include "studio.metadata" (dict "root" $ "name" "postgresql" "service" "postgresql" "component" "database") }}
 data:
   {{- include "postgresql.config" . | nindent 2 }}
 ---
 {{ include "studio.workload" (list $ "postgresql" .Values.postgresql (include "postgresql" . | fromYaml)) }}
-{{- end }}
+{{- end -}}

@@ -1,6 +1,10 @@
 {{- define "langgraph" -}}
 component: planner
 port: 8080
+uses: [postgresql]
+queue:
+  metric: aifilm_queue_length
+  labels: {service: langgraph}
 management: true
 env:
   {{- include "studio.env.database" (list $ "DATABASE_URL" "langgraph") | nindent 2 }}
@@ -25,6 +29,6 @@ preStop:
 grace: 60
 {{- end -}}
 
-{{- if .Values.langgraph.enabled -}}
+{{- define "langgraph.objects" -}}
 {{ include "studio.workload" (list $ "langgraph" .Values.langgraph (include "langgraph" . | fromYaml)) }}
-{{- end }}
+{{- end -}}

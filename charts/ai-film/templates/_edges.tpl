@@ -1,0 +1,123 @@
+{{/*
+The pods of the studio and who speaks to whom, in one table: NetworkPolicies are made from it, SECURITY.md shows it, and
+test/unit holds both to it. As JSON:
+  pods   name: {service, component}, those that are installed
+  edges  [{from, to, port}]; from is a pod, or `page` (browsers, through the ingress) or `metrics` (who collects them);
+         to is a pod, or `dns`, `apiserver` or `elsewhere` (an address outside the studio)
+*/}}
+{{- define "ai-film.edges" -}}
+{{- $root := . -}}
+{{- $pods := dict -}}
+{{- $edges := list -}}
+{{- range $pod := list
+  (list "flask" "application" "flask" "studio")
+  (list "langgraph" "application" "langgraph" "planner")
+  (list "dagster" "application" "dagster" "webserver")
+  (list "dagster-daemon" "application" "dagster" "daemon")
+  (list "dagster-code" "application" "dagster" "code-server")
+  (list "dagster-run" "application" "dagster" "run")
+  (list "comfyui-relay" "processing" "comfyui" "relay")
+  (list "comfyui" "processing" "comfyui" "server")
+  (list "blender" "processing" "blender" "camera")
+  (list "opencv" "processing" "opencv" "finishing")
+  (list "postgresql" "data" "postgresql" "database")
+  (list "redis" "data" "redis" "progress")
+  (list "ffmpeg" "data" "ffmpeg" "cutting") -}}
+{{- if include "ai-film.enabled" (list $root (index $pod 1) (index $pod 2)) -}}
+{{- $_ := set $pods (index $pod 0) (dict "service" (index $pod 2) "component" (index $pod 3)) -}}
+{{- end -}}
+{{- end -}}
+{{- $comfyui := .Values.processing.comfyui -}}
+{{- if eq $comfyui.mode "remote" }}{{ $_ := unset $pods "comfyui" }}{{ end -}}
+{{- if hasKey $pods "flask" }}{{ $_ := set $pods "ai-film-test" (dict "service" "test" "component" "film") }}{{ end -}}
+
+{{- range $edge := list
+  (list "page" "flask" 5000)
+  (list "ai-film-test" "flask" 5000)
+  (list "flask" "postgresql" 5432)
+  (list "flask" "redis" 6379)
+  (list "flask" "langgraph" 8080)
+  (list "flask" "comfyui-relay" 8188)
+  (list "langgraph" "postgresql" 5432)
+  (list "dagster" "dagster-code" 4000)
+  (list "dagster" "postgresql" 5432)
+  (list "dagster-daemon" "dagster-code" 4000)
+  (list "dagster-daemon" "postgresql" 5432)
+  (list "dagster-daemon" "apiserver" 0)
+  (list "dagster-code" "postgresql" 5432)
+  (list "dagster-code" "redis" 6379)
+  (list "dagster-code" "comfyui-relay" 8188)
+  (list "dagster-code" "apiserver" 0)
+  (list "dagster-run" "postgresql" 5432)
+  (list "dagster-run" "redis" 6379)
+  (list "dagster-run" "langgraph" 8080)
+  (list "dagster-run" "comfyui-relay" 8188)
+  (list "dagster-run" "blender" 9876)
+  (list "dagster-run" "opencv" 8000)
+  (list "dagster-run" "ffmpeg" 8080)
+  (list "comfyui-relay" "comfyui" 8188)
+  (list "comfyui-relay" "postgresql" 5432) -}}
+{{- $edges = append $edges $edge -}}
+{{- end -}}
+{{- if .Values.ingress.enabled -}}
+{{- if .Values.ingress.dagster.enabled }}{{ $edges = append $edges (list "page" "dagster" 3000) }}{{ end -}}
+{{- if .Values.ingress.comfyui.enabled }}{{ $edges = append $edges (list "page" "comfyui-relay" 8188) }}{{ end -}}
+{{- end -}}
+{{- range $pod := list "flask" "langgraph" "comfyui-relay" "blender" "opencv" "ffmpeg" -}}
+{{- $edges = append $edges (list "metrics" $pod 8081) -}}
+{{- end -}}
+{{- if eq $comfyui.mode "preview" -}}
+{{- $edges = append $edges (list "metrics" "comfyui" 8081) -}}
+{{- end -}}
+
+{{- $kept := list -}}
+{{- range $edges -}}
+{{- $from := index . 0 -}}
+{{- $to := index . 1 -}}
+{{- $port := index . 2 -}}
+{{- if or (hasKey $pods $from) (has $from (list "page" "metrics")) -}}
+{{- if or (hasKey $pods $to) (eq $to "apiserver") -}}
+{{- $kept = append $kept (dict "from" $from "to" $to "port" $port) -}}
+{{- else if has $to (list "postgresql" "redis") -}}
+{{- $kept = append $kept (dict "from" $from "to" "elsewhere" "port" (index $root.Values.global $to).port) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.application.langgraph.openai.baseURL -}}
+{{- if hasKey $pods "langgraph" -}}
+{{- $kept = append $kept (dict "from" "langgraph" "to" "elsewhere" "port" (include "ai-film.port" . | int)) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq $comfyui.mode "remote") (hasKey $pods "comfyui-relay") -}}
+{{- range $comfyui.remote.urls -}}
+{{- $kept = append $kept (dict "from" "comfyui-relay" "to" "elsewhere" "port" (include "ai-film.port" . | int)) -}}
+{{- end -}}
+{{- end -}}
+{{- dict "pods" $pods "edges" ($kept | uniq) | toJson -}}
+{{- end -}}
+
+{{/* The port of a URL. */}}
+{{- define "ai-film.port" -}}
+{{- $url := urlParse . -}}
+{{- regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (eq $url.scheme "https" | ternary "443" "80") -}}
+{{- end -}}
+
+{{/*
+The labels of a pod of the table.
+  include "ai-film.podSelector" (list $ (dict "service" "flask" "component" "studio"))
+*/}}
+{{- define "ai-film.podSelector" -}}
+{{- $pod := index . 1 -}}
+{{ include "studio.selector" (list (index . 0) $pod.service $pod.component) }}
+{{- end -}}
+
+{{/* Where pods may go to, by UDP and TCP, as an egress rule. */}}
+{{- define "ai-film.destination" -}}
+to:
+  {{- toYaml .to | nindent 2 }}
+ports:
+  {{- range .ports }}
+  - {port: {{ . }}, protocol: UDP}
+  - {port: {{ . }}, protocol: TCP}
+  {{- end }}
+{{- end -}}

@@ -1,0 +1,315 @@
+package unit
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/ai-film/ai-film/charttest"
+)
+
+// table is the table of SECURITY.md that begins with these columns.
+func table(t testing.TB, columns ...string) [][]string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(root, "SECURITY.md"))
+	require.NoError(t, err)
+	_, rest, found := strings.Cut(string(data), "| "+strings.Join(columns, " | ")+" |\n")
+	require.True(t, found, "SECURITY.md has a table of %v", columns)
+	var rows [][]string
+	for line := range strings.Lines(rest) {
+		if !strings.HasPrefix(line, "|") {
+			break
+		}
+		if strings.HasPrefix(line, "|---") {
+			continue
+		}
+		var row []string
+		for cell := range strings.SplitSeq(strings.Trim(line, "|\n"), "|") {
+			row = append(row, strings.TrimSpace(cell))
+		}
+		rows = append(rows, row)
+	}
+	require.NotEmpty(t, rows)
+	return rows
+}
+
+// somebody is a pod, or whoever else sends and is sent to.
+type somebody struct {
+	name      string
+	namespace string // "" outside the cluster
+	labels    map[string]string
+	ports     []int32
+}
+
+// everybody are the studio's pods, and others.
+func everybody(t testing.TB, r *charttest.Render) []somebody {
+	t.Helper()
+	all := []somebody{
+		{name: "page", namespace: "ingress"},
+		{name: "metrics", namespace: "monitoring"},
+		{name: "neighbour", namespace: "ai-film", labels: map[string]string{"app": "other"}, ports: []int32{80}},
+		{name: "stranger", namespace: "elsewhere", labels: map[string]string{"app.kubernetes.io/name": "flask", "app.kubernetes.io/instance": "ai-film"}, ports: []int32{80}},
+		{name: "dns", namespace: "kube-system", ports: []int32{53}},
+		{name: "apiserver", ports: []int32{443}},
+		{name: "world", ports: []int32{80, 443}},
+	}
+	for name, w := range workloads(r) {
+		pod := somebody{name: name, namespace: "ai-film", labels: w.template.Labels}
+		for _, c := range w.template.Spec.Containers {
+			for _, p := range c.Ports {
+				pod.ports = append(pod.ports, p.ContainerPort)
+			}
+		}
+		all = append(all, pod)
+	}
+	run := dagster(t, r).RunLauncher.Config.RunK8sConfig.PodMetadata.Labels
+	all = append(all, somebody{name: "dagster-run", namespace: "ai-film", labels: run},
+		somebody{name: "ai-film-test", namespace: "ai-film", labels: charttest.Get[*corev1.Pod](r, "ai-film-test").Labels})
+	return all
+}
+
+// open says whether the policies let one send to a port of another, as Kubernetes defines it: both sides must agree, and a side
+// that no policy selects agrees to everything.
+func open(t testing.TB, policies []*networkingv1.NetworkPolicy, from, to somebody, port int32) bool {
+	t.Helper()
+	agrees := func(one, other somebody, direction networkingv1.PolicyType) bool {
+		selected := false
+		for _, p := range policies {
+			if p.Namespace != one.namespace || !slices.Contains(p.Spec.PolicyTypes, direction) || !selects(t, &p.Spec.PodSelector, one.labels) {
+				continue
+			}
+			selected = true
+			if direction == networkingv1.PolicyTypeIngress {
+				for _, rule := range p.Spec.Ingress {
+					if among(t, rule.From, p.Namespace, other) && covers(rule.Ports, port) {
+						return true
+					}
+				}
+				continue
+			}
+			for _, rule := range p.Spec.Egress {
+				if among(t, rule.To, p.Namespace, other) && covers(rule.Ports, port) {
+					return true
+				}
+			}
+		}
+		return !selected
+	}
+	return agrees(from, to, networkingv1.PolicyTypeEgress) && agrees(to, from, networkingv1.PolicyTypeIngress)
+}
+
+func selects(t testing.TB, selector *metav1.LabelSelector, set map[string]string) bool {
+	t.Helper()
+	s, err := metav1.LabelSelectorAsSelector(selector)
+	require.NoError(t, err)
+	return s.Matches(labels.Set(set))
+}
+
+// among: no peers are all. Blocks of addresses are those outside the cluster, as plugins differ in whether pods are in them;
+// the widest are all.
+func among(t testing.TB, peers []networkingv1.NetworkPolicyPeer, namespace string, one somebody) bool {
+	t.Helper()
+	if len(peers) == 0 {
+		return true
+	}
+	for _, peer := range peers {
+		switch {
+		case peer.IPBlock != nil:
+			if peer.IPBlock.CIDR == "0.0.0.0/0" || peer.IPBlock.CIDR == "::/0" {
+				return true
+			}
+		case one.namespace == "":
+		case peer.NamespaceSelector != nil:
+			at := map[string]string{"kubernetes.io/metadata.name": one.namespace}
+			if selects(t, peer.NamespaceSelector, at) && (peer.PodSelector == nil || selects(t, peer.PodSelector, one.labels)) {
+				return true
+			}
+		case one.namespace == namespace && selects(t, peer.PodSelector, one.labels):
+			return true
+		}
+	}
+	return false
+}
+
+func covers(ports []networkingv1.NetworkPolicyPort, port int32) bool {
+	return len(ports) == 0 || slices.ContainsFunc(ports, func(p networkingv1.NetworkPolicyPort) bool {
+		return *p.Protocol == corev1.ProtocolTCP && p.Port.IntVal == port
+	})
+}
+
+// Every pod to every pod on every port: what SECURITY.md draws is open, all else is closed.
+func TestNetworkIsClosedButForTheDrawnEdges(t *testing.T) {
+	r := render(t, charttest.Set("networkPolicy.metricsNamespaces={monitoring}"))
+	policies := charttest.All[*networkingv1.NetworkPolicy](r)
+	drawn := map[string]bool{}
+	for _, row := range table(t, "from", "to", "port", "what the caller shows") {
+		port := row[2]
+		if row[1] == "apiserver" {
+			port = "443"
+		}
+		edge := fmt.Sprintf("%s → %s:%s", row[0], row[1], port)
+		assert.False(t, drawn[edge], "%s stands twice", edge)
+		drawn[edge] = true
+	}
+	others := []string{"page", "metrics", "neighbour", "stranger", "dns", "apiserver", "world"}
+	calls := map[string]bool{} // who calls somebody, and so has to resolve a name
+	for edge := range drawn {
+		calls[strings.Fields(edge)[0]] = true
+	}
+	seen, pairs := map[string]bool{}, 0
+	all := everybody(t, r)
+	ports := []int32{80}
+	for _, one := range all {
+		ports = append(ports, one.ports...)
+	}
+	slices.Sort(ports)
+	ports = slices.Compact(ports)
+	for _, from := range all {
+		for _, to := range all {
+			if from.name == to.name || slices.Contains(others, from.name) && slices.Contains(others, to.name) {
+				continue
+			}
+			for _, port := range ports {
+				pairs++
+				edge := fmt.Sprintf("%s → %s:%d", from.name, to.name, port)
+				want := drawn[edge]
+				switch {
+				case from.name != "page" && slices.Contains(others, from.name) && to.name == "flask" && port == 5000:
+					want = true // the page has a login, and nobody is named in networkPolicy.ingressFrom
+				case to.name == "dns" && port == 53:
+					want = calls[from.name]
+				case slices.Contains(others, to.name) && port == 443:
+					want = drawn[from.name+" → apiserver:443"] // its address is unknown to the chart
+				}
+				assert.Equal(t, want, open(t, policies, from, to, port), edge)
+				if drawn[edge] {
+					seen[edge] = true
+				}
+			}
+		}
+	}
+	assert.Greater(t, pairs, 3000)
+	for edge := range drawn {
+		assert.True(t, seen[edge], "%s is drawn, but there is no such pod", edge)
+	}
+}
+
+// Named controllers alone reach the page, and on GKE the load balancers' health checks.
+func TestPageIsOpenedToWhomTheOperatorNames(t *testing.T) {
+	peers := charttest.Values(map[string]any{"networkPolicy": map[string]any{"ingressFrom": []any{
+		map[string]any{"namespaceSelector": map[string]any{"matchLabels": map[string]any{"kubernetes.io/metadata.name": "ingress"}}},
+	}}})
+	r := render(t, peers)
+	policies := charttest.All[*networkingv1.NetworkPolicy](r)
+	reaches := map[string]bool{}
+	all := everybody(t, r)
+	flask := all[slices.IndexFunc(all, func(s somebody) bool { return s.name == "flask" })]
+	for _, one := range all {
+		reaches[one.name] = one.name != "flask" && open(t, policies, one, flask, 5000)
+	}
+	for name, does := range reaches {
+		assert.Equal(t, name == "page" || name == "ai-film-test", does, name)
+	}
+	var ranges []string
+	for _, peer := range charttest.Get[*networkingv1.NetworkPolicy](profile(t, "gke-autoscaling", peers), "flask").Spec.Ingress[0].From {
+		if peer.IPBlock != nil {
+			ranges = append(ranges, peer.IPBlock.CIDR)
+		}
+	}
+	assert.Equal(t, []string{"35.191.0.0/16", "130.211.0.0/22"}, ranges)
+}
+
+// What the callers show: who is said to show the service token has it, and so has who asks for it.
+func TestCallersHaveWhatTheyShow(t *testing.T) {
+	r := render(t)
+	env := map[string]map[string]string{"dagster-run": environment(runPod(t, r).Containers[0]), "ai-film-test": environment(charttest.Get[*corev1.Pod](r, "ai-film-test").Spec.Containers[0])}
+	for name, w := range workloads(r) {
+		env[name] = environment(w.container())
+	}
+	for _, row := range table(t, "from", "to", "port", "what the caller shows") {
+		from, to, shows := row[0], row[1], row[3]
+		switch {
+		case shows == "service token":
+			assert.Equal(t, "secret ai-film/service-token", env[from]["SERVICE_TOKEN"], from)
+			assert.Equal(t, "secret ai-film/service-token", env[to]["SERVICE_TOKEN"], to)
+		case shows == "password":
+			found := false
+			for _, value := range env[from] {
+				found = found || strings.HasPrefix(value, "secret ai-film/") && strings.HasSuffix(value, "-password")
+			}
+			assert.True(t, found, "%s has a password", from)
+		case shows == "name and password":
+			assert.Equal(t, "secret ai-film/admin-password", env[from]["ADMIN_PASSWORD"], from)
+		case to == "apiserver":
+			assert.Contains(t, []string{"dagster-daemon", "dagster-code"}, from)
+		case strings.HasPrefix(shows, "nothing"):
+			assert.True(t, from == "metrics" || to == "dagster-code" || to == "comfyui", "%s shows %s nothing", from, to)
+		default:
+			assert.Equal(t, "page", from, shows)
+		}
+		if port, err := strconv.Atoi(row[2]); err == nil && from != "metrics" && from != "page" {
+			assert.NotEqual(t, 8081, port, "%s goes to %s's management port", from, to)
+		}
+	}
+	preview := workloads(profile(t, "dev"))["comfyui"].container()
+	assert.Equal(t, "secret ai-film/service-token", environment(preview)["SERVICE_TOKEN"])
+}
+
+// What accounts may do is what SECURITY.md says, in the namespace and nowhere else; each workload has an account of its own.
+func TestAccountsMayWhatIsWritten(t *testing.T) {
+	written := map[string][]string{}
+	for _, row := range table(t, "account", "resource", "verbs") {
+		written[row[0]+" "+row[1]] = strings.Split(row[2], ", ")
+	}
+	for _, p := range profiles(t) {
+		r := studio(t).MustRender(t, p)
+		roles := map[string]*rbacv1.Role{}
+		for _, role := range charttest.All[*rbacv1.Role](r) {
+			roles[role.Name] = role
+		}
+		got := map[string][]string{}
+		for _, binding := range charttest.All[*rbacv1.RoleBinding](r) {
+			require.Equal(t, "Role", binding.RoleRef.Kind)
+			for _, subject := range binding.Subjects {
+				require.Equal(t, "ServiceAccount ai-film", subject.Kind+" "+subject.Namespace)
+				for _, rule := range roles[binding.RoleRef.Name].Rules {
+					assert.Empty(t, rule.ResourceNames)
+					for _, group := range rule.APIGroups {
+						for _, resource := range rule.Resources {
+							got[subject.Name+" "+strings.TrimPrefix(group+"/"+resource, "/")] = rule.Verbs
+						}
+					}
+				}
+			}
+		}
+		assert.Equal(t, written, got, p.Name)
+		assert.Empty(t, charttest.All[*rbacv1.ClusterRole](r), "nothing reaches beyond the namespace")
+		assert.Empty(t, charttest.All[*rbacv1.ClusterRoleBinding](r))
+
+		accounts := map[string]bool{}
+		for _, account := range charttest.All[*corev1.ServiceAccount](r) {
+			accounts[account.Name] = true
+			assert.False(t, *account.AutomountServiceAccountToken, account.Name)
+		}
+		for name, w := range workloads(r) {
+			assert.Equal(t, name, w.template.Spec.ServiceAccountName)
+			assert.True(t, accounts[name], "%s: an account of its own", name)
+			_, may := written[name+" pods"]
+			assert.Equal(t, may, *w.template.Spec.AutomountServiceAccountToken, "%s: a token for who may do something", name)
+		}
+		assert.True(t, accounts[dagster(t, r).RunLauncher.Config.ServiceAccountName])
+		assert.False(t, *runPod(t, r).AutomountServiceAccountToken)
+	}
+}
