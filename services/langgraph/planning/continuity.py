@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import unicodedata
+from collections import Counter
 from typing import TypeVar
 
 import limits
@@ -30,6 +31,9 @@ USUAL_SHOT = 3.4  # seconds: about what feature films average (Cutting et al., Â
 LONG_SHOT = 6.0  # seconds; where there is so little to tell that shots would be longer, it is shown from several sides
 SHORT_FILM = 12.0  # seconds; below, title and end card are one second each
 MOST_IN_PROMPT = 3
+# How the same moment is shown once more.
+ANGLES = ("from another side", "seen from behind", "low angle", "in profile", "high angle", "over the shoulder", "from afar")
+FRAMINGS = ("", " against the light", " half hidden", " with much air around", " through a frame")
 Item = TypeVar("Item")
 
 
@@ -76,6 +80,19 @@ def enough(drafts: list[Draft], count: int) -> list[Draft]:
     return [draft.model_copy(update={"again": True}) if n and draft is views[n - 1] else draft for n, draft in enumerate(views)]
 
 
+def seen_anew(drafts: list[Draft]) -> list[Draft]:
+    """The drafts, those that would show what one before has shown each from a side of its own."""
+    anew, shown = [], Counter()
+    for draft in drafts:
+        picture = (draft.size, draft.action, *draft.characters, draft.location)
+        if number := shown[picture]:
+            turn, angle = divmod(number - 1, len(ANGLES))
+            draft = draft.model_copy(update={"view": ANGLES[angle] + FRAMINGS[turn % len(FRAMINGS)]})
+        shown[picture] += 1
+        anew.append(draft)
+    return anew
+
+
 def spoken(text: str) -> str:
     """A text in words alone: letters, digits, and the marks within words and at the end of sentences.
 
@@ -96,6 +113,7 @@ def prompt(draft: Draft, direction: Direction, described: dict[str, str]) -> str
         f"{spoken(draft.location) or NOWHERE} at {direction.time}",
         who,
         spoken(draft.action),
+        draft.view,
         f"{direction.mood} mood",
         "cinematic storyboard",
     ]
@@ -191,7 +209,7 @@ def assemble(
     shown = {name for drafts in shot_lists for draft in drafts for name in draft.characters}
     characters = [character for character in script.characters if character.name in shown]
     described = {character.name: character.description for character in characters}
-    drafts = without_jumps([draft for drafts in shot_lists for draft in drafts])
+    drafts = seen_anew(without_jumps([draft for drafts in shot_lists for draft in drafts]))
     lengths = lengths_of(drafts, content_steps(settings.seconds))
     scenes, start = [], 0
     for number, (scene, direction, shot_list) in enumerate(zip(script.scenes, directions, shot_lists, strict=True), 1):
@@ -222,7 +240,7 @@ def replace_scene(
     at = next(n for n, scene in enumerate(plan.scenes) if scene.id == scene_id)
     before = plan.scenes[at - 1].shots[-1] if at else None
     after = plan.scenes[at + 1].shots[0] if at + 1 < len(plan.scenes) else None
-    drafts = without_jumps(drafts, before and (before.size, before.move), after and (after.size, after.move))
+    drafts = seen_anew(without_jumps(drafts, before and (before.size, before.move), after and (after.size, after.move)))
     known = {character.name for character in plan.characters}
     characters = plan.characters + [character for character in newcomers if character.name not in known]
     scene = cut_scene(

@@ -10,7 +10,7 @@ import limits
 from aifilm.plan import Character, Move, Settings, Size, Time, seconds_of_steps
 from aifilm.text import clean, clip, one_line
 from planning.continuity import content_steps, covered
-from planning.lexicon import CLOSE_UPS
+from planning.lexicon import CLOSE_UPS, INTERIORS, PARTS_OF
 from planning.people import Person, find, shown
 from planning.prose import balanced, clauses, condense, finish_sentence, plain, sentences, width, without_appositions
 from planning.script import NOWHERE, Direction, Draft, SceneText, Script
@@ -25,9 +25,15 @@ _SLUG = re.compile(r"^\s*(INT\.?/EXT|INT|EXT)[. ]+(.*)$", re.I)
 _LATER = re.compile(
     r"^(?:that (?:night|evening|morning|afternoon)|the (?:next|following) (?:day|morning|night|evening)|next morning|"
     r"(?:\w+ )?(?:hours|days|weeks|months|years) later|later\b|at (?:dawn|dusk|night|nightfall|noon|midnight|sunrise|sunset)|"
-    r"by (?:dawn|dusk|morning|evening|nightfall|noon)|in the (?:morning|evening|afternoon)|when (?:morning|night|dawn) )",
+    r"by (?:dawn|dusk|morning|evening|nightfall|noon)|in the (?:morning|evening|afternoon)|when (?:morning|night|dawn) |"
+    r"n[ao] (?:dia|manhã|noite) seguinte|mais tarde|(?:de|pela) manhã|[àa] (?:tarde|noite|meia-noite)|"
+    r"ao (?:amanhecer|anoitecer|entardecer))",
     re.I,
 )
+# «Anna: Where were you?», and «ANNA (softly)» alone on its line.
+_CUE = re.compile(r"^ {0,40}((?:[^\W\d_a-z][\w.'’-]{0,30} ?){1,3}?)(?: ?\([^()]{0,40}\))? ?: +(\S.*)$")
+_SPEAKER = re.compile(r"^ {0,40}([^\W\d_a-z][A-ZÀ-Þ.'’ -]{1,30}?)(?: ?\([^()]{0,40}\))? ?$")
+_QUOTES = '"“”«» '
 # Moves that suit a size, best first.
 _MOVES = {
     Size.WIDE: [Move.TRUCK_LEFT, Move.CRANE_UP, Move.DOLLY_IN, Move.TRUCK_RIGHT, Move.CRANE_DOWN, Move.ORBIT_LEFT],
@@ -39,7 +45,10 @@ _SPEECH = re.compile(
     r"murmurs|murmured|adds|added)\b(?:\s+(?:he|she|they)\b)?",
     re.I,
 )
-_ENGLISH = frozenset("the and of to in a is that it was for on with as his her she he at by from".split())
+_LANGUAGES = {
+    "en": frozenset("the and of to in a is that it was for on with as his her she he at by from".split()),
+    "pt": frozenset("o a os as de do da dos das em no na um uma que com para e é não se por mais ao à sua seu ela ele".split()),
+}
 
 
 class Deterministic:
@@ -69,6 +78,8 @@ class Deterministic:
             found = (location or NOWHERE, slug[1].upper().startswith("INT"))
         if found is None:
             found = (before.location, before.interior) if before else (NOWHERE, False)
+        if found[0] in PARTS_OF:
+            found = _whole_place(found, "\n".join([script.title, *(s.text for s in script.scenes)]))
         time = (
             (time_of(scene.slug) if scene.slug else None)
             or time_of(scene.text)
@@ -118,7 +129,7 @@ def people_of(script: Script) -> list[Person]:
 
 def split(brief: str) -> tuple[str, list[SceneText]]:
     """(headline or empty, scenes) of a brief: at its own headings and breaks, else where place or time change."""
-    headline = ""
+    headline, brief = "", quoted(brief)
     if found := re.match(r"#\s+(.+)\n?", brief):
         headline, brief = one_line(plain(found[1])), brief[found.end() :]
     else:
@@ -127,7 +138,7 @@ def split(brief: str) -> tuple[str, list[SceneText]]:
             rest.startswith("\n")
             and len(first) <= 60
             and first.strip()
-            and first.strip()[-1] not in ".!?…。！？:,"
+            and first.strip()[-1] not in '.!?…。！？:,"”»'
             and rest.strip()
             and not _BREAK.match(first)
         ):
@@ -147,6 +158,37 @@ def split(brief: str) -> tuple[str, list[SceneText]]:
             line = mark.group().strip().lstrip("#").strip()
             slug, broken, start = plain(line) if re.search(r"\w", line) else "", True, mark.end()
     return headline, scenes or [SceneText(text=headline or plain(brief) or brief)]
+
+
+def quoted(brief: str) -> str:
+    """A brief whose dialogue, where it is written as in a play («Anna: …») or a screenplay («ANNA» over what she says), is in
+    quotes after the speaker's name. What occurs once («Note: …») is no dialogue."""
+    lines, cues = brief.split("\n"), 0
+    told: list[str] = []
+    for n, line in enumerate(lines):
+        if cue := _CUE.match(line):
+            told.append(f"{cue[1].title() if cue[1].isupper() else cue[1]}: “{cue[2].strip(_QUOTES)}”")
+            cues += 1
+        elif (
+            told
+            and line.strip()
+            and (name := _SPEAKER.match(lines[n - 1]))
+            and (n < 2 or not lines[n - 2].strip())
+            and not _BREAK.match(lines[n - 1])
+        ):
+            told[-1] = f"{name[1].title()}: “{line.strip().strip(_QUOTES)}”"
+            cues += 1
+        else:
+            told.append(line)
+    return "\n".join(told) if cues > 1 else brief
+
+
+def _whole_place(found: tuple[str, bool], story: str) -> tuple[str, bool]:
+    """What a part of a place, such as a tower, is a part of, as far as the story tells."""
+    for whole in PARTS_OF[found[0]]:
+        if re.search(rf"\b{whole}\b", story, re.I):
+            return (whole, whole in INTERIORS)
+    return found
 
 
 def _by_setting(paragraphs: list[str]) -> list[SceneText]:
@@ -266,7 +308,7 @@ def _last(person: Person, text: str) -> int:
 
 def _title(text: str, people: list[Person]) -> str:
     if people:
-        where = place(text)
+        where = place(text) if _language(text) == "en" else None
         return f"{people[0].name} and the {where[0].title()}" if where else people[0].name
     return re.sub(r"[\s,;:.!?…。！？]+$", "", condense(sentences(text)[:1], 40)) or "Untitled"
 
@@ -279,9 +321,11 @@ def _logline(text: str, people: list[Person]) -> str:
 
 
 def _language(text: str) -> str:
-    """«en» when the text reads like English, else «und» (ISO 639-2: undetermined)."""
+    """The language that a text's small words are of, else «und» (ISO 639-2: undetermined)."""
     words = re.findall(r"[^\W\d_]+", text.lower())
-    return "en" if words and sum(word in _ENGLISH for word in words) / len(words) > 0.15 else "und"
+    share = {language: sum(word in small for word in words) for language, small in _LANGUAGES.items()}
+    best = max(share, key=share.get)
+    return best if share[best] > 0.15 * len(words) else "und"
 
 
 def scene_seed(seed: int, text: str) -> int:

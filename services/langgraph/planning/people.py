@@ -7,17 +7,22 @@ import re
 from collections import defaultdict
 
 import limits
-from planning.lexicon import DEEDS, HE, HONORIFICS, NOT_NAMES, SHE, THEY
+from planning.lexicon import DEEDS, HE, HONORIFICS, MEN, NOT_NAMES, SHE, THEY, WOMEN
 from planning.prose import sentences
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")
 # A place is «in London»; one may walk «to» or look «at» somebody as well.
-_WITHIN = frozenset("in into within across through throughout around".split())
+_WITHIN = frozenset("in into within across through throughout around em no na num numa pelo pela".split())
 _PLACE_PREPOSITIONS = _WITHIN | frozenset("at near on onto off from past towards toward to".split())
 _AUXILIARIES = frozenset("is was has had will would can could may might must does did".split())
 _ROLES = {
-    "he": frozenset("mr sir lord king prince uncle father grandfather grandpa brother".split()),
-    "she": frozenset("mrs ms miss lady madam queen princess aunt mother grandmother grandma granny sister".split()),
+    "he": frozenset(
+        "mr sir lord king prince uncle father grandfather grandpa brother senhor dom doutor padre irmão tio avô vovô".split()
+    ),
+    "she": frozenset(
+        "mrs ms miss lady madam queen princess aunt mother grandmother grandma granny sister dona senhora doutora irmã tia avó "
+        "vovó".split()
+    ),
 }
 _NAMED = frozenset("named called".split())
 _ARTICLES = r"(?i:an?|the|his|her|their|its|my|our|once an?|once the)"
@@ -30,6 +35,7 @@ _ATTIRE = re.compile(
     re.I,
 )
 _NOT_LOOKS = re.compile(r"\b(?:who|that|which|when|where|says|said|is|was|were|are|has|had|have|and then|steps|stands)\b", re.I)
+_DOES = "|".join(sorted(DEEDS))
 MOST = 12
 
 
@@ -79,6 +85,7 @@ def _candidates(text: str) -> dict[str, dict[str, int]]:
             following = _WORD.match(after.lstrip(" ,")) if after[:1] in (" ", ",") else None
             evidence = found[name]
             evidence["seen"] += 1
+            evidence["given"] += (_gender(parts[0]) != "" and not first) or after.startswith(": “")
             evidence["first"] += first
             evidence["inside"] += not first
             evidence["possessive"] += words[run[-1]].group().lower().endswith(("'s", "’s"))
@@ -116,11 +123,15 @@ def _bare(word: str, *, keep_case: bool = False) -> str:
 
 
 def _is_person(evidence: dict[str, int]) -> bool:
+    if evidence["given"] and not evidence["within"]:
+        return True
     if evidence["place"] == evidence["seen"] or evidence["thing"] * 2 >= evidence["seen"] > 0 == evidence["named"]:
         return False
     if evidence["within"] and not (evidence["deed"] or evidence["possessive"] or evidence["named"] or evidence["honorific"]):
         return False
-    certain = evidence["named"] or evidence["honorific"] or (evidence["apposition"] and not evidence["place"])
+    certain = (
+        evidence["given"] or evidence["named"] or evidence["honorific"] or (evidence["apposition"] and not evidence["place"])
+    )
     doing = evidence["deed"] + evidence["possessive"] + evidence["introduced"]
     if evidence["inside"] == 0:
         # Only ever at the start of a sentence: must come again or be seen doing something.
@@ -160,6 +171,11 @@ def _given(name: str) -> list[str]:
     return [part for part in name.split() if part.lower() not in HONORIFICS] or name.split()
 
 
+def _gender(name: str) -> str:
+    """«she» or «he» where a first name tells, else nothing."""
+    return "she" if name.lower() in WOMEN else "he" if name.lower() in MEN else ""
+
+
 def _position(text: str, name: str) -> int:
     found = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)
     return found.start() if found else len(text)
@@ -167,6 +183,8 @@ def _position(text: str, name: str) -> int:
 
 def _pronoun(text: str, person: Person) -> str:
     """«she», «he» or nothing: which follows the name more often, before another name comes."""
+    if known := _gender(_given(person.name)[0]):
+        return known
     score = {"she": 0, "he": 0}
     listed = sentences(text)
     for number, sentence in enumerate(listed):
@@ -175,6 +193,9 @@ def _pronoun(text: str, person: Person) -> str:
         for distance, near in enumerate(listed[number : number + 2]):
             at = max((m.end() for alias in person.aliases for m in re.finditer(re.escape(alias), near)), default=0)
             tail = near[at:] if distance == 0 else near
+            # «"You're late," says Anna. "I know," he says»: the next line is another's.
+            if distance and (near[:1] in '"“«' or '"' in near or "“" in near):
+                continue
             if distance and any(_capitalised(w) and w.lower() not in NOT_NAMES for w in _WORD.findall(near)):
                 continue
             for word in _WORD.findall(tail):
@@ -192,6 +213,7 @@ def _description(text: str, person: Person, names: list[str]) -> str:
     for pattern in (
         rf"{name},\s+({_PHRASE})(?=[,.;!?—])",  # Mara, a keeper of seventy,
         rf"\b({_ARTICLES}\s+[^.!?;:,—]{{3,60}}?),?\s+(?:named|called)\s+{name}",  # a young man named Tomas
+        rf"{name}\s+(the\s+(?:[a-z\-]+\s+){{0,2}}?[a-z\-]+)(?=[,.]|\s+(?:{_DOES})\b)",  # Mara the lighthouse keeper walks
         rf"\b({_ARTICLES}\s+[^.!?;:,—]{{3,50}}),\s+{name}(?=[,.])",  # the old keeper, Mara,
         rf"{name}\s+(?:is|was)\s+((?:an?|the)\s+[^.!?;:,—]{{3,70}})",  # Mara is a keeper
         rf"\b((?:an?|the|his|her)\s+(?:[a-z\-]+\s+){{0,3}}[a-z]+)\s+{name}\b",
@@ -248,10 +270,13 @@ def shown(text: str, people: list[Person], before: list[Person]) -> list[Person]
         named.sort(key=lambda person: min(text.find(alias) % (len(text) + 1) for alias in person.aliases))
         return named
     words = {word.lower() for word in _WORD.findall(text)}
-    if words & THEY and len(before) >= 2:
-        return before[-2:]
+    if words & THEY and (len(before) >= 2 or len(people) == 2):
+        return before[-2:] if len(before) >= 2 else list(people)
     meant = []
     for pronouns, pronoun in ((SHE, "she"), (HE, "he")):
         if words & pronouns:
-            meant += next(([person] for person in reversed(before) if person.pronoun in (pronoun, "")), [])
+            # Latest first; whoever is yet to be named, if it can be nobody else.
+            others = [person for person in people if person.pronoun == pronoun]
+            surely = [person for person in before if person.pronoun == pronoun]
+            meant += surely[-1:] or (others if len(others) == 1 else [p for p in before if not p.pronoun][-1:])
     return [person for n, person in enumerate(meant) if person not in meant[:n]]

@@ -63,8 +63,8 @@ class Direction(Strict):
 class Draft(Strict):
     """A shot before it has a length.
 
-    ``told`` are the sentences it tells, ``action`` what is to be seen, in a few words; ``again`` marks another view of what the
-    shot before has told already, which gets no subtitle.
+    ``told`` are the sentences it tells, ``action`` what is to be seen, in a few words, ``view`` from where, if that is told;
+    ``again`` marks one that tells what the shot before has told already, and gets no subtitle.
     """
 
     size: Size
@@ -73,6 +73,7 @@ class Draft(Strict):
     told: Annotated[list[str], Field(min_length=1)]
     again: bool = False
     action: Action = ""
+    view: str = ""
     location: Location
     interior: bool
 

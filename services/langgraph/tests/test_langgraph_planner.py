@@ -146,6 +146,63 @@ def test_who_is_a_character_and_who_is_not():
     assert "Søren" in names("By the fire sits Søren, an old fisherman, mending nets.")
 
 
+DIALOGUES = [
+    """"You're late," says Anna. "I know," he says. "The train." Tom puts down his bag.""",
+    """"Where were you?" Anna asks. He looks at the floor. "At the station," says Tom. Anna laughs. "You always say that," she says.""",
+    """"Where were you?" asked Anna.\n"At the station," Tom replied. He took off his hat.\n"You always say that," she said.""",
+    "Anna: Where were you?\nTom: At the station.\nAnna: You always say that.",
+    "ANNA\nWhere were you?\n\nTOM (softly)\nAt the station. He never came.\n\nANNA\nYou always say that.",
+    """In the kitchen, Anna looks at Tom. "Did you eat?" "No," he says. "Are you hungry?" Anna cuts the bread.""",
+    "— Where were you? — asks Anna.\n— At the station — says Tom, and he laughs.",
+]
+
+
+@pytest.mark.parametrize("brief", DIALOGUES, ids=range(len(DIALOGUES)))
+def test_who_speaks_is_there_and_is_who_they_are(brief):
+    plan = plan_of(brief, seconds=24.0)
+    assert {c.name: c.description for c in plan.characters} == {"Anna": "a woman", "Tom": "a man"}
+    assert {name for shot in plan.shots for name in shot.characters} == {"Anna", "Tom"}
+
+
+def test_a_note_is_no_speaker():
+    assert names("Note: it rains. The street is empty.") == {}
+    assert split("Note: it rains.\nThe street is empty.")[1][0].text.startswith("Note: it rains.")
+
+
+PADARIA = """De manhã cedo, Dona Rosa abre a padaria na esquina e põe o pão no forno. À tarde, numa loja cheia de relógios, o neto João
+procura um presente. Ele não tem dinheiro. À noite, no cemitério, os dois acendem uma vela e choram em silêncio."""
+
+
+def test_portuguese_is_read():
+    plan = plan_of(PADARIA, seconds=36.0)
+    assert plan.language == "pt"
+    assert [(s.heading, s.grade) for s in plan.scenes] == [
+        ("INT. SHOP - DAWN", "warm"),
+        ("INT. SHOP - DAY", "neutral"),
+        ("EXT. GRAVEYARD - NIGHT", "night"),
+    ]
+    assert {c.name: c.description for c in plan.characters} == {"Dona Rosa": "a woman", "João": "a man"}
+    assert [{name for shot in scene.shots for name in shot.characters} for scene in plan.scenes] == [
+        {"Dona Rosa"}, {"João"}, {"Dona Rosa", "João"}]  # fmt: skip
+
+
+def test_a_tower_is_of_what_the_story_tells():
+    def places(brief):
+        return [scene.location for scene in plan_of(brief).scenes]
+
+    assert places("Mara the lighthouse keeper eats in the kitchen.\n\nAt night she climbs the tower.")[-1] == "lighthouse"
+    assert places("The king eats in the kitchen of the castle.\n\nAt night he climbs the tower.")[-1] == "castle"
+    assert places("At night he climbs the tower.") == ["tower"]
+    assert names("Mara the lighthouse keeper walks home. Mara sleeps.") == {"Mara": "a lighthouse keeper"}
+
+
+@pytest.mark.parametrize("brief", [LIGHTHOUSE, CLOCK, TRAIN], ids=["lighthouse", "clock", "train"])
+def test_a_long_film_does_not_show_one_picture_twice(brief):
+    prompts = [shot.prompt for shot in plan_of(brief, seconds=600.0).shots]
+    assert len(prompts) >= 100
+    assert len(set(prompts)) >= 0.95 * len(prompts)
+
+
 def test_a_pronoun_shows_whom_it_means():
     plan = plan_of(CLOCK)
     told = {shot.subtitle: shot.characters for shot in plan.shots}
@@ -247,7 +304,7 @@ def test_a_long_brief_is_planned_quickly():
 @pytest.mark.parametrize(
     "piece",
     ["a", "A ", "a,", "a, ", 'a"', "a. ", "a...", "a\n", "a\n\n", "*a ", "_a", "[a](", "the a ", "Mara, a ", "Mara runs. ", "Mara Voss ",
-     "in a ", "森", "森林。", "INT. A\n", "Scene 1\na b.\n", "she walks in the forest and ", "abcdefghijklmnopq; "],
+     "in a ", "森", "森林。", "INT. A\n", "Scene 1\na b.\n", "she walks in the forest and ", "A: a\n", "A B C: ", "A\na\n\n", "À noite, Ana ", "abcdefghijklmnopq; "],
 )  # fmt: skip
 @pytest.mark.parametrize("seconds", [8.0, 900.0])
 def test_no_brief_takes_the_planner_hostage(piece, seconds):
