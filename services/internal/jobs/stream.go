@@ -87,6 +87,7 @@ func (q *Queue) stream(w http.ResponseWriter, r *http.Request, operation string,
 	}
 	start := time.Now()
 	result, cached, err := q.run(r.Context(), job, func(p float64) { say(line{State: "running", Progress: &p}) })
+	err = volume.Full(err)
 	seconds := time.Since(start).Seconds()
 	q.seconds.WithLabelValues(q.service, operation).Observe(seconds)
 	switch {

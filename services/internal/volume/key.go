@@ -59,7 +59,7 @@ func (k *Key) Directory(p Path, keep func(name string) bool) *Key {
 func (k *Key) Sum() (string, error) { return hex.EncodeToString(k.h.Sum(nil)), k.err }
 
 func (k *Key) add(rel string) error {
-	f, err := k.v.root.Open(rel)
+	f, err := k.v.open(rel)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (k *Key) add(rel string) error {
 
 // Names lists a directory, sorted.
 func (v *Volume) Names(p Path) ([]string, error) {
-	d, err := v.root.Open(p.rel)
+	d, err := v.open(p.rel)
 	if err != nil {
 		return nil, err
 	}

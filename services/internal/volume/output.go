@@ -149,14 +149,11 @@ func (v *Volume) maker(p Path) string {
 
 // readSidecar reads a sidecar of a sane size.
 func (v *Volume) readSidecar(p Path) ([]byte, error) {
-	f, err := v.root.Open(p.side)
+	f, err := v.open(p.side)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no file", p.side)
-	}
 	return io.ReadAll(io.LimitReader(f, 4<<20))
 }
 
@@ -208,7 +205,20 @@ func (v *Volume) Size(p Path) int64 {
 }
 
 // Open opens a file for reading.
-func (v *Volume) Open(p Path) (*os.File, error) { return v.root.Open(p.rel) }
+func (v *Volume) Open(p Path) (*os.File, error) { return v.open(p.rel) }
+
+// open opens a file or a directory for reading and nothing else: a pipe would keep its reader waiting.
+func (v *Volume) open(rel string) (*os.File, error) {
+	f, err := v.root.OpenFile(rel, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() && !info.IsDir() {
+		f.Close()
+		return nil, fmt.Errorf("%s is no file", rel)
+	}
+	return f, nil
+}
 
 // Frame is the path of frame n, counted from 1, of a directory of frames.
 func (p Path) Frame(n int) Path { return Path{rel: fmt.Sprintf("%s/frame_%05d.png", p.rel, n)} }
@@ -249,7 +259,7 @@ func (v *Volume) sync(rel string) error {
 }
 
 func (v *Volume) syncOne(rel string) error {
-	f, err := v.root.Open(rel)
+	f, err := v.open(rel)
 	if err != nil {
 		return err
 	}
