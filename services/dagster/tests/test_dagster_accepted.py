@@ -122,7 +122,7 @@ class Services:
         self.post_away(queued["prompt_id"])
         for shot in listed:
             self.put(screenplay.video(self.film, f"{shot.id}.mp4"), b"no clip yet")
-        self.job(self.ffmpeg, "/v1/cut", screenplay.cut_request(self.film, plan, seed), but="clips[")
+        self.job(self.ffmpeg, "/v1/cut", screenplay.cut_request(self.film, plan, seed), but="clips.")
         for volume in ("images", "videos"):
             shutil.rmtree(self.data / volume / "films" / self.film)
 
