@@ -1,49 +1,131 @@
 package depth
 
-import (
-	"math"
-	"slices"
-)
-
-// standing labels the figures that stand in the picture, from 1; 0 is no figure. A figure differs from its row's
-// surroundings, is in one piece, reaches below the horizon, and is tall rather than wide.
+// standing labels the figures that stand in the picture, from 1; 0 is no figure. A figure is made of whole regions of the
+// picture, so that no edge of the mask runs through a coat or a face: those that an edge sets apart from the background,
+// and those that mostly border on such. It is in one piece, reaches below the horizon, and is tall rather than wide.
 func standing(p Plate, horizon float64) labels {
 	w, h := p[0].W, p[0].H
-	strange := strangeness(p)
-	const sure, likely = 1.0, 0.55
+	soft := Plate{p[0].Blurred(1), p[1].Blurred(1), p[2].Blurred(1)}
+	regions := regions(soft, 40, max(4, w*h/1500))
+	areas := areas(p, regions)
+	setApart(areas)
 	found := labels{w, h, make([]int, w*h)}
 	next := 1
-	for _, blob := range blobs(closed(strange, likely), w, h) {
-		peak := 0
-		x0, y0, x1, y1 := w, h, 0, 0
-		for _, i := range blob {
-			x, y := i%w, i/w
-			x0, x1, y0, y1 = min(x0, x), max(x1, x), min(y0, y), max(y1, y)
-			if strange.V[i] > sure {
-				peak++
+	// Who does not stand alone at the lowest level, but together with half of the ground, may do so at a higher one.
+	for _, level := range []float32{1.5, 3, 6, 12, 24} {
+		figure := belonging(areas, level, w, h)
+		mask := func() []bool {
+			bits := NewMap(w, h)
+			for i, n := range regions.v {
+				if figure[n] && found.v[i] == 0 {
+					bits.V[i] = 1
+				}
+			}
+			return closed(bits)
+		}
+		for _, blob := range blobs(mask(), w, h) {
+			for _, n := range beyondItsFeet(blob, regions, areas, horizon) {
+				figure[n] = false
 			}
 		}
-		wide, tall := float64(x1-x0+1), float64(y1-y0+1)
-		bottom := float64(y1) / float64(h-1)
-		reaches := y1 >= h-2
-		switch {
-		case len(blob) > w*h/2: // the place itself, lit unlike its margins
-			continue
-		case len(blob) < w*h/800, float64(peak) < 0.25*float64(len(blob)):
-			continue
-		case bottom < horizon+0.03: // in the sky or on the far shore
-			continue
-		case tall < 0.08*float64(h), wide > 0.92*float64(w):
-			continue
-		case tall < 0.9*wide && !(reaches && float64(y0)/float64(h) < horizon+0.05):
-			continue
+		for _, blob := range blobs(mask(), w, h) {
+			sure := 0
+			for _, i := range blob {
+				if areas[regions.v[i]].away > max(3.5, level) {
+					sure++
+				}
+			}
+			if 5*sure < len(blob) || !stands(blob, w, h, horizon) {
+				continue
+			}
+			for _, i := range blob {
+				if found.v[i] == 0 {
+					found.v[i] = next
+				}
+			}
+			next++
 		}
-		for _, i := range blob {
-			found.v[i] = next
-		}
-		next++
 	}
 	return found
+}
+
+// stands tells whether a blob of a picture of w × h pixels has the size, place and shape of what stands on the ground.
+func stands(blob []int, w, h int, horizon float64) bool {
+	x0, y0, x1, y1 := w, h, 0, 0
+	for _, i := range blob {
+		x, y := i%w, i/w
+		x0, x1, y0, y1 = min(x0, x), max(x1, x), min(y0, y), max(y1, y)
+	}
+	wide, tall := float64(x1-x0+1), float64(y1-y0+1)
+	top, bottom := float64(y0)/float64(h), float64(y1)/float64(h-1)
+	switch {
+	case len(blob) > w*h*3/4: // the place itself
+		return false
+	case len(blob) < w*h/800, tall < 0.08*float64(h):
+		return false
+	case bottom < horizon+0.03: // in the sky or on the far shore
+		return false
+	case wide > 0.92*float64(w) && top > horizon/2: // the ground
+		return false
+	}
+	return tall >= 0.9*wide || y1 >= h-2 && top < horizon+0.05
+}
+
+// belonging tells of each region whether it is part of what stands out by this level, in CIE L*a*b*.
+func belonging(areas []area, level float32, w, h int) []bool {
+	figure := make([]bool, len(areas))
+	for n, a := range areas {
+		figure[n] = a.away > level && a.size > 0
+	}
+	for changed := true; changed; {
+		changed = false
+		for n, a := range areas {
+			if figure[n] || a.background {
+				continue
+			}
+			ours, all, most, carried := 0, 0, 0, false
+			for m, e := range a.beside {
+				all += e.long
+				if b := areas[m]; figure[m] {
+					ours += e.long
+					most = max(most, b.size)
+					carried = carried || a.x0 >= b.x0-4 && a.x1 <= b.x1+4 && a.y0 < b.y0 && 2*a.size < 3*b.size && 4*e.long > a.x1-a.x0
+				}
+			}
+			// Held by what is around it, standing below it, or carried by it as a head is by shoulders.
+			held := a.size < 2*most && (10*ours > 6*all || a.away > 0.4*level && 10*ours > 3*all)
+			standing := ours > 0 && a.y1 == h-1 && a.margin == 0 && a.x1-a.x0 < w/2 && a.y1-a.y0 > (a.x1-a.x0)*2/3
+			if held || standing || carried {
+				figure[n], changed = true, true
+			}
+		}
+	}
+	return figure
+}
+
+// beyondItsFeet are the regions of a blob that hang in the air beside it: a window, a lamp, a cloud behind someone's head.
+func beyondItsFeet(blob []int, regions labels, areas []area, horizon float64) []int {
+	line := int(horizon * float64(regions.h-1))
+	left, right := regions.w, -1
+	for _, i := range blob {
+		if i/regions.w > line {
+			left, right = min(left, i%regions.w), max(right, i%regions.w)
+		}
+	}
+	left, right = left-regions.w/20, right+regions.w/20
+	outside := map[int]int{}
+	for _, i := range blob {
+		if x := i % regions.w; x < left || x > right {
+			outside[regions.v[i]]++
+		}
+	}
+	var beyond []int
+	for n, pixels := range outside {
+		if areas[n].y1 <= line && 2*pixels > areas[n].size {
+			beyond = append(beyond, n)
+		}
+	}
+	return beyond
 }
 
 // labels gives each pixel the number of its figure, 0 for none.
@@ -52,97 +134,16 @@ type labels struct {
 	v    []int
 }
 
-// strangeness is how much a pixel differs from what its row is like: the medians of the row's left, middle and right and
-// what lies between left and right. 1 is what one notices.
-func strangeness(p Plate) *Map {
-	w, h := p[0].W, p[0].H
-	out := NewMap(w, h)
-	margin := max(3, w*16/100)
-	for y := range h {
-		left, spreadL := rowMedian(p, y, 0, margin)
-		right, spreadR := rowMedian(p, y, w-margin, w)
-		whole, _ := rowMedian(p, y, 0, w)
-		tolerance := float32(min(max((spreadL+spreadR)/2*3, 13), 30))
-		for x := range w {
-			t := float32(x) / float32(w-1)
-			var d [4]float32
-			for c := range p {
-				v := p[c].V[y*w+x]
-				for k, m := range [4]float32{left[c], right[c], left[c] + (right[c]-left[c])*t, whole[c]} {
-					d[k] += (v - m) * (v - m)
-				}
-			}
-			nearest := min(d[0], d[1], d[2])
-			// The row as a whole is a witness only where it agrees with a margin: in a close shot it is the figure itself.
-			if agree(whole, left, tolerance) || agree(whole, right, tolerance) {
-				nearest = min(nearest, d[3])
-			}
-			out.V[y*w+x] = float32(math.Sqrt(float64(nearest))) / tolerance
-		}
-	}
-	return out.Blurred(1)
-}
-
-func agree(a, b [3]float32, tolerance float32) bool {
-	var d float32
-	for c := range a {
-		d += (a[c] - b[c]) * (a[c] - b[c])
-	}
-	return d < tolerance*tolerance
-}
-
-// rowMedian is the median colour of the rows around y between two columns, and how far half of the lightness strays.
-func rowMedian(p Plate, y, from, to int) (median [3]float32, spread float64) {
-	values := make([]float32, 0, 5*(to-from))
-	for c := range p {
-		values = values[:0]
-		for dy := -2; dy <= 2; dy++ {
-			for x := from; x < to; x++ {
-				values = append(values, p[c].At(x, y+dy))
-			}
-		}
-		slices.Sort(values)
-		median[c] = values[len(values)/2]
-		spread += float64(values[len(values)*3/4]-values[len(values)/4]) / 2
-	}
-	return median, spread / 2
-}
-
-// closed is where m passes a threshold, with gaps of a few pixels closed and thin bridges cut.
-func closed(m *Map, threshold float32) []bool {
-	bits := NewMap(m.W, m.H)
-	for i, v := range m.V {
-		if v > threshold {
-			bits.V[i] = 1
-		}
-	}
-	// A disc grown and shrunk again by blurring: more than nothing around, then all around.
-	grown := bits.Blurred(2)
-	for i, v := range grown.V {
-		grown.V[i] = 0
-		if v > 0.22 {
+// closed is where a mask is set, with gaps of two pixels closed: an outline is a region of its own.
+func closed(bits *Map) []bool {
+	grown, out := NewMap(bits.W, bits.H), make([]bool, len(bits.V))
+	for i, v := range bits.Blurred(1).V {
+		if v > 0.01 {
 			grown.V[i] = 1
 		}
 	}
-	shrunk := grown.Blurred(1)
-	for i, v := range shrunk.V {
-		shrunk.V[i] = 0
-		if v > 0.6 {
-			shrunk.V[i] = 1
-		}
-	}
-	// What hangs on by a thread is not part of it: keep what a square of 7 pixels fits into, and its rim.
-	core := shrunk.Blurred(3)
-	for i, v := range core.V {
-		core.V[i] = 0
-		if v > 0.93 {
-			core.V[i] = 1
-		}
-	}
-	rim := core.Blurred(4)
-	out := make([]bool, len(bits.V))
-	for i, v := range shrunk.V {
-		out[i] = v > 0 && rim.V[i] > 0
+	for i, v := range grown.Blurred(1).V {
+		out[i] = v > 0.99
 	}
 	return out
 }

@@ -2,6 +2,10 @@
 // its surroundings as upright figures on it, the sky far away. It splits the still into the figures and what is behind
 // them, so that a camera can move between the two.
 //
+// A figure is made of whole regions of the picture, so that no plane ends in the middle of a face or a coat: head, hat, hair
+// and clothes that stand together are on one. What is doubtful joins the figure: a piece of background that moves with
+// someone is hardly seen, a torn face is.
+//
 // The ground-plane prior is that of Hoiem, Efros and Hebert, «Automatic Photo Pop-up» (SIGGRAPH 2005); edges follow the
 // picture by the guided filter of He, Sun and Tang (ECCV 2010).
 package depth

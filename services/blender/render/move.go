@@ -62,7 +62,7 @@ func (s *Studio) Move(_ context.Context, subject volume.Subject, r MoveRequest) 
 		return nil, err
 	}
 	return func(ctx context.Context, progress func(float64)) (any, bool, error) {
-		key := s.Volume.NewKey("move", 1, []any{r.Picture, r.Move, strength, relief, s.Samples}).File(still)
+		key := s.Volume.NewKey("move", 2, []any{r.Picture, r.Move, strength, relief, s.Samples}).File(still)
 		return s.once(ctx, out, key, func(scratch string) (Result, error) {
 			result := Result{Frames: r.Frames, FPS: r.FPS, Path: out.String(), Depth: out.With(".depth.png").String()}
 			return result, s.move(ctx, r, strength, relief, still, scratch, out, progress)
