@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image"
 	"image/draw"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -193,6 +194,10 @@ func scale(x *execution, _ string, in map[string]any) (*cached, error) {
 	}
 	var out images
 	for _, img := range pixels {
+		// The scaler's scratch is eight times the picture: there is room for one, not for what the last ones left.
+		if scratch := 32 * w * size.Y; scratch > 16<<20 {
+			runtime.GC()
+		}
 		to := image.NewRGBA(image.Rect(0, 0, w, h))
 		kernel.Scale(to, to.Rect, img, from, xdraw.Src, nil)
 		out = append(out, to)

@@ -100,7 +100,7 @@ func (s *Server) Routes(handle func(pattern string, h http.Handler), work func(h
 	add("POST", "/interrupt", s.interrupt)
 	add("POST", "/free", s.free)
 	add("GET", "/view", s.view)
-	add("POST", "/upload/image", work(http.HandlerFunc(s.upload)).ServeHTTP)
+	add("POST", "/upload/image", serving.Upload(work(http.HandlerFunc(s.upload))).ServeHTTP)
 	handle("DELETE /v1/films/{film}", wire.SameOrigin(s.deleteFilm))
 	add("GET", "/object_info", func(w http.ResponseWriter, _ *http.Request) { wire.Answer(w, 200, s.catalog.ObjectInfo("")) })
 	add("GET", "/object_info/{node}", func(w http.ResponseWriter, r *http.Request) {

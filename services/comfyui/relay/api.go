@@ -36,11 +36,11 @@ func (r *Relay) Routes(handle func(pattern string, h http.Handler), work func(ht
 		wire.ClearOrDelete(w, q, func(ids []string) error { return r.forget(q.Context(), ids) }, databaseAway)
 	})
 	add("GET", "/view", r.view)
-	add("POST", "/upload/image", work(http.HandlerFunc(r.upload)).ServeHTTP)
+	add("POST", "/upload/image", serving.Upload(work(http.HandlerFunc(r.upload))).ServeHTTP)
 	add("POST", "/interrupt", r.interrupt)
 	add("POST", "/free", r.broadcast)
 	handle("DELETE /v1/films/{film}", wire.SameOrigin(r.deleteFilm))
-	handle("/", wire.SameOrigin(r.proxy))
+	handle("/", serving.Upload(wire.SameOrigin(r.proxy)))
 	for _, ours := range []string{"/readyz", "/metrics"} { // of the management port, and never a server's
 		handle(ours, http.NotFoundHandler())
 	}

@@ -137,6 +137,10 @@ func TestTroubledServers(t *testing.T) {
 			until(t, "the server has shown what it is", func() bool { return asked.Load() > 0 })
 			good.start()
 			all.Wait()
+			until(t, "an upload is taken", func() bool {
+				status, text, err := f.Upload(t.Context(), "start.png", []byte("picture"), nil)
+				return err == nil && status == 200 && bytes.Contains(text, []byte(`"start.png"`))
+			})
 		})
 	}
 }

@@ -148,9 +148,9 @@ func (f *front) ready(t *testing.T, want int) {
 
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited a minute in vain for: %s", what)
+			t.Fatalf("waited five minutes in vain for: %s", what)
 		}
 	}
 }
@@ -188,7 +188,7 @@ func submit(t *testing.T, c *conformance.Client, g json.RawMessage, client strin
 
 func wait(t *testing.T, c *conformance.Client, id string) *conformance.Record {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	r, err := c.Wait(ctx, id)
 	must(t, err)

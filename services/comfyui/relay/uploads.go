@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -49,14 +50,6 @@ func (s *spool) open(dir string) (err error) {
 // upload takes an image, lets a server choose its name, gives it to the others under that name, and keeps it. It goes
 // through the disk: none is held in memory.
 func (r *Relay) upload(w http.ResponseWriter, q *http.Request) {
-	r.mu.Lock()
-	first := r.choose(nil, nil)
-	absent := r.absent()
-	r.mu.Unlock()
-	if first == nil {
-		unavailable(w, "comfyui", absent, "wait until a ComfyUI server is ready, then upload again")
-		return
-	}
 	temp := path.Join(arriving, uuid.NewString())
 	file, err := r.spool.root.OpenFile(temp, os.O_CREATE|os.O_RDWR|os.O_EXCL, 0o660)
 	if err != nil {
@@ -70,18 +63,31 @@ func (r *Relay) upload(w http.ResponseWriter, q *http.Request) {
 		http.Error(w, err.Error(), status)
 		return
 	}
-	status, answer, err := first.post(q.Context(), form, file)
-	if err != nil {
+	var first *backend
+	var named uploaded
+	var answer []byte
+	var tried []*backend
+	for why := ""; ; {
+		r.mu.Lock()
+		first = r.choose(nil, tried)
+		absent := r.absent()
+		r.mu.Unlock()
+		if first == nil {
+			unavailable(w, "comfyui", cmp.Or(why, absent), "wait until a ComfyUI server is ready, then upload again")
+			return
+		}
+		tried = append(tried, first)
+		status, answer, err = first.post(q.Context(), form, file)
+		if err == nil && (status >= 400 && status < 500 || status == http.StatusOK && json.Unmarshal(answer, &named) == nil && named.Name != "" && named.Type != "") {
+			break
+		}
+		if err == nil {
+			err = fmt.Errorf("status %d %.200s", status, answer)
+		}
+		why = fmt.Sprintf("%s did not take the upload: %v", first.url, err)
 		first.poke()
-		unavailable(w, "comfyui", first.url+": "+err.Error(), "upload again")
-		return
 	}
-	var named struct {
-		Name      string `json:"name"`
-		Subfolder string `json:"subfolder"`
-		Type      string `json:"type"`
-	}
-	if status == http.StatusOK && json.Unmarshal(answer, &named) == nil && named.Type == "input" {
+	if status == http.StatusOK && named.Type == "input" {
 		name := path.Join(named.Subfolder, named.Name)
 		if stamp := r.spool.keep(temp, name); stamp != "" {
 			r.mu.Lock()
@@ -97,6 +103,13 @@ func (r *Relay) upload(w http.ResponseWriter, q *http.Request) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
 	w.Write(answer)
+}
+
+// uploaded is what a server answers to an upload.
+type uploaded struct {
+	Name      string `json:"name"`
+	Subfolder string `json:"subfolder"`
+	Type      string `json:"type"`
 }
 
 // post sends an image to /upload/image, straight from its file.

@@ -2,7 +2,7 @@
 //
 // Environment: SERVICE_TOKEN, PORT (8188), MANAGEMENT_PORT (8081), COMFYUI_CHECKPOINT (names it offers, separated by commas; sd_xl_base_1.0.safetensors),
 // COMFYUI_LORAS, MAX_PIXELS (of one batch or picture; 4194304), KEEP_AGE (24h, of images), KEEP_MIB (512, of all images),
-// TMPDIR (images live there), GOMEMLIMIT (400MiB), LOG_LEVEL.
+// TMPDIR (images live there), GOMEMLIMIT (350MiB), LOG_LEVEL.
 package main
 
 import (
@@ -33,7 +33,7 @@ func main() {
 		if err != nil {
 			return err
 		}
-		wire.LimitMemory(400 << 20)
+		wire.LimitMemory(350 << 20)
 		s.People = true // who opens ComfyUI's API in a browser gives the token as password
 		dir := filepath.Join(os.TempDir(), "comfyui")
 		if err := os.MkdirAll(dir, 0o770); err != nil {

@@ -7,7 +7,7 @@
 // name has its prompts at once), POLL (1s), LOST_AFTER (30s: a server silent for so long is given up), STALL_AFTER (5m: the
 // least time without a sign of life after which a server at work is given up, longer where its prompts take long), ATTEMPTS
 // (3: with how many lost servers a prompt fails), HISTORY_LIMIT (1000 finished prompts), HISTORY_AGE (168h, with a
-// database), TMPDIR (uploads), GOMEMLIMIT (200MiB), LOG_LEVEL.
+// database), TMPDIR (uploads), GOMEMLIMIT (160MiB), LOG_LEVEL.
 package main
 
 import (
@@ -48,7 +48,7 @@ func main() {
 }
 
 func setup(ctx context.Context, s *serving.Service) (*relay.Relay, error) {
-	wire.LimitMemory(200 << 20)
+	wire.LimitMemory(160 << 20)
 	s.People = true // who opens ComfyUI's page gives the token as password
 	o := relay.Options{Token: s.Token, Backends: os.Getenv("BACKENDS"), Authorization: os.Getenv("BACKEND_AUTHORIZATION")}
 	var err error
