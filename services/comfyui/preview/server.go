@@ -19,6 +19,7 @@ import (
 	"github.com/ai-film/ai-film/services/comfyui/nodes"
 	"github.com/ai-film/ai-film/services/comfyui/wire"
 	"github.com/ai-film/ai-film/services/internal/serving"
+	"github.com/ai-film/ai-film/services/limits"
 )
 
 // Version is the ComfyUI release whose API is spoken.
@@ -215,8 +216,8 @@ func (s *Server) free(w http.ResponseWriter, r *http.Request) {
 // history. ComfyUI has no such request.
 func (s *Server) deleteFilm(w http.ResponseWriter, r *http.Request) {
 	film := r.PathValue("film")
-	if !wire.FilmID.MatchString(film) {
-		serving.WriteProblem(w, serving.Invalid("film", "give the film's id", "%q does not match %s", film, wire.FilmID))
+	if !limits.FilmID.MatchString(film) {
+		serving.WriteProblem(w, serving.Invalid("film", "give the film's id", "%q does not match %s", film, limits.FilmID))
 		return
 	}
 	if j := s.queue.forgetFilm(film); j != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ai-film/ai-film/services/comfyui/wire"
 	"github.com/ai-film/ai-film/services/internal/serving"
+	"github.com/ai-film/ai-film/services/limits"
 )
 
 // Routes gives every route to handle, each also under /api. work wraps those that take new work. What the relay has no
@@ -85,7 +86,7 @@ func (r *Relay) post(w http.ResponseWriter, q *http.Request) {
 	json.Compact(&compact, in.Prompt) // it was decoded: it is JSON
 	t.Graph = compact.Bytes()
 	t.Extra, _ = json.Marshal(in.Extra)
-	if t.Film = q.Header.Get("X-Film-Id"); !wire.FilmID.MatchString(t.Film) {
+	if t.Film = q.Header.Get("X-Film-Id"); !limits.FilmID.MatchString(t.Film) {
 		t.Film = film(t.Graph)
 	}
 	if in.Number != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ai-film/ai-film/services/comfyui/wire"
 	"github.com/ai-film/ai-film/services/internal/serving"
+	"github.com/ai-film/ai-film/services/limits"
 )
 
 // deleteFilm removes what a film left here and on the servers: its prompts, those that run are stopped, its history, and
@@ -17,8 +18,8 @@ import (
 // are back, and those that keep images because they have no such request, as ComfyUI has none.
 func (r *Relay) deleteFilm(w http.ResponseWriter, q *http.Request) {
 	name := q.PathValue("film")
-	if !wire.FilmID.MatchString(name) {
-		serving.WriteProblem(w, serving.Invalid("film", "give the film's id", "%q does not match %s", name, wire.FilmID))
+	if !limits.FilmID.MatchString(name) {
+		serving.WriteProblem(w, serving.Invalid("film", "give the film's id", "%q does not match %s", name, limits.FilmID))
 		return
 	}
 	ctx := q.Context()

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ai-film/ai-film/services/comfyui/wire"
+	"github.com/ai-film/ai-film/services/limits"
 )
 
 // The states of a take.
@@ -127,7 +127,7 @@ func (t *take) size() int {
 func film(graph json.RawMessage) (found string) {
 	inputs(graph, func(name, value string) {
 		folder, _, ok := strings.Cut(value, "/")
-		if name == "filename_prefix" && ok && found == "" && wire.FilmID.MatchString(folder) {
+		if name == "filename_prefix" && ok && found == "" && limits.FilmID.MatchString(folder) {
 			found = folder
 		}
 	})

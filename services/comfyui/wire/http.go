@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -112,9 +111,6 @@ func Page(w http.ResponseWriter, r *http.Request) (limit, offset int, ok bool) {
 	}
 	return limit, offset, true
 }
-
-// FilmID is what the id of a film looks like.
-var FilmID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
 
 // IsID tells whether id is a UUID in its canonical form, as the ids of prompts are.
 func IsID(id string) bool {
