@@ -5,6 +5,9 @@ from studio import screenplay
 # What is left of the flow, in px, when a zoom, a pan or a roll is taken away. A flat picture under the same camera leaves
 # less than half a pixel at any size; the shots of a narrow film have less to show than those of a wide one.
 LEAST_PARALLAX = 0.5
+# Of the edges along which the picture parts, the share that is none of what it shows: figures are torn there. Whole ones
+# leave at most 0.14, those cut by a lamp behind them 0.18 to 0.34.
+MOST_TEARS = 0.16
 
 
 def doubts_of_shot(plan: dict, shot: screenplay.Shot, got: dict | None) -> list[str]:
@@ -25,6 +28,9 @@ def doubts_of_shot(plan: dict, shot: screenplay.Shot, got: dict | None) -> list[
     least = LEAST_PARALLAX * min(1.0, plan["width"] / 320) * shot.strength * shot.relief
     if shot.take is not None and not found and isinstance(depth, int | float) and depth < least:
         found.append(f"no depth: {depth:.2f} px parallax, at least {least:.2f} px are wanted")
+    tears = got.get("tears")
+    if shot.take is not None and isinstance(tears, int | float) and tears > MOST_TEARS:
+        found.append(f"torn: {tears:.0%} of what parts was in one piece, at most {MOST_TEARS:.0%} may be")
     return found
 
 

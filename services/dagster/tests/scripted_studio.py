@@ -44,7 +44,7 @@ def inspection(body: dict) -> dict:
     return {
         "frames": round(sum(shot["seconds"] for shot in body["shots"]) * 24), "fps": 24, "width": 320, "height": 180,
         "shots": [{"id": shot["id"], "frames": round(shot["seconds"] * 24), "luma_mean": 90.0, "luma_std": 40.0,
-                   "motion_mean": 2.0, "black": False, "frozen": False, "parallax": 2.0} for shot in body["shots"]],
+                   "motion_mean": 2.0, "black": False, "frozen": False, "parallax": 2.0, "tears": 0.1} for shot in body["shots"]],
     }  # fmt: skip
 
 

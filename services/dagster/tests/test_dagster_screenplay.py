@@ -83,6 +83,7 @@ def test_a_film_as_planned_is_not_doubtful():
         ({"frames": 0}, "not in the film"),
         ({"parallax": 0.01}, "no depth"),
         ({"parallax": 0.0}, "no depth"),
+        ({"tears": 0.34}, "torn: 34%"),
     ],
 )
 def test_a_doubtful_shot_is_named(change, says):
@@ -91,7 +92,7 @@ def test_a_doubtful_shot_is_named(change, says):
     assert says in why
 
 
-@pytest.mark.parametrize("change", [{"frames": 49}, {"parallax": None}, {"parallax": "unknown"}])
+@pytest.mark.parametrize("change", [{"frames": 49}, {"parallax": None}, {"parallax": "unknown"}, {"tears": None}, {"tears": 0.14}])
 def test_rounding_and_what_is_unknown_are_no_doubts(change):
     assert doubts(**change) == []
 

@@ -212,6 +212,7 @@ def test_inspect_measures_every_shot(service, data):
     assert found["black"]["parallax"] is None
     assert found["parallax"]["parallax"] > 3
     assert found["zoom"]["parallax"] < 0.6
+    assert (found["zoom"]["tears"], found["pan"]["tears"]) == (0, 0)
     assert found["pan"]["parallax"] < 0.6
     assert found["pan"]["motion_mean"] > 10 * found["black"]["motion_mean"]
     assert found["still"]["luma_std"] > 10 > found["black"]["luma_mean"]
@@ -279,7 +280,7 @@ def test_what_cannot_be_followed_has_unknown_depth_not_none(tmp_path, scene, fro
     frames = [grainy.apply(cv2.warpAffine(scene(n), how, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT), n) for n, how in enumerate(turned)]
     write_video(tmp_path / "film.mp4", frames)
     [shot] = inspection.inspect(tmp_path / "film.mp4", [inspection.Shot("x", 0, 1.5)])["shots"]
-    assert shot["parallax"] is None
+    assert (shot["parallax"], shot["tears"]) == (None, None)
     assert shot["frozen"] in frozen
 
 
@@ -287,6 +288,58 @@ def test_a_shot_of_one_frame_tells_nothing_of_depth(tmp_path):
     write_video(tmp_path / "film.mp4", panned(3))
     [shot] = inspection.inspect(tmp_path / "film.mp4", [inspection.Shot("x", 0, 1 / 24)])["shots"]
     assert (shot["frames"], shot["parallax"], shot["frozen"]) == (1, None, False)
+
+
+def tinted(seed, colour, width=WIDTH, contrast=0.22):
+    """Fine texture around one colour (BGR)."""
+    return np.clip(np.array(colour) + contrast * (texture(width, HEIGHT, seed, 1.5).astype(float) - 128), 0, 255).astype(np.uint8)
+
+
+def mask(draw):
+    out = np.zeros((HEIGHT, WIDTH), np.uint8)
+    draw(out)
+    return out > 0
+
+
+def person(out):
+    cv2.ellipse(out, (160, 50), (24, 30), 0, 0, 360, 1, -1)
+    cv2.rectangle(out, (115, 78), (205, 180), 1, -1)
+
+
+def shift(picture, by):
+    return cv2.warpAffine(picture, np.float32([[1, 0, by], [0, 1, 0]]), (picture.shape[1], HEIGHT), borderMode=cv2.BORDER_REFLECT)
+
+
+def truck(figure, behind_figure, near, far=0.1, frames=48):
+    """A camera that passes someone who stands before a wall with a bright lamp: what ``figure`` says moves by ``near`` pixels
+    a frame, the rest by ``far``. ``behind_figure`` is painted over the wall there: what a bad cut leaves of someone on it."""
+    wall, someone = tinted(11, (150, 110, 70)), tinted(12, (50, 110, 220))
+    cv2.circle(wall, (185, 45), 26, (215, 245, 255), -1)
+    wall[behind_figure] = someone[behind_figure]
+    grainy, out = Grader("neutral", WIDTH, HEIGHT, 1), []
+    for n in range(frames):
+        by = n - frames / 2  # uncut in the middle, as Blender's moves are
+        cut = shift(figure.astype(np.float32), near * by)[..., None]
+        out.append(grainy.apply(np.uint8(shift(someone, near * by) * cut + shift(wall, far * by) * (1 - cut)), n))
+    return out
+
+
+NOBODY = np.zeros((HEIGHT, WIDTH), bool)
+
+
+@pytest.mark.parametrize("pace", [0.35, -0.35])
+def test_a_figure_that_the_camera_tears_is_told_from_a_whole_one(tmp_path, pace):
+    whole = mask(person)
+    left = whole & (COLUMNS < 160)
+    upper = whole & (ROWS < 100) & ~mask(lambda out: cv2.circle(out, (185, 45), 26, 1, -1))
+    tears = {}
+    for name, figure, behind in (("whole", whole, NOBODY), ("left", left, whole & ~left), ("upper", upper, whole & ~upper)):
+        write_video(tmp_path / f"{name}.mp4", truck(figure, behind, pace))
+        [shot] = inspection.inspect(tmp_path / f"{name}.mp4", [inspection.Shot("x", 0, 2)])["shots"]
+        tears[name] = shot["tears"]
+        assert shot["parallax"] is not None
+    assert tears["whole"] <= 0.05
+    assert min(tears["left"], tears["upper"]) > 0.16
 
 
 def test_inspect_refuses_what_is_not_a_whole_film(service, data):
