@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// problem is an error as RFC 9457 and the contract have it.
-type problem struct {
+// Problem is an error as RFC 9457 and the contract have it.
+type Problem struct {
 	Type   string `json:"type"`
 	Title  string `json:"title"`
 	Status int    `json:"status"`
@@ -28,7 +28,7 @@ type problem struct {
 	} `json:"errors"`
 }
 
-func (p problem) fields() (names []string) {
+func (p Problem) fields() (names []string) {
 	for _, e := range p.Errors {
 		names = append(names, e.Field)
 	}
@@ -51,7 +51,7 @@ type line struct {
 	Cached   *bool           `json:"cached"`
 	Seconds  *float64        `json:"seconds"`
 	Result   json.RawMessage `json:"result"`
-	Problem  *problem        `json:"problem"`
+	Problem  *Problem        `json:"problem"`
 
 	at time.Time
 }
@@ -67,7 +67,7 @@ type request struct {
 // answer is what came back: a problem, or a stream that is still to be read.
 type answer struct {
 	*http.Response
-	problem problem
+	problem Problem
 	text    string
 }
 
@@ -143,7 +143,7 @@ func (s *suite) sound(t *testing.T, a answer) {
 	s.soundProblem(t, &p)
 }
 
-func (s *suite) soundProblem(t *testing.T, p *problem) {
+func (s *suite) soundProblem(t *testing.T, p *Problem) {
 	t.Helper()
 	if p == nil {
 		t.Error("no problem where there should be one")

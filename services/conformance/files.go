@@ -156,12 +156,22 @@ func (s *suite) inputs(t *testing.T) {
 					"a text":      func(p string) error { return os.WriteFile(p, []byte("no picture"), 0o666) },
 					"a directory": func(p string) error { return os.Mkdir(p, 0o777) },
 				} {
-					frames := dir + "/frames of " + name[2:]
-					os.MkdirAll(s.path(frames), 0o777)
-					if err := make(s.path(frames + "/frame_00001.png")); err != nil {
-						t.Fatal(err)
+					for _, n := range []string{"first", "second"} {
+						frames, strange := dir+"/"+n+name, "/frame_00001.png"
+						if err := os.MkdirAll(s.path(frames), 0o777); err != nil {
+							t.Fatal(err)
+						}
+						if n == "second" {
+							strange = "/frame_00002.png"
+							if err := os.Link(s.path(good+"/frame_00001.png"), s.path(frames+"/frame_00001.png")); err != nil {
+								t.Fatal(err)
+							}
+						}
+						if err := make(s.path(frames + strange)); err != nil {
+							t.Fatal(err)
+						}
+						s.unacceptable(t, name+" for the "+n+" frame", o, map[string]any{field: frames}, "")
 					}
-					s.unacceptable(t, "frames with "+name, o, map[string]any{field: frames}, "")
 				}
 			}
 			os.RemoveAll(s.path(dir))

@@ -382,7 +382,7 @@ func (s *suite) disk(t *testing.T) {
 		}
 	}
 	defer os.Remove(filler)
-	full := func(what string, p *problem) {
+	full := func(what string, p *Problem) {
 		t.Helper()
 		if p == nil || p.Status != 507 || p.Title != "insufficient storage" || p.Remedy == "" {
 			t.Errorf("%s: %+v", what, p)

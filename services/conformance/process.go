@@ -33,9 +33,21 @@ func RunSelf(t *testing.T, sample string) {
 	RunProcess(t, sample, []string{serve + "=1"}, os.Args[0])
 }
 
-// RunProcess starts a service as a process, with an environment added to this one's, and holds it to the protocol. Where the
-// test may mount, its data directory is a small disk.
+// RunProcess starts a service as a process and holds it to the protocol.
 func RunProcess(t *testing.T, sample string, env []string, command ...string) {
+	t.Helper()
+	Run(t, Start(t, sample, env, command...))
+}
+
+// StartSelf starts the command whose test this is, with Main as its TestMain.
+func StartSelf(t *testing.T, sample string) Target {
+	t.Helper()
+	return Start(t, sample, []string{serve + "=1"}, os.Args[0])
+}
+
+// Start starts a service as a process, with an environment added to this one's, and returns when it is ready. Where the test
+// may mount, its data directory is a small disk.
+func Start(t *testing.T, sample string, env []string, command ...string) Target {
 	t.Helper()
 	read, err := ReadSample(sample)
 	if err != nil {
@@ -98,7 +110,7 @@ func RunProcess(t *testing.T, sample string, env []string, command ...string) {
 		r.Body.Close()
 		return r.StatusCode == 200
 	})
-	Run(t, target)
+	return target
 }
 
 // smallDisk is a directory that is a file system of its own, or just a directory where the test may not mount.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -62,7 +63,7 @@ func (s *Studio) Move(_ context.Context, subject volume.Subject, r MoveRequest) 
 		return nil, err
 	}
 	return func(ctx context.Context, progress func(float64)) (any, bool, error) {
-		key := s.Volume.NewKey("move", 2, []any{r.Picture, r.Move, strength, relief, s.Samples}).File(still)
+		key := s.Volume.NewKey(ctx, "move", 2, []any{r.Picture, r.Move, strength, relief, s.Samples}).File(still)
 		return s.once(ctx, out, key, func(scratch string) (Result, error) {
 			result := Result{Frames: r.Frames, FPS: r.FPS, Path: out.String(), Depth: out.With(".depth.png").String()}
 			return result, s.move(ctx, r, strength, relief, still, scratch, out, progress)
@@ -96,6 +97,8 @@ func (s *Studio) move(ctx context.Context, r MoveRequest, strength, relief float
 	if err := depths.Publish(); err != nil {
 		return err
 	}
+	img, figures, behind, scene = nil, nil, nil, nil
+	debug.FreeOSMemory() // Blender takes as much once more, in the same container
 	return s.render(ctx, r.Picture, map[string]any{"operation": "move", "move": r.Move, "strength": strength, "relief": relief,
 		"layers": layers}, scratch, out, progress)
 }

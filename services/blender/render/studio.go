@@ -34,20 +34,29 @@ type Studio struct {
 	Blender string // program
 	Samples int    // Cycles' samples a pixel
 	Threads int    // that one job renders with
+	Memory  int64  // bytes that Blender may take; 0 for no limit
 	Fonts   *Fonts
 	Volume  *volume.Volume
 
 	places jobs.Places
 }
 
-// FromEnvironment makes the studio as BLENDER, SAMPLES, BLENDER_THREADS, FONT_DIR and DATA_DIR say. Threads default to
-// the CPUs that the container may use.
-func FromEnvironment() (*Studio, error) {
+// reserve is the memory that the service itself takes while Blender runs, bytes. Before that it takes more, to look into
+// the depth of a still, and gives it back.
+const reserve = 128 << 20
+
+// FromEnvironment makes the studio as BLENDER, SAMPLES, BLENDER_THREADS, JOB_MEMORY_MIB, FONT_DIR and DATA_DIR say, for so
+// many jobs at once. Threads default to the CPUs that the container may use, a job's memory to its share of the container's.
+func FromEnvironment(workers int) (*Studio, error) {
 	samples, err := serving.EnvInt("SAMPLES", 4, 1, 4096)
 	if err != nil {
 		return nil, err
 	}
 	threads, err := serving.EnvInt("BLENDER_THREADS", runtime.GOMAXPROCS(0), 1, 256)
+	if err != nil {
+		return nil, err
+	}
+	memory, err := program.Memory(workers, reserve)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +68,7 @@ func FromEnvironment() (*Studio, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Studio{Blender: serving.Env("BLENDER", "blender"), Samples: samples, Threads: threads, Fonts: fonts, Volume: v}, nil
+	return &Studio{Blender: serving.Env("BLENDER", "blender"), Samples: samples, Threads: threads, Memory: memory, Fonts: fonts, Volume: v}, nil
 }
 
 // Serve adds the operations and what they need to the service.
@@ -127,7 +136,7 @@ func (s *Studio) render(ctx context.Context, p Picture, parameters map[string]an
 	}
 	last := ""
 	blender := program.Program{
-		Path: s.Blender,
+		Path: s.Blender, Memory: s.Memory,
 		Args: []string{"-b", "--factory-startup", "--disable-autoexec", "-noaudio", "-t", strconv.Itoa(s.Threads),
 			"--python-exit-code", "3", "--python", film, "--", job},
 		// Blender takes the standard library of whichever python3 is first on the PATH, and that may lack NumPy.
@@ -212,7 +221,10 @@ func (s *Studio) checkStill(p volume.Path) error {
 		return err
 	}
 	defer f.Close()
-	_, err = stillConfig(p, f)
+	c, err := stillConfig(p, f)
+	if size := s.Volume.Size(p); err == nil && size > volume.LargestPNG(c.Width, c.Height) {
+		return badStill(p, "has %d bytes, which %d×%d pixels never have", size, c.Width, c.Height)
+	}
 	return err
 }
 

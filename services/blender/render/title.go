@@ -58,7 +58,7 @@ func (s *Studio) Title(ctx context.Context, subject volume.Subject, r TitleReque
 		return nil, err
 	}
 	return func(ctx context.Context, progress func(float64)) (any, bool, error) {
-		key := s.Volume.NewKey("title", 1, []any{r.Text, r.Subtitle, fonts, r.Picture, r.Seed, s.Samples})
+		key := s.Volume.NewKey(ctx, "title", 1, []any{r.Text, r.Subtitle, fonts, r.Picture, r.Seed, s.Samples})
 		return s.once(ctx, out, key, func(scratch string) (Result, error) {
 			files, err := s.Fonts.Files(fonts, scratch)
 			if err != nil {

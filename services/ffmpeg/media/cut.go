@@ -62,7 +62,7 @@ func (s *Studio) Cut(_ context.Context, subject volume.Subject, r CutRequest) (j
 	return func(ctx context.Context, progress func(float64)) (any, bool, error) {
 		params := c.CutRequest
 		params.Clips, params.Output, params.Poster = nil, "", strconv.FormatBool(c.Poster != "")
-		key := s.Volume.NewKey("cut", 1, params)
+		key := s.Volume.NewKey(ctx, "cut", 1, params)
 		for _, p := range c.clips {
 			key.File(p)
 		}
@@ -120,6 +120,9 @@ func (s *Studio) cut(ctx context.Context, c *cut, progress func(float64)) (CutRe
 		return none, err
 	}
 	film := seconds(frames, first.fps)
+	if film > maxSeconds {
+		return none, serving.Invalid("clips", "cut a shorter film", "the film lasts %.0f s: want at most %d", film, maxSeconds)
+	}
 	for i, sub := range c.Subtitles {
 		if sub.End > film+0.1 {
 			return none, serving.Invalid(fmt.Sprintf("subtitles.%d.end", i), "", "%v is after the film's end at %v", sub.End, film)
@@ -193,7 +196,9 @@ func (s *Studio) clips(ctx context.Context, c *cut) (first clip, frames int, ali
 		}
 		alike = alike && k.Codec == "h264" && k.Profile == "High" && k.Pixels == "yuv420p" && k.ExtraHash == first.ExtraHash &&
 			k.TimeBase == "1/"+strconv.Itoa(timescale(k.fps))
-		frames += k.frames
+		if frames += k.frames; frames > maxFilm {
+			return first, 0, false, serving.Invalid(field, "cut a shorter film", "the film has more than %d frames", maxFilm)
+		}
 	}
 	return first, frames, alike, nil
 }
@@ -203,7 +208,8 @@ func (s *Studio) conform(ctx context.Context, files []string, fps int, scratch s
 	serving.Log(ctx).Info("clips can't be joined as they are, encoding them")
 	for i, file := range files {
 		out := filepath.Join(scratch, fmt.Sprintf("clip%04d.mp4", i))
-		args := append([]string{"-i", file, "-map", "0:v:0", "-vf", "format=yuv420p"}, whole...)
+		args := append(append(s.decoding(), "-format_whitelist", demuxers), "-i", file)
+		args = append(append(args, "-map", "0:v:0", "-vf", "format=yuv420p"), whole...)
 		args = append(append(args, s.h264(18, fps)...), "-f", "mp4", out)
 		if err := s.ffmpeg(ctx, program.Program{Args: args}, 0, nil); err != nil {
 			return nil, err
@@ -225,7 +231,7 @@ func (s *Studio) join(ctx context.Context, c *cut, files []string, first clip, f
 	if err := os.WriteFile(clips, []byte(list.String()), 0o600); err != nil {
 		return err
 	}
-	args := append([]string{"-f", "concat", "-safe", "0", "-i", clips}, pcm...)
+	args := append([]string{"-format_whitelist", "concat," + demuxers, "-f", "concat", "-safe", "0", "-i", clips}, pcm...)
 	text := webVTT(c.Subtitles, seconds(frames, first.fps))
 	if text != "" {
 		file := filepath.Join(scratch, "subtitles.vtt")
@@ -252,7 +258,7 @@ func (s *Studio) join(ctx context.Context, c *cut, files []string, first clip, f
 func (s *Studio) makePoster(ctx context.Context, film string, seconds float64, poster volume.Path) error {
 	draft := s.Volume.Draft(poster)
 	defer draft.Discard()
-	err := s.ffmpeg(ctx, program.Program{Args: append([]string{"-ss", fmt.Sprintf("%.3f", seconds/3), "-i", film, "-an", "-sn",
+	err := s.ffmpeg(ctx, program.Program{Args: append([]string{"-threads", strconv.Itoa(s.Threads), "-ss", fmt.Sprintf("%.3f", seconds/3), "-i", film, "-an", "-sn",
 		"-vf", "thumbnail=n=24", "-frames:v", "1", "-q:v", "3", "-update", "1"}, append(whole, "-c:v", "mjpeg", "-pix_fmt", "yuvj420p", "-f", "image2", draft.OS())...)}, 0, nil)
 	if err != nil {
 		return err

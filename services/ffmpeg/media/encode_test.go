@@ -118,7 +118,9 @@ func TestEncodeRefuses(t *testing.T) {
 		for k, v := range c.change {
 			request[k] = v
 		}
-		if l := b.Ask(t.Context(), "encode", request, nil); l.State != "refused" || l.Problem.Status != 422 || l.Problem.Errors[0].Field != c.field {
+		// Frames after the first are looked at when it is the job's turn.
+		late := name == "not an image" || name == "several sizes"
+		if l := b.Ask(t.Context(), "encode", request, nil); (l.State != "refused") != late || l.Problem.Status != 422 || l.Problem.Errors[0].Field != c.field {
 			t.Errorf("%s: %+v", name, l)
 		}
 	}

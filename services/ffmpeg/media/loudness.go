@@ -27,7 +27,7 @@ var (
 // loudness measures the music after EBU R 128 and gives the filter that brings it to the wanted loudness. One gain for
 // the whole film keeps the music as it was played, which ffmpeg's loudnorm in a single pass does not.
 func (s *Studio) loudness(ctx context.Context, music *score.Piece) (filter string, err error) {
-	measure := program.Program{Path: s.FFmpeg, Tail: 8192,
+	measure := program.Program{Path: s.FFmpeg, Memory: s.Memory, Tail: 8192,
 		Args:  append([]string{"-hide_banner", "-nostdin", "-nostats", "-loglevel", "info", "-protocol_whitelist", "file,pipe"}, append(pcm, "-af", "ebur128=framelog=verbose", "-f", "null", "pipe:1")...),
 		Stdin: func(w io.Writer) error { return music.Play(w) }}
 	told, err := measure.Told(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -46,12 +47,17 @@ func (s *Studio) Probe(_ context.Context, subject volume.Subject, r ProbeRequest
 }
 
 func (s *Studio) ffprobe(ctx context.Context, file string, into any, args ...string) error {
-	p := program.Program{Path: s.FFprobe, Args: append(append([]string{"-v", "error", "-protocol_whitelist", "file", "-of", "json"}, args...), "-i", file)}
-	out, err := p.Run(ctx)
+	out, err := s.probing(file, append(args, "-of", "json")).Run(ctx)
 	if err != nil {
 		return explained(err)
 	}
 	return json.Unmarshal(out, into)
+}
+
+// probing is ffprobe, about to look into a film.
+func (s *Studio) probing(file string, args []string) *program.Program {
+	args = append([]string{"-v", "error", "-protocol_whitelist", "file", "-format_whitelist", demuxers}, args...)
+	return &program.Program{Path: s.FFprobe, Memory: s.Memory, Args: append(append(args, s.decoding()...), "-i", file)}
 }
 
 // clip is the video stream of a file, as far as joining it to others needs.
@@ -68,6 +74,9 @@ type clip struct {
 
 	fps, frames int
 }
+
+// codecs are those that clips come in.
+var codecs = []string{"h264", "hevc", "mpeg4", "vp8", "vp9", "av1", "prores", "dnxhd", "mjpeg"}
 
 // look reads the video stream of a clip.
 func (s *Studio) look(ctx context.Context, file string) (clip, error) {
@@ -86,7 +95,13 @@ func (s *Studio) look(ctx context.Context, file string) (clip, error) {
 	if c.fps, err = strconv.Atoi(up); err != nil || down != "1" || c.fps < 1 {
 		return clip{}, fmt.Errorf("has no whole number of frames a second (%s)", c.Rate)
 	}
-	if c.frames, err = strconv.Atoi(c.Frames); err != nil || c.frames < 1 {
+	if !slices.Contains(codecs, c.Codec) {
+		return clip{}, fmt.Errorf("is encoded as %.30q, which the studio doesn't read", c.Codec)
+	}
+	if min(c.Width, c.Height) < 16 || c.Width > maxPixels || c.Height > maxPixels || c.Width*c.Height > maxPixels {
+		return clip{}, fmt.Errorf("is %d×%d: want sides from 16 and at most %d pixels", c.Width, c.Height, maxPixels)
+	}
+	if c.frames, err = strconv.Atoi(c.Frames); err != nil || c.frames < 1 || c.frames > maxFilm {
 		return clip{}, fmt.Errorf("does not tell how many frames it has (%q)", c.Frames)
 	}
 	return c, nil
@@ -94,24 +109,24 @@ func (s *Studio) look(ctx context.Context, file string) (clip, error) {
 
 // even tells whether a film shows one frame every 1/fps seconds, from 0 on, with none doubled or missing.
 func (s *Studio) even(ctx context.Context, file string, frames, fps int) (bool, error) {
-	var found struct {
-		Packets []struct {
-			PTS int `json:"pts"`
-		} `json:"packets"`
-	}
-	if err := s.ffprobe(ctx, file, &found, "-select_streams", "v", "-show_entries", "packet=pts"); err != nil {
-		return false, err
-	}
-	shown := make([]bool, frames)
+	shown, packets, even := make([]bool, frames), 0, true
 	tick := timescale(fps) / fps
-	for _, p := range found.Packets {
-		n := p.PTS / tick
-		if p.PTS%tick != 0 || n < 0 || n >= frames || shown[n] {
-			return false, nil
+	p := s.probing(file, []string{"-select_streams", "v", "-show_entries", "packet=pts", "-of", "csv=p=0"})
+	p.Line = func(line string) {
+		if line == "" {
+			return
+		}
+		packets++
+		pts, err := strconv.Atoi(strings.TrimSuffix(line, ","))
+		n := pts / tick
+		if err != nil || pts%tick != 0 || n < 0 || n >= frames || shown[n] {
+			even = false
+			return
 		}
 		shown[n] = true
 	}
-	return len(found.Packets) == frames, nil
+	_, err := p.Run(ctx)
+	return even && packets == frames, explained(err)
 }
 
 // there tells whether a published file still is in its place.

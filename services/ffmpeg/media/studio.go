@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,16 +20,24 @@ import (
 // Studio does the operations of the service.
 type Studio struct {
 	FFmpeg, FFprobe string // programs
-	Threads         int    // that one encoder uses
+	Threads         int    // that one decoder, filter or encoder uses
+	Memory          int64  // bytes that one of the programs may take; 0 for no limit
 	Volume          *volume.Volume
 
 	places jobs.Places
 }
 
-// FromEnvironment makes the studio as FFMPEG, FFPROBE, FFMPEG_THREADS and DATA_DIR say. Threads default to the CPUs that
-// the container may use.
-func FromEnvironment() (*Studio, error) {
+// reserve is the memory that the service itself takes at most, bytes.
+const reserve = 128 << 20
+
+// FromEnvironment makes the studio as FFMPEG, FFPROBE, FFMPEG_THREADS, JOB_MEMORY_MIB and DATA_DIR say, for so many jobs at
+// once. Threads default to the CPUs that the container may use, a job's memory to its share of the container's.
+func FromEnvironment(workers int) (*Studio, error) {
 	threads, err := serving.EnvInt("FFMPEG_THREADS", runtime.GOMAXPROCS(0), 1, 64)
+	if err != nil {
+		return nil, err
+	}
+	memory, err := program.Memory(workers, reserve)
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +45,7 @@ func FromEnvironment() (*Studio, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Studio{FFmpeg: serving.Env("FFMPEG", "ffmpeg"), FFprobe: serving.Env("FFPROBE", "ffprobe"), Threads: threads, Volume: v}, nil
+	return &Studio{FFmpeg: serving.Env("FFMPEG", "ffmpeg"), FFprobe: serving.Env("FFPROBE", "ffprobe"), Threads: threads, Memory: memory, Volume: v}, nil
 }
 
 // Serve adds the operations and what they need to the service.
@@ -54,10 +63,10 @@ func (s *Studio) Serve(service *serving.Service, q *jobs.Queue) {
 
 // ffmpeg runs ffmpeg over so many frames of video and tells its progress.
 func (s *Studio) ffmpeg(ctx context.Context, p program.Program, frames int, progress func(float64)) error {
-	p.Path = s.FFmpeg
+	p.Path, p.Memory = s.FFmpeg, s.Memory
 	// Files and pipes only: nothing in a file can make ffmpeg fetch a URL.
 	p.Args = append([]string{"-hide_banner", "-nostdin", "-y", "-loglevel", "error", "-xerror", "-progress", "pipe:1",
-		"-stats_period", "0.25", "-protocol_whitelist", "file,pipe"}, p.Args...)
+		"-stats_period", "0.25", "-filter_threads", strconv.Itoa(s.Threads), "-protocol_whitelist", "file,pipe"}, p.Args...)
 	p.Line = func(line string) {
 		if n, ok := strings.CutPrefix(line, "frame="); ok && frames > 0 {
 			if done, err := strconv.Atoi(strings.TrimSpace(n)); err == nil {
@@ -69,6 +78,10 @@ func (s *Studio) ffmpeg(ctx context.Context, p program.Program, frames int, prog
 	return explained(err)
 }
 
+// ours are complaints of what is not the media's fault.
+var ours = []string{"Unknown encoder", "Unrecognized option", "Option not found", "No such filter", "Permission denied", "Read-only file system",
+	"Input/output error", "error while loading shared libraries"}
+
 // explained makes of a program's bad end the problem its caller should see.
 func explained(err error) error {
 	bad, ok := errors.AsType[*program.Error](err)
@@ -78,11 +91,22 @@ func explained(err error) error {
 	switch text := bad.Complaints; {
 	case strings.Contains(text, "No space left on device"):
 		return volume.Full(syscall.ENOSPC)
-	case strings.Contains(text, "Invalid data found"), strings.Contains(text, "moov atom not found"):
-		return serving.NewProblem(422, "unreadable media", text, "make the input again")
+	case bad.Crashed(): // for want of memory, or taken in by what it was given
+		return serving.NewProblem(422, "unreadable media", "the media can't be worked with: "+bad.Error(), "make them again, smaller if need be")
+	case bad.Refused() && !slices.ContainsFunc(ours, func(s string) bool { return strings.Contains(text, s) }):
+		return serving.NewProblem(422, "unreadable media", "the media can't be worked with: "+bad.Error(), "make them again")
 	}
 	return serving.NewProblem(500, "program failed", bad.Error(), "ask again; if it goes on, see the service's log")
 }
+
+// decoding are the options before an input of others' making: no more threads than we have CPUs, on whatever machine, and
+// no picture that is larger than any of ours.
+func (s *Studio) decoding() []string {
+	return []string{"-threads", strconv.Itoa(s.Threads), "-max_pixels", strconv.Itoa(maxPixels)}
+}
+
+// demuxers are the formats that clips come in: nothing that names other files, as playlists do.
+const demuxers = "mov,mp4,matroska,webm"
 
 // h264 is the encoding of everything the studio makes: High profile, 4:2:0, BT.709, a key frame at least every 2 s so
 // that players seek quickly, groups closed so that shots can be joined without encoding again.

@@ -344,3 +344,35 @@ func TestPlacesLetOneWork(t *testing.T) {
 	}
 	free()
 }
+
+// Many large bodies at once are refused before they fill the memory, and what they held is given back.
+func TestBodiesTogetherAreBounded(t *testing.T) {
+	_, url := bench(t, 1, 1, time.Minute, func(context.Context, func(float64)) (any, bool, error) { return 1, false, nil })
+	var pipes []*io.PipeWriter
+	answers := make(chan int, 64)
+	for range 40 {
+		r, w := io.Pipe()
+		pipes = append(pipes, w)
+		go func() {
+			q, _ := http.NewRequest("POST", url+"/v1/do", r)
+			q.Header.Set("X-Film-Id", "f1")
+			q.Header.Set("Content-Type", "application/json")
+			if a, err := http.DefaultClient.Do(q); err == nil {
+				a.Body.Close()
+				answers <- a.StatusCode
+			}
+		}()
+		go w.Write([]byte(`{"name":"` + strings.Repeat("x", 1<<20-100)))
+	}
+	eventually(t, "one is refused", func() bool { return len(answers) > 0 })
+	if status := <-answers; status != 503 {
+		t.Errorf("%d", status)
+	}
+	if most := held.Load(); most > mostHeld+(1<<20) {
+		t.Errorf("%d bytes are held", most)
+	}
+	for _, w := range pipes {
+		w.CloseWithError(errors.New("gone"))
+	}
+	eventually(t, "all is given back", func() bool { return held.Load() == 0 })
+}

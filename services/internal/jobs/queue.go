@@ -175,7 +175,7 @@ func (q *Queue) count(operation, state string) {
 // refuse answers a request that never becomes a job.
 func (q *Queue) refuse(w http.ResponseWriter, operation string, err error) {
 	p := serving.AsProblem(err)
-	if p.Status == http.StatusTooManyRequests {
+	if p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", strconv.Itoa(5))
 	}
 	q.count(operation, "refused")

@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/ai-film/ai-film/services/internal/serving"
@@ -49,7 +50,8 @@ func decode(w http.ResponseWriter, r *http.Request, into any) error {
 		return serving.NewProblem(http.StatusUnsupportedMediaType, "unsupported media type",
 			fmt.Sprintf("the body is declared as %.100q", r.Header.Get("Content-Type")), "send JSON with the header Content-Type: application/json")
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, release, err := read(http.MaxBytesReader(w, r.Body, maxBody))
+	defer release()
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return serving.NewProblem(http.StatusRequestEntityTooLarge, "body too large", fmt.Sprintf("the body is larger than %d bytes", maxBody),
 			"send paths on the shared volumes instead of contents")
@@ -75,6 +77,31 @@ func decode(w http.ResponseWriter, r *http.Request, into any) error {
 		return invalid(e.errors)
 	}
 	return json.Unmarshal(body, into)
+}
+
+// held is the bytes of the bodies that are being read or looked at, mostHeld how many that may be: whoever has the token
+// may send as many bodies as there are connections, and all of them must not outgrow the service's memory.
+var held atomic.Int64
+
+const mostHeld = 32 << 20
+
+// read reads a body as it comes, and refuses with 503 when too much is held. release gives back what it held.
+func read(r io.Reader) (body []byte, release func(), err error) {
+	release = func() { held.Add(-int64(len(body))) }
+	piece := make([]byte, 16<<10)
+	for {
+		n, err := r.Read(piece)
+		body = append(body, piece[:n]...)
+		if held.Add(int64(n)) > mostHeld {
+			return body, release, serving.NewProblem(http.StatusServiceUnavailable, "too many connections", "too many requests are being read", "ask again in a moment")
+		}
+		if err == io.EOF {
+			return body, release, nil
+		}
+		if err != nil {
+			return body, release, err
+		}
+	}
 }
 
 func notJSON(why string) error {

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ai-film/ai-film/services/internal/serving"
 )
 
@@ -27,7 +29,14 @@ type Program struct {
 	Stdin func(io.Writer) error // writes the program's input; nil for none
 	Line  func(line string)     // gets each line of standard output; nil to collect them
 	Tail  int                   // bytes of standard error to keep for the error; 0 for 2 KiB
+
+	// Memory is how many bytes the program and each of its children may have of memory that they write to (RLIMIT_DATA);
+	// 0 for no limit. What is decoded is made by others, and must not take the service down with it.
+	Memory int64
 }
+
+// mostPrinted is how much a program may print where nobody takes its lines, bytes.
+const mostPrinted = 8 << 20
 
 // Run runs the program to its end. When ctx ends first, the whole process group is killed and ctx's cause returned. It
 // returns what the program printed, unless Line took it. An error of the program carries the last of its complaints.
@@ -56,10 +65,10 @@ func (p *Program) run(ctx context.Context) (stdout []byte, stderr string, err er
 		complaints.limit = 2048
 	}
 	cmd.Stderr = complaints
-	var printed bytes.Buffer
+	printed := &most{left: mostPrinted}
 	var lines *lineWriter
 	if p.Line == nil {
-		cmd.Stdout = &printed
+		cmd.Stdout = printed
 	} else {
 		lines = &lineWriter{line: p.Line}
 		cmd.Stdout = lines
@@ -71,8 +80,8 @@ func (p *Program) run(ctx context.Context) (stdout []byte, stderr string, err er
 			return nil, "", err
 		}
 		fed = make(chan error, 1)
-		if err := cmd.Start(); err != nil {
-			return nil, "", fmt.Errorf("%s: %w", p.Path, err)
+		if err := p.start(cmd); err != nil {
+			return nil, "", err
 		}
 		go func() {
 			w := bufio.NewWriterSize(in, 1<<16)
@@ -83,8 +92,8 @@ func (p *Program) run(ctx context.Context) (stdout []byte, stderr string, err er
 			in.Close()
 			fed <- err
 		}()
-	} else if err := cmd.Start(); err != nil {
-		return nil, "", fmt.Errorf("%s: %w", p.Path, err)
+	} else if err := p.start(cmd); err != nil {
+		return nil, "", err
 	}
 	start := time.Now()
 	err = cmd.Wait()
@@ -93,6 +102,9 @@ func (p *Program) run(ctx context.Context) (stdout []byte, stderr string, err er
 		"cpu_seconds", (used.UserTime() + used.SystemTime()).Seconds())
 	if ctx.Err() != nil {
 		return nil, "", context.Cause(ctx)
+	}
+	if printed.left < 0 {
+		return nil, "", &Error{Program: p.Path, Ended: errTooMuch, Complaints: complaints.String()}
 	}
 	if err != nil {
 		return nil, "", &Error{Program: p.Path, Ended: err, Complaints: complaints.String()}
@@ -103,7 +115,31 @@ func (p *Program) run(ctx context.Context) (stdout []byte, stderr string, err er
 			return nil, "", err
 		}
 	}
-	return printed.Bytes(), complaints.String(), nil
+	return printed.kept.Bytes(), complaints.String(), nil
+}
+
+// start starts the program with its limits. They hold from before it has read anything: the kernel sets them from outside.
+func (p *Program) start(cmd *exec.Cmd) error {
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("%s: %w", p.Path, err)
+	}
+	limit := func(resource int, bytes uint64) error {
+		err := unix.Prlimit(cmd.Process.Pid, resource, &unix.Rlimit{Cur: bytes, Max: bytes}, nil)
+		if errors.Is(err, unix.ESRCH) { // it is over already
+			return nil
+		}
+		return err
+	}
+	err := limit(unix.RLIMIT_CORE, 0)
+	if err == nil && p.Memory > 0 {
+		err = limit(unix.RLIMIT_DATA, uint64(p.Memory))
+	}
+	if err != nil {
+		cmd.Cancel()
+		cmd.Wait()
+		return fmt.Errorf("%s: limits: %w", p.Path, err)
+	}
+	return nil
 }
 
 // Error is a program that ended badly.
@@ -122,8 +158,43 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Ended }
 
+// Crashed tells whether the program ended by a signal of its own making, as decoders do on what they can't take, or for
+// want of memory.
+func (e *Error) Crashed() bool {
+	if strings.Contains(e.Complaints, "Cannot allocate memory") || strings.Contains(e.Complaints, "malloc of size") || strings.Contains(e.Complaints, "std::bad_alloc") {
+		return true
+	}
+	exit, ok := errors.AsType[*exec.ExitError](e.Ended)
+	if !ok {
+		return false
+	}
+	status := exit.Sys().(syscall.WaitStatus)
+	return status.Signaled() && status.Signal() != syscall.SIGKILL && status.Signal() != syscall.SIGTERM
+}
+
+// Refused tells whether the program ended by itself and said no, or printed what nobody reads.
+func (e *Error) Refused() bool {
+	exit, ok := errors.AsType[*exec.ExitError](e.Ended)
+	return ok && exit.Exited() || errors.Is(e.Ended, errTooMuch)
+}
+
+var errTooMuch = errors.New("it printed more than anybody reads")
+
 // Find looks a program up on PATH and tells where it is: a readiness check too.
 func Find(name string) (string, error) { return exec.LookPath(name) }
+
+// most keeps what is written to it up to a limit; left is negative beyond, and the writer is told.
+type most struct {
+	kept bytes.Buffer // not embedded: io.Copy would find its ReadFrom
+	left int
+}
+
+func (m *most) Write(b []byte) (int, error) {
+	if m.left -= len(b); m.left < 0 {
+		return 0, io.ErrShortBuffer
+	}
+	return m.kept.Write(b)
+}
 
 // tail keeps the last bytes that are written to it.
 type tail struct {

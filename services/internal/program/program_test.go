@@ -64,3 +64,39 @@ func TestCancelKillsTheWholeGroup(t *testing.T) {
 		t.Errorf("%v after %v", err, time.Since(start))
 	}
 }
+
+func TestMemoryIsLimited(t *testing.T) {
+	hungry := Program{Path: "sh", Args: []string{"-c", "x=x; while :; do x=$x$x; done"}, Memory: 64 << 20}
+	_, err := hungry.Run(t.Context())
+	bad, ok := errors.AsType[*Error](err)
+	if !ok || !bad.Crashed() && !bad.Refused() {
+		t.Errorf("%v", err)
+	}
+	told := Program{Path: "sh", Args: []string{"-c", "read go; ulimit -d; ulimit -c"}, Memory: 64 << 20,
+		Stdin: func(w io.Writer) error { _, err := io.WriteString(w, "go\n"); return err }}
+	if out, err := told.Run(t.Context()); err != nil || string(out) != "65536\n0\n" {
+		t.Errorf("%q %v", out, err)
+	}
+}
+
+func TestWhatIsPrintedIsLimited(t *testing.T) {
+	_, err := (&Program{Path: "yes"}).Run(t.Context())
+	if bad, ok := errors.AsType[*Error](err); !ok || !bad.Refused() {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestMemoryOfAJob(t *testing.T) {
+	t.Setenv("JOB_MEMORY_MIB", "700")
+	if n, err := Memory(2, 1<<30); n != 700<<20 || err != nil {
+		t.Error(n, err)
+	}
+	t.Setenv("JOB_MEMORY_MIB", "lots")
+	if _, err := Memory(1, 0); err == nil || !strings.Contains(err.Error(), "JOB_MEMORY_MIB") {
+		t.Error(err)
+	}
+	t.Setenv("JOB_MEMORY_MIB", "")
+	if n, err := Memory(2, 0); err != nil || n < 0 || container() > 0 && n != max(container(), 64<<20)/2 {
+		t.Error(n, err)
+	}
+}

@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -13,6 +14,7 @@ import (
 
 // Key adds up what an output is made from. Equal keys mean equal outputs.
 type Key struct {
+	ctx context.Context
 	h   hash.Hash
 	v   *Volume
 	err error
@@ -20,8 +22,8 @@ type Key struct {
 
 // NewKey begins a key with the operation, its version (raise it when the same request shall look different) and its
 // parameters without paths, as JSON.
-func (v *Volume) NewKey(operation string, version int, params any) *Key {
-	k := &Key{h: sha256.New(), v: v}
+func (v *Volume) NewKey(ctx context.Context, operation string, version int, params any) *Key {
+	k := &Key{ctx: ctx, h: sha256.New(), v: v}
 	b, err := json.Marshal(params)
 	k.err = err
 	fmt.Fprintf(k.h, "%s/%d\n%d\n%s\n", operation, version, len(b), b)
@@ -65,11 +67,24 @@ func (k *Key) add(rel string) error {
 	}
 	defer f.Close()
 	inner := sha256.New() // of fixed length, so that no two lists of files run together
-	if _, err := io.Copy(inner, f); err != nil {
+	if _, err := io.Copy(inner, untilDone{k.ctx, f}); err != nil {
 		return err
 	}
 	k.h.Write(inner.Sum(nil))
 	return nil
+}
+
+// untilDone reads until its context ends: adding up large files must not outlive their job.
+type untilDone struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (u untilDone) Read(b []byte) (int, error) {
+	if u.ctx.Err() != nil {
+		return 0, context.Cause(u.ctx)
+	}
+	return u.Reader.Read(b)
 }
 
 // Names lists a directory, sorted.

@@ -204,6 +204,10 @@ func (v *Volume) Size(p Path) int64 {
 	return info.Size()
 }
 
+// LargestPNG is the size of a PNG file of so many pixels beyond which it holds something else, bytes: of a picture in four
+// channels of 16 bits that can't be compressed, with room for what describes it.
+func LargestPNG(width, height int) int64 { return int64(width)*int64(height)*9 + 1<<20 }
+
 // Open opens a file for reading.
 func (v *Volume) Open(p Path) (*os.File, error) { return v.open(p.rel) }
 

@@ -160,7 +160,7 @@ func TestKeyTellsWhatIsDifferent(t *testing.T) {
 	p, _ := v.Of(Subject{Film: "f"}, "ffmpeg").Input("frames", "images/films/f/s", true, "images")
 	all := func(string) bool { return true }
 	sum := func(operation string, version int, params any) string {
-		s, err := v.NewKey(operation, version, params).Directory(p, all).Sum()
+		s, err := v.NewKey(t.Context(), operation, version, params).Directory(p, all).Sum()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -185,7 +185,7 @@ func TestKeyTellsWhatIsDifferent(t *testing.T) {
 		}
 		seen[k] = what
 	}
-	if _, err := v.NewKey("x", 1, nil).File(Path{rel: "images/films/f/s/none"}).Sum(); err == nil {
+	if _, err := v.NewKey(t.Context(), "x", 1, nil).File(Path{rel: "images/films/f/s/none"}).Sum(); err == nil {
 		t.Error("a key of a file that isn't there")
 	}
 }

@@ -9,11 +9,11 @@ import (
 
 func main() {
 	serving.Main("blender", "9876", func(s *serving.Service) error {
-		studio, err := render.FromEnvironment()
+		q, err := jobs.FromEnvironment(s)
 		if err != nil {
 			return err
 		}
-		q, err := jobs.FromEnvironment(s)
+		studio, err := render.FromEnvironment(q.Workers)
 		if err != nil {
 			return err
 		}

@@ -9,11 +9,11 @@ import (
 
 func main() {
 	serving.Main("ffmpeg", "8080", func(s *serving.Service) error {
-		studio, err := media.FromEnvironment()
+		q, err := jobs.FromEnvironment(s)
 		if err != nil {
 			return err
 		}
-		q, err := jobs.FromEnvironment(s)
+		studio, err := media.FromEnvironment(q.Workers)
 		if err != nil {
 			return err
 		}
