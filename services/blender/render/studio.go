@@ -17,7 +17,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/ai-film/ai-film/services/internal/jobs"
 	"github.com/ai-film/ai-film/services/internal/program"
@@ -153,8 +152,8 @@ func (s *Studio) render(ctx context.Context, p Picture, parameters map[string]an
 	}
 	if _, err := blender.Run(ctx); err != nil {
 		if bad, ok := errors.AsType[*program.Error](err); ok {
-			if noSpace(bad.Complaints) || noSpace(last) {
-				return syscall.ENOSPC
+			if full := s.Volume.Room(out, 0); full != nil { // some versions say so, some don't
+				return full
 			}
 			return serving.NewProblem(500, "blender failed", strings.TrimSpace(bad.Error()+" "+last), "ask again; if it goes on, give it more memory or see the service's log")
 		}
@@ -163,18 +162,13 @@ func (s *Studio) render(ctx context.Context, p Picture, parameters map[string]an
 	for n := range p.Frames {
 		if err := pixelsOnly(filepath.Join(draft.OS(), fmt.Sprintf("frame_%05d.png", n+1))); err != nil {
 			// Blender goes on after a frame it could not write.
-			if noSpace(last) || errors.Is(err, syscall.ENOSPC) {
-				return syscall.ENOSPC
+			if full := s.Volume.Room(out, 0); full != nil {
+				return full
 			}
 			return serving.NewProblem(500, "blender failed", strings.TrimSpace(fmt.Sprintf("frame %d: %v. %s", n+1, err, last)), "ask again; if it goes on, see the service's log")
 		}
 	}
 	return draft.Publish()
-}
-
-// noSpace tells whether a program complains of a full disk.
-func noSpace(complaint string) bool {
-	return strings.Contains(complaint, "No space left on device")
 }
 
 // once does a job whose output nobody else makes meanwhile, unless it is recorded already and there: then that is the
