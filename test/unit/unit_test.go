@@ -6,6 +6,7 @@ package unit
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -100,4 +101,22 @@ func environment(c corev1.Container) map[string]string {
 		}
 	}
 	return all
+}
+
+// changed is the chart with some of its files' texts changed.
+func changed(t testing.TB, change func(file, text string) string) *charttest.Chart {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "ai-film")
+	require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join(root, "charts", "ai-film"))))
+	require.NoError(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		require.NoError(t, err)
+		file, err := filepath.Rel(dir, path)
+		require.NoError(t, err)
+		return os.WriteFile(path, []byte(change(filepath.ToSlash(file), string(data))), 0o644)
+	}))
+	return charttest.MustLoad(t, dir)
 }

@@ -1,10 +1,7 @@
 package unit
 
 import (
-	"bytes"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -95,17 +92,12 @@ func TestTwoReleasesInOneNamespace(t *testing.T) {
 // A new version of the chart changes labels and images, which must not end in what Kubernetes holds immutable: a claim's template,
 // a selector.
 func TestUpgradeToANewVersionIsNotRefused(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "ai-film")
-	require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join(root, "charts", "ai-film"))))
-	require.NoError(t, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil || filepath.Base(path) != "Chart.yaml" {
-			return err
+	next := changed(t, func(file, text string) string {
+		if strings.HasSuffix(file, "Chart.yaml") {
+			text = strings.ReplaceAll(text, "0.1.0", "0.2.0")
 		}
-		data, err := os.ReadFile(path)
-		require.NoError(t, err)
-		return os.WriteFile(path, bytes.ReplaceAll(data, []byte("0.1.0"), []byte("0.2.0")), 0o644)
-	}))
-	next := charttest.MustLoad(t, dir)
+		return text
+	})
 	for _, p := range profiles(t) {
 		before := studio(t).MustRender(t, p)
 		secret := charttest.Get[*corev1.Secret](before, "ai-film")
@@ -114,6 +106,99 @@ func TestUpgradeToANewVersionIsNotRefused(t *testing.T) {
 		assert.Zero(t, d.Count(diff.Added)+d.Count(diff.Removed), "%s:\n%s", p.Name, d)
 		for _, refusal := range d.Refused() {
 			t.Errorf("%s: %s", p.Name, refusal)
+		}
+	}
+}
+
+// `helm package --app-version` sets the umbrella's version and no subchart's: every image is of it all the same.
+func TestOneVersionForAllImages(t *testing.T) {
+	next := changed(t, func(file, text string) string {
+		if file == "Chart.yaml" {
+			text = strings.Replace(text, "appVersion: 0.1.0", "appVersion: 9.9.9", 1)
+		}
+		return text
+	})
+	r := next.MustRender(t, installed)
+	images := map[string]string{"run": dagster(t, r).RunLauncher.Config.JobImage, "test": charttest.Get[*corev1.Pod](r, "ai-film-test").Spec.Containers[0].Image}
+	for name, w := range workloads(r) {
+		for _, c := range append(w.template.Spec.InitContainers, w.template.Spec.Containers...) {
+			images[name+"/"+c.Name] = c.Image
+		}
+	}
+	for name, image := range images {
+		if strings.Contains(image, "/aifilm/") {
+			assert.True(t, strings.HasSuffix(image, ":9.9.9"), "%s: %s", name, image)
+		}
+	}
+	assert.Len(t, images, 17)
+}
+
+// A digest pins an image whatever its tag, one by one or all at one place; runs and tests too.
+func TestDigests(t *testing.T) {
+	digest := "sha256:" + strings.Repeat("ab", 32)
+	r := render(t, charttest.Set("global.imageDigests.aifilm/flask="+digest, "global.imageDigests.aifilm/dagster="+digest, "data.redis.image.digest="+digest))
+	assert.Equal(t, "docker.io/aifilm/flask:0.1.0@"+digest, workloads(r)["flask"].container().Image)
+	assert.Equal(t, "docker.io/aifilm/flask:0.1.0@"+digest, charttest.Get[*corev1.Pod](r, "ai-film-test").Spec.Containers[0].Image)
+	assert.Equal(t, "docker.io/aifilm/dagster:0.1.0@"+digest, dagster(t, r).RunLauncher.Config.JobImage)
+	assert.Equal(t, "docker.io/library/redis:8@"+digest, workloads(r)["redis"].container().Image)
+	assert.Equal(t, "docker.io/aifilm/blender:0.1.0", workloads(r)["blender"].container().Image)
+	mirrored := workloads(render(t, charttest.Set("global.imageRegistry=registry.example.com/mirror/")))
+	assert.Equal(t, "registry.example.com/mirror/aifilm/flask:0.1.0", mirrored["flask"].container().Image, "a slash at the end is one too many")
+}
+
+// Passwords that change bring new pods to those who read them, and to no others.
+func TestChangedSecretRolls(t *testing.T) {
+	secret := charttest.Get[*corev1.Secret](render(t), "ai-film")
+	before := workloads(render(t, charttest.Upgrade(), charttest.Lookup(secret)))
+	assert.Equal(t, asJSON(t, workloads(render(t))["flask"].template), asJSON(t, before["flask"].template), "no upgrade rolls by itself")
+	for _, set := range [][]string{nil, {"global.existingSecret=mine"}} {
+		old, mine := secret.DeepCopy(), secret.DeepCopy()
+		if set != nil {
+			old.Name, mine.Name = "mine", "mine"
+		}
+		mine.Data["service-token"] = []byte("another token, as long")
+		before := workloads(render(t, charttest.Upgrade(), charttest.Lookup(old), charttest.Set(set...)))
+		after := workloads(render(t, charttest.Upgrade(), charttest.Lookup(mine), charttest.Set(set...)))
+		for name := range before {
+			same := asJSON(t, before[name].template) == asJSON(t, after[name].template)
+			assert.Equal(t, name == "comfyui", same, "%s with %v", name, set)
+		}
+	}
+}
+
+// Argo CD renders without the cluster, and knows its APIs: without a Secret of the operator's own or a seed every render would
+// make other passwords.
+func TestWithoutTheClusterPasswordsAreGivenOrDerived(t *testing.T) {
+	argo := charttest.APIVersions("apiregistration.k8s.io/v1", "apps/v1")
+	_, err := studio(t).Render(installed, argo)
+	assert.ErrorContains(t, err, "global.existingSecret")
+	assert.ErrorContains(t, err, "global.secretSeed")
+	_, err = studio(t).Render(installed, argo, charttest.Set("global.existingSecret=mine"))
+	assert.NoError(t, err)
+
+	seeded := charttest.Set("global.secretSeed=a text of at least thirty-two characters")
+	first := charttest.Get[*corev1.Secret](render(t, argo, seeded), "ai-film").Data
+	second := charttest.Get[*corev1.Secret](render(t, argo, seeded, charttest.Seed(99), charttest.Upgrade()), "ai-film").Data
+	assert.Equal(t, first, second)
+	seen := map[string]bool{}
+	for key, value := range first {
+		assert.Regexp(t, `^[0-9a-f]{40}$`, string(value), key)
+		assert.False(t, seen[string(value)], key)
+		seen[string(value)] = true
+	}
+	elsewhere := charttest.Get[*corev1.Secret](studio(t).MustRender(t, argo, seeded, charttest.Release("ai-film", "other")), "ai-film").Data
+	assert.NotEqual(t, first, elsewhere, "another namespace has other passwords")
+	_, err = studio(t).Render(installed, charttest.Set("global.secretSeed=short"))
+	assert.ErrorContains(t, err, "global.secretSeed")
+}
+
+// A release's name is only a label where it begins no object's name.
+func TestOddReleaseNames(t *testing.T) {
+	for _, name := range []string{"1234", "film.v1", "2024film"} {
+		r := studio(t).MustRender(t, charttest.Release(name, "ai-film"))
+		assert.Equal(t, name, workloads(r)["flask"].template.Labels["app.kubernetes.io/instance"])
+		for _, finding := range findings(r) {
+			t.Error(finding)
 		}
 	}
 }

@@ -84,6 +84,103 @@ func TestValidation(t *testing.T) {
 			says:   []string{"processing.opencv.autoscaling", "resources.requests.cpu"},
 			mended: []string{"processing.opencv.resources.requests.cpu=100m"},
 		},
+		"autoscaling from nothing": {
+			set:    []string{"processing.blender.replicas=0", "processing.blender.autoscaling.enabled=true"},
+			says:   []string{"processing.blender: replicas is 0", "at least 1"},
+			mended: []string{"processing.blender.replicas=1"},
+		},
+		"a variable that is the chart's own": {
+			set:    []string{"data.ffmpeg.extraEnv[0].name=PORT", "data.ffmpeg.extraEnv[0].value=x"},
+			says:   []string{"data.ffmpeg.env: PORT is the chart's own", "Remove it"},
+			mended: []string{"data.ffmpeg.extraEnv[0].name=NOT_PORT"},
+		},
+		"a variable without a name": {
+			set:    []string{"data.ffmpeg.extraEnv[0].value=x"},
+			says:   []string{"every entry needs a name"},
+			mended: []string{"data.ffmpeg.extraEnv[0].name=A"},
+		},
+		"a global nobody reads": {
+			set:  []string{"global.singelNode=true"},
+			says: []string{"global.singelNode: this chart has no such value", "singleNode"},
+		},
+		"a release name that begins no Service's, with prefix": {
+			prefix: "2024film", set: []string{"global.releasePrefix=true"},
+			says:   []string{`"2024film" cannot begin the name of a Service`, "Choose another"},
+			mended: []string{"global.releasePrefix=false"},
+		},
+		"a release name with a dot, with prefix": {
+			prefix: "film.v1", set: []string{"global.releasePrefix=true"},
+			says:   []string{`"film.v1" cannot begin the name of a Service`},
+			mended: []string{"global.releasePrefix=false"},
+		},
+		"an older release's values, a whole group": {
+			set:  []string{"networkPolicy=null"},
+			says: []string{"networkPolicy.enabled is missing", "not with --reuse-values"},
+		},
+		"TLS to the chart's own PostgreSQL": {
+			set:    []string{"global.postgresql.sslMode=require"},
+			says:   []string{"global.postgresql has sslMode", "data.postgresql.enabled=false"},
+			mended: []string{"global.postgresql.host=db.example.com", "data.postgresql.enabled=false"},
+		},
+		"an authority that is not named": {
+			set:    []string{"global.postgresql.sslMode=verify-full", "global.postgresql.host=db.example.com", "data.postgresql.enabled=false"},
+			says:   []string{"sslMode is verify-full", "global.postgresql.caSecret"},
+			mended: []string{"global.postgresql.caSecret=ca"},
+		},
+		"TLS to the chart's own Redis": {
+			set:    []string{"global.redis.tls=true"},
+			says:   []string{"global.redis has tls", "data.redis.enabled=false"},
+			mended: []string{"global.redis.host=cache.example.com", "data.redis.enabled=false"},
+		},
+		"a PostgreSQL elsewhere beside the chart's": {
+			set:    []string{"global.postgresql.host=db.example.com"},
+			says:   []string{"global.postgresql.host names a server elsewhere", "data.postgresql.enabled=false"},
+			mended: []string{"data.postgresql.enabled=false"},
+		},
+		"KEDA without a Prometheus": {
+			set:    []string{"metrics.queues=keda"},
+			says:   []string{"metrics.prometheusURL names none"},
+			mended: []string{"metrics.prometheusURL=http://prometheus:9090"},
+		},
+		"queues that nothing collects": {
+			set:    []string{"metrics.queues=gke"},
+			says:   []string{"metrics.collector is not", "metrics.collector=gke"},
+			mended: []string{"metrics.collector=gke"},
+		},
+		"GKE's public load balancer without TLS": {
+			set:    []string{`ingress.annotations.kubernetes\.io/ingress\.class=gce`, "ingress.host=film.example.com"},
+			says:   []string{"public address", "plain HTTP", "managedCertificate=true", "gce-internal"},
+			mended: []string{"ingress.tls.managedCertificate=true"},
+		},
+		"a certificate for no public name": {
+			set:    []string{"ingress.tls.managedCertificate=true"},
+			says:   []string{`public names only, and "ai-film.local" is none`},
+			mended: []string{"ingress.host=film.example.com"},
+		},
+		"two certificates": {
+			set:    []string{"ingress.tls.managedCertificate=true", "ingress.host=film.example.com", "ingress.tlsSecret=mine"},
+			says:   []string{"exclude each other", "Keep one"},
+			mended: []string{"ingress.tlsSecret="},
+		},
+		"two sources of passwords": {
+			set:    []string{"global.existingSecret=mine", "global.secretSeed=a text of at least thirty-two characters"},
+			says:   []string{"global.existingSecret and global.secretSeed exclude each other"},
+			mended: []string{"global.existingSecret="},
+		},
+		"own Secret with a short token": {
+			set: []string{"global.existingSecret=mine"}, lookup: []runtime.Object{passwords(map[string]string{"service-token": "short"})},
+			says: []string{"service-token in the Secret mine has fewer than 16 characters"},
+		},
+		"a smaller volume": {
+			set: []string{"storage.videos.size=9Gi"}, lookup: []runtime.Object{claim("videos-pvc", "nfs", corev1.ReadWriteMany)},
+			says:   []string{"storage.videos.size is 9Gi", "videos-pvc in the cluster has 10Gi", "cannot shrink"},
+			mended: []string{"storage.videos.size=10240Mi"},
+		},
+		"a larger volume of a class that can't": {
+			lookup: []runtime.Object{claim("videos-pvc", "local-path", corev1.ReadWriteMany), class("local-path", "rancher.io/local-path", true)},
+			says:   []string{"storage.videos.size is 100Gi", "has 10Gi", "class local-path cannot grow", "back up", "--set storage.videos.size=10Gi"},
+			mended: []string{"storage.videos.size=10Gi"},
+		},
 		"two PostgreSQL servers": {
 			set:    []string{"data.postgresql.replicas=2"},
 			says:   []string{"data.postgresql.replicas is 2", "exactly one", "global.postgresql.host"},
@@ -193,4 +290,24 @@ func TestValidationLetsThrough(t *testing.T) {
 		of("ai-film", claim("images-pvc", "nfs", corev1.ReadWriteMany)), claim("postgres-pvc", "slow", corev1.ReadWriteOnce),
 	))
 	assert.NoError(t, err)
+}
+
+// --reuse-values puts an older release's values in the place of this chart's: what is new in it is not there at all.
+func TestValuesOfAnOlderRelease(t *testing.T) {
+	for line, path := range map[string]string{
+		"    maxmemory: 256mb\n": "data.redis.maxmemory", "    port: 5432\n": "global.postgresql.port", "  userIDs: true\n": "global.userIDs",
+	} {
+		older := changed(t, func(file, text string) string {
+			if file == "values.yaml" {
+				require.Contains(t, text, line)
+				text = strings.Replace(text, line, "", 1)
+			}
+			return text
+		})
+		_, err := older.Render(installed, charttest.Upgrade())
+		var failure *charttest.Failure
+		require.ErrorAs(t, err, &failure)
+		assert.Contains(t, err.Error(), "the value "+path+" is missing")
+		assert.Contains(t, err.Error(), "--reset-then-reuse-values")
+	}
 }

@@ -38,8 +38,8 @@ said = set()
 while film["state"] not in ("done", "failed", "cancelled"):
     if time.monotonic() > DEADLINE:
         call("POST", f"{path}/cancel")
-        sys.exit(f"after {TIMEOUT} s the film is still {film['state']}: look at the pods dagster-daemon and dagster-run-*. Where films "
-                 "take longer, raise test.timeoutSeconds, and give helm test a longer --timeout.")
+        sys.exit(f"after {TIMEOUT} s the film is still {film['state']}: look at the pods dagster-daemon and dagster-run-*. Where "
+                 "films take longer, raise test.timeoutSeconds, and give helm test a longer --timeout.")
     time.sleep(2)
     film = json.loads(call("GET", path))
     for stage in film["stages"]:

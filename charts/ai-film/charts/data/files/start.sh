@@ -18,6 +18,16 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
   sync
 fi
 
+# Majors differ in how they keep data: another than wrote this ends at once, and says so where `kubectl describe` shows it.
+wrote=$(cat "$PGDATA/PG_VERSION")
+runs=$(postgres --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
+if [ "$wrote" != "$runs" ]; then
+  echo "the volume holds a database of PostgreSQL $wrote, and this image has $runs. Set data.postgresql.image.tag to \"$wrote\"." \
+    "To change to $runs: pg_dumpall under $wrote, delete the claim postgres-pvc, install with $runs, restore." |
+    tee "${TERMINATION_LOG:-/dev/termination-log}" >&2
+  exit 1
+fi
+
 # A pod killed outright leaves a pid file naming process 1, which is now us. With the lock held no server is behind it.
 rm -f "$PGDATA/postmaster.pid"
 
