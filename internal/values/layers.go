@@ -95,8 +95,20 @@ type Flask struct {
 	TrustedProxies []string `json:"trustedProxies" schema:"pattern=^[0-9a-fA-F.:]+(/[0-9]+)?$"`
 	// Films that may wait or be in work; more are refused until there is room.
 	QueueFilms int `json:"queueFilms" schema:"min=1,max=1000000"`
+	// What goes when films have ended and the volumes fill up. Frames go an hour after a film's end, always.
+	Retention Retention `json:"retention"`
 	// GKE only: seconds a response may take, through a BackendConfig. GKE's own 30 s would cut the progress stream. 0: none.
 	GKEBackendTimeout int `json:"gkeBackendTimeout" schema:"min=0,max=86400"`
+}
+
+// Retention is what goes of films that have ended.
+type Retention struct {
+	// Delete films so many days after their end. 0: never.
+	Days int `json:"days" schema:"min=0,max=36500"`
+	// How full a volume may be, a share such as `85%` or a size such as `200Gi`, before clips of ended films go. `0`: as full as it gets.
+	Bytes string `json:"bytes" schema:"pattern=^([0-9]|[1-9][0-9]|100)%$|^[0-9]+([KMGT]i|[kMGT])?$"`
+	// While a volume is too full: `keep` films, or delete the `oldest` first.
+	Films string `json:"films" schema:"enum=keep|oldest"`
 }
 
 // ComfyUI makes the stills. The image is the relay's and the preview's; all else that services have in common is the
@@ -153,6 +165,10 @@ type Relay struct {
 type Remote struct {
 	// Base URLs of the ComfyUI servers to use.
 	URLs []string `json:"urls" schema:"format=url"`
+	// A Secret with what the servers ask for in the header Authorization, such as `Bearer …`. Empty: they ask for nothing.
+	ExistingSecret string `json:"existingSecret" schema:"format=name?"`
+	// Its key in that Secret.
+	SecretKey string `json:"secretKey" schema:"minLength=1"`
 }
 
 // Blender makes camera moves and titles.

@@ -59,6 +59,7 @@ type workload struct {
 	template    corev1.PodTemplateSpec
 	rolling     string // the strategy's type
 	serviceName string
+	selector    map[string]string
 }
 
 func (w workload) String() string              { return w.kind + "/" + w.name }
@@ -67,10 +68,10 @@ func (w workload) container() corev1.Container { return w.template.Spec.Containe
 func workloads(r *charttest.Render) map[string]workload {
 	all := map[string]workload{}
 	for _, d := range charttest.All[*appsv1.Deployment](r) {
-		all[d.Name] = workload{kind: "Deployment", name: d.Name, replicas: d.Spec.Replicas, template: d.Spec.Template, rolling: string(d.Spec.Strategy.Type)}
+		all[d.Name] = workload{kind: "Deployment", name: d.Name, replicas: d.Spec.Replicas, template: d.Spec.Template, rolling: string(d.Spec.Strategy.Type), selector: d.Spec.Selector.MatchLabels}
 	}
 	for _, s := range charttest.All[*appsv1.StatefulSet](r) {
-		all[s.Name] = workload{kind: "StatefulSet", name: s.Name, replicas: s.Spec.Replicas, template: s.Spec.Template, serviceName: s.Spec.ServiceName}
+		all[s.Name] = workload{kind: "StatefulSet", name: s.Name, replicas: s.Spec.Replicas, template: s.Spec.Template, serviceName: s.Spec.ServiceName, selector: s.Spec.Selector.MatchLabels}
 	}
 	return all
 }

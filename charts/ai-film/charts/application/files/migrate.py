@@ -17,7 +17,6 @@ DEADLINE = time.monotonic() + 600
 IMAGE = os.environ["IMAGE"]
 
 
-
 def newer(connection) -> str | None:
     """The revision of the tables, if this image's Dagster does not know it."""
     if connection.execute("SELECT to_regclass('alembic_version')").fetchone()[0] is None:

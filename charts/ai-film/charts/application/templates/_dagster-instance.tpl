@@ -24,14 +24,34 @@
   value: {{ .Values.global.comfyui.steps | quote }}
 - name: FILM_TIME_LIMIT
   value: {{ .Values.dagster.run.timeLimitSeconds | quote }}
-{{- /* What a service made is found again by films to come as long as its release is the same. */}}
-{{- $processing := .Umbrella.Values.processing }}
-{{- $drawn := has $processing.comfyui.mode (list "gpu" "cpu") | ternary $processing.comfyui.server.image $processing.comfyui.image }}
-{{- range $name, $image := dict "COMFYUI" $drawn "BLENDER" $processing.blender.image "OPENCV" $processing.opencv.image "FFMPEG" .Umbrella.Values.data.ffmpeg.image }}
-{{- if not (and (eq $name "COMFYUI") (eq $processing.comfyui.mode "remote")) }}
-- name: {{ $name }}_VERSION
-  value: {{ include "studio.image" (list $ $image) }}
+{{- end -}}
+
+{{/*
+What tells the outputs of one release of a service from those of another: its image, and a hash of the settings that change
+what it makes. A film takes parts of other films only where the services that made them are the same. Runs read it when they start,
+from a ConfigMap of its own, so that no pod of Dagster's has to start anew for it.
+*/}}
+{{- define "dagster.releases" -}}
+{{- $processing := .Umbrella.Values.processing -}}
+{{- $comfyui := $processing.comfyui -}}
+{{- $server := has $comfyui.mode (list "gpu" "cpu") | ternary $comfyui.server.image $comfyui.image -}}
+{{- range $name, $made := dict
+  "COMFYUI" (list $server $comfyui (list $comfyui.mode $comfyui.server.args $comfyui.remote.urls))
+  "BLENDER" (list $processing.blender.image $processing.blender (list $processing.blender.samples))
+  "OPENCV" (list $processing.opencv.image $processing.opencv list)
+  "FFMPEG" (list .Umbrella.Values.data.ffmpeg.image .Umbrella.Values.data.ffmpeg list) }}
+{{- $values := index $made 1 }}
+{{ $name }}: {{ include "studio.image" (list $ (index $made 0)) }} {{ list $values.env $values.extraEnv (index $made 2) | toJson | sha256sum | trunc 12 }}
 {{- end }}
+{{- end -}}
+
+{{- define "dagster.releasesEnv" -}}
+{{- range list "COMFYUI" "BLENDER" "OPENCV" "FFMPEG" }}
+- name: {{ . }}_VERSION
+  valueFrom:
+    configMapKeyRef:
+      name: {{ include "studio.name" (list $ "dagster-releases") }}
+      key: {{ . }}
 {{- end }}
 {{- end -}}
 
@@ -113,6 +133,8 @@ job_metadata:
   {{- end }}
 job_spec_config:
   backoffLimit: 0
+  # Longer than any film may take; the films' own time ends runs before.
+  activeDeadlineSeconds: 259200
   ttlSecondsAfterFinished: 3600
 pod_template_spec_metadata:
   labels:
@@ -135,7 +157,7 @@ container_config:
   securityContext:
     {{- include "studio.containerSecurity" $ | nindent 4 }}
   env:
-    {{- include "studio.env" (list (prepend (include "dagster.env" . | fromYamlArray) (dict "name" "DATA_DIR" "value" "/data")) .Values.dagster) | nindent 4 }}
+    {{- include "studio.env" (list (concat (list (dict "name" "DATA_DIR" "value" "/data")) (include "dagster.env" . | fromYamlArray) (include "dagster.releasesEnv" . | fromYamlArray)) .Values.dagster) | nindent 4 }}
   {{- with .Values.dagster.extraEnvFrom }}
   envFrom:
     {{- toYaml . | nindent 4 }}

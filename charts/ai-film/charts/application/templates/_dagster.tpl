@@ -112,6 +112,12 @@ kind: ConfigMap
 data:
   {{- include "dagster.config" . | nindent 2 }}
 ---
+apiVersion: v1
+kind: ConfigMap
+{{ include "studio.metadata" (dict "root" $ "name" "dagster-releases" "service" "dagster" "component" "releases") }}
+data:
+  {{- include "dagster.releases" . | nindent 2 }}
+---
 {{ include "dagster.access" . }}
 {{- range $part := list "dagster.webserver" "dagster.daemon" "dagster.code" }}
 ---

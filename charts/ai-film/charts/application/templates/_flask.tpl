@@ -18,6 +18,10 @@ env:
     value: {{ .Values.dagster.run.maxConcurrent | quote }}
   - name: QUEUE_FILMS
     value: {{ .Values.flask.queueFilms | quote }}
+  {{- range $name, $value := dict "DAYS" .Values.flask.retention.days "BYTES" .Values.flask.retention.bytes "FILMS" .Values.flask.retention.films }}
+  - name: RETENTION_{{ $name }}
+    value: {{ $value | quote }}
+  {{- end }}
   {{- with .Values.flask.trustedProxies }}
   - name: TRUSTED_PROXIES
     value: {{ join "," . | quote }}

@@ -23,6 +23,9 @@ env:
     value: dns+http://{{ include "studio.name" (list $ "comfyui-headless") }}:8188
     {{- end }}
   {{- include "studio.env.database" (list $ "DATABASE_URL" "studio") | nindent 2 }}
+  {{- if and (eq .Values.comfyui.mode "remote") .Values.comfyui.remote.existingSecret }}
+  {{- include "studio.env.secret" (list $ "BACKEND_AUTHORIZATION" .Values.comfyui.remote.secretKey .Values.comfyui.remote.existingSecret) | nindent 2 }}
+  {{- end }}
 {{- end -}}
 
 {{- define "comfyui.server" -}}

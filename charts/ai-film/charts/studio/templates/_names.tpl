@@ -29,14 +29,13 @@ Labels of an object.
 */}}
 {{- define "studio.labels" -}}
 {{- $root := index . 0 -}}
-{{ include "studio.selector" . }}
-app.kubernetes.io/part-of: ai-film
-app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ $root.Release.Service }}
-helm.sh/chart: {{ $root.Chart.Name }}-{{ $root.Chart.Version | replace "+" "_" }}
-{{- with include "studio.common" (list $root "commonLabels" dict) }}
-{{ . }}
-{{- end }}
+{{- $own := include "studio.selector" . | fromYaml -}}
+{{- $own = merge $own (dict
+  "app.kubernetes.io/part-of" "ai-film"
+  "app.kubernetes.io/version" $root.Chart.AppVersion
+  "app.kubernetes.io/managed-by" $root.Release.Service
+  "helm.sh/chart" (printf "%s-%s" $root.Chart.Name ($root.Chart.Version | replace "+" "_"))) -}}
+{{- include "studio.common" (list $root "commonLabels" $own) -}}
 {{- end -}}
 
 {{/*
@@ -57,10 +56,7 @@ metadata:
   name: {{ include "studio.name" (list .root .name) }}
   namespace: {{ .root.Release.Namespace }}
   labels:
-    {{- include "studio.labels" (list .root .service .component) | nindent 4 }}
-    {{- with include "studio.table" .labels }}
-    {{- . | nindent 4 }}
-    {{- end }}
+    {{- merge (include "studio.labels" (list .root .service .component) | fromYaml) (.labels | default dict) | toYaml | nindent 4 }}
   {{- with include "studio.common" (list .root "commonAnnotations" .annotations) }}
   annotations:
     {{- . | nindent 4 }}
