@@ -70,7 +70,7 @@ type Global struct {
 	PriorityClassName string `json:"priorityClassName" schema:"format=name?"`
 	// Say under which user and group ids pods run. False where the cluster gives each namespace its own, as OpenShift does.
 	UserIDs bool `json:"userIDs"`
-	// Listen on IPv6 as well: needed where pods have IPv6 addresses only.
+	// Listen on IPv6, and some services on nothing else: for clusters whose pods have IPv6 addresses, alone or in the first place.
 	IPv6 bool `json:"ipv6"`
 	// The ipFamilyPolicy of Services, such as `PreferDualStack`. Empty: the cluster's way.
 	IPFamilyPolicy string `json:"ipFamilyPolicy" schema:"enum=|SingleStack|PreferDualStack|RequireDualStack"`
