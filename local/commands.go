@@ -102,6 +102,7 @@ their published SHA-256; AI_FILM_RELEASES names another server that is laid out
 like https://dl.k8s.io/release, or is "off". kubectl and helm are those of this
 machine if their versions fit the cluster's.`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			defer report(local)
 			for _, set := range toolchain.Sets {
 				if _, err := local.Tools().Build(c.Context(), set); err != nil {
 					return err

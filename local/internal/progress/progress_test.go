@@ -71,9 +71,12 @@ func TestTableFitsEightyColumns(t *testing.T) {
 	if err := r.Table(&out); err != nil {
 		t.Fatal(err)
 	}
-	for _, line := range strings.Split(out.String(), "\n") {
+	for i, line := range strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n") {
 		if n := utf8.RuneCountInString(line); n > 80 {
 			t.Errorf("%d columns: %s", n, line)
+		}
+		if name := []string{"step", "install", "compile", "all: ", "the whole"}[i]; strings.Index(line, name) != strings.Index(out.String(), "step") {
+			t.Errorf("not aligned with the others: %s", line)
 		}
 	}
 	for _, want := range []string{"6:32", "8:42", "(failed)", "28:20", "0:08.3"} {

@@ -54,7 +54,7 @@ func (r Report) Write(file string) error {
 // Table prints the report in at most 80 columns.
 func (r Report) Table(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	row := func(name, wall, cpu string) { fmt.Fprintf(w, "%s\t%s\t  %s\t\n", wall, cpu, name) }
+	row := func(name, wall, cpu string) { fmt.Fprintf(w, "%s\t%s\t  %s\n", wall, cpu, name) }
 	row("step", "took", "CPU")
 	for _, s := range r.Steps {
 		name := cut(s.Name, 54)
