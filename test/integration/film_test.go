@@ -130,8 +130,9 @@ func decode(t *testing.T, video []byte, made film) {
 	program, err := exec.LookPath("ffprobe")
 	if err != nil {
 		out, err := inFlask(t, `
-import json, sys, urllib.request
-request = urllib.request.Request("http://ffmpeg:8080/v1/probe", json.dumps({"video": sys.argv[1]}).encode(), {"Content-Type": "application/json"})
+import json, os, sys, urllib.request
+request = urllib.request.Request("http://ffmpeg:8080/v1/probe", json.dumps({"video": sys.argv[1]}).encode(), {
+    "Content-Type": "application/json", "Authorization": "Bearer " + os.environ["SERVICE_TOKEN"], "X-Film-Id": sys.argv[1].split("/")[2]})
 last = json.loads(urllib.request.urlopen(request, timeout=120).read().splitlines()[-1])
 print(json.dumps(last["result"]))`, "videos/films/"+made.ID+"/film.mp4")
 		require.NoError(t, err)
