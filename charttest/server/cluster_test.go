@@ -228,7 +228,7 @@ func TestOnlyAccountsAndLimitsAreMade(t *testing.T) {
 			}
 		}
 	}
-	_, err = s.Rehearse(t.Context(), chart.MustRender(t, s.Profile()), restricted)
+	_, err = s.Rehearse(t.Context(), chart.MustRender(t, s.Profile(), seeded), restricted)
 	require.NoError(t, err)
 	require.Equal(t, map[string]bool{"serviceaccounts": true}, seen)
 }

@@ -17,10 +17,10 @@ import (
 	"github.com/ai-film/ai-film/internal/engine"
 )
 
-// helm is the path of the helm program that the repository's tools pin.
+// helm is the path of the helm program that the root module pins.
 var helm = sync.OnceValues(func() (string, error) {
 	cmd := exec.Command("go", "tool", "-n", "helm")
-	cmd.Dir = filepath.Join("..", "..", "local", "tools", "helm")
+	cmd.Dir = filepath.Join("..", "..")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	return strings.TrimSpace(string(out)), err
