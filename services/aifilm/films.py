@@ -431,7 +431,17 @@ class Films:
     def take_over(self, film_id: str, run_id: str) -> None:
         """Make `run_id` the run that makes the film; what an earlier one still does ends in `FilmTaken`."""
         with self.database.transaction() as connection:
-            connection.execute("UPDATE film SET run_id = %s WHERE id = %s", (run_id, _uuid(film_id)))
+            connection.execute(
+                "UPDATE film SET run_id = %s, error = NULL WHERE id = %s AND NOT state = ANY(%s)",
+                (run_id, _uuid(film_id), list(OVER)),
+            )
+
+    def trouble(self, film_id: str, problem: dict) -> None:
+        """Say on a film in work why nobody works on it just now; it is forgotten when somebody does again."""
+        with self.database.transaction() as connection:
+            connection.execute(
+                "UPDATE film SET error = %s WHERE id = %s AND NOT state = ANY(%s)", (Jsonb(problem), _uuid(film_id), list(OVER))
+            )
 
     def spend(self, seconds: float, *, each: float, per_second: float) -> dict[str, float]:
         """Count down the time of all films in work; return what is left to each.

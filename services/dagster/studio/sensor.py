@@ -22,7 +22,7 @@ from dagster import (
     sensor,
 )
 
-from aifilm.films import FilmGone, FilmOver
+from aifilm.films import OVER, FilmGone, FilmOver
 from studio import comfyui, places, production, removal, stages
 
 INTERVAL_SECONDS = 5
@@ -34,6 +34,8 @@ PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
 LONGEST_TICK_SECONDS = 60.0
 # Run monitoring ends a run that outlives its film's time; the margin leaves it to us to say why.
 MARGIN_SECONDS = 3600
+
+TIME_IS_UP = "The film's time is up"
 
 _last_tick: float | None = None
 _seen_ended: dict[str, float] = {}  # run → when, by the monotonic clock
@@ -102,12 +104,16 @@ def settle(
         return None
     if left is not None and left <= 0:
         problem = why(context.instance, film_id, run) if run else out_of_time(film_id)
-        end(film_id, lambda film_id: stages.films().fail(film_id, problem), "failed")
+        end(film_id, lambda film_id: stages.films().fail(film_id, problem | {"title": TIME_IS_UP}), "failed")
         return None
     if run is not None and run.status is DagsterRunStatus.NOT_STARTED:
         # Asked for again while it has not started: the run key makes it the same run, also after a daemon died in between.
         return request(film_id, len(runs), left)
     if run is not None:
+        if stages.films().standing(film_id)[0] in OVER:
+            return None  # it ended the film after we had read that it had not
+        if len(runs) > 1 and run.run_id not in _seen_ended:
+            stages.films().trouble(film_id, why(context.instance, film_id, run))
         seen = _seen_ended.setdefault(run.run_id, time.monotonic())
         pause = 0.0 if len(runs) < 2 else min(LONGEST_PAUSE_SECONDS, PAUSE_SECONDS * 2 ** min(len(runs) - 2, 10))
         if time.monotonic() - seen < pause:
@@ -156,7 +162,7 @@ def out_of_time(film_id: str) -> dict:
     doing = ", ".join(f"{stage['stage']} {stage['shot']}".strip() for stage in unfinished) or "nothing"
     last = waiting[-1] if waiting else {}
     return {
-        "title": "The film's time is up",
+        "title": TIME_IS_UP,
         "detail": f"in work for all of its time; at the end {last.get('detail') or f'in work: {doing}'}",
         "remedy": last.get("remedy") or "Look at the services' logs, or give films more time (FILM_TIME_LIMIT).",
         "stage": last.get("stage", "film"),
@@ -165,12 +171,15 @@ def out_of_time(film_id: str) -> dict:
 
 
 def why(instance: DagsterInstance, film_id: str, run: DagsterRun) -> dict:
-    """The problem of a film whose time is up and whose last run has ended: what Dagster says of the run's end."""
+    """The problem of a film whose runs end without ending it: what Dagster says of the last one's end."""
     events = instance.all_logs(run.run_id, of_type={DagsterEventType.PIPELINE_FAILURE, DagsterEventType.STEP_FAILURE})
     messages = "; ".join(filter(None, map(_message, events))) or "no reason recorded"
-    return out_of_time(film_id) | {
-        "detail": f"no run ended the film; the last, {run.run_id} ({run.status.value.lower()}): {messages}",
-        "remedy": "Open the run in Dagster; if its pod was killed, look for memory or eviction. Then submit the film again.",
+    return {
+        "title": "The run that made the film ended",
+        "detail": f"Dagster run {run.run_id} ({run.status.value.lower()}): {messages}",
+        "remedy": "Open the run in Dagster; if its pod was killed, look for memory or eviction.",
+        "stage": "film",
+        "shot": "",
     }
 
 

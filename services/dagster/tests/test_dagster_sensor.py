@@ -126,6 +126,8 @@ def test_a_film_is_made_however_often_its_run_is_killed(studio):
         wait(lambda count=count: len(studio.asked("move")) >= count, studio.servers.log)
         assert len(runs(studio, film_id)) == count
         kill_worker(studio)
+    wait(lambda: studio.films.get(film_id)["error"], "it does not say why nobody works on it")
+    assert studio.films.get(film_id)["error"]["title"] == "The run that made the film ended"
     studio.scripts.clear()
     assert studio.wait(film_id, "done", "failed", seconds=120)["state"] == "done"
     assert studio.films.get(film_id)["error"] is None
