@@ -156,7 +156,7 @@ class ScriptedStudio:
     def stages(self, film_id: str) -> dict[tuple[str, str], dict]:
         return {(row["shot"], row["stage"]): row for row in self.films.stages(film_id)}
 
-    def wait(self, film_id: str, *states: str, seconds: float = 60.0) -> dict:
+    def wait(self, film_id: str, *states: str, seconds: float = 300.0) -> dict:
         end = time.monotonic() + seconds
         while (film := self.films.get(film_id))["state"] not in states:
             assert time.monotonic() < end, f"the film is {film['state']}, not {states}"

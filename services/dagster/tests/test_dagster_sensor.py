@@ -13,6 +13,9 @@ from aifilm.progress import Progress
 from aifilm.testing import family, signal_all
 from studio import places
 
+# Nothing here takes a minute on a quiet machine; the limits are for one that is busy with everything else.
+pytestmark = pytest.mark.timeout(1200)
+
 
 @pytest.fixture(scope="module")
 def module_studio(tmp_path_factory, postgres_server, redis_server):
@@ -32,7 +35,7 @@ def studio(module_studio):
     module_studio.jobs.requests.clear()
 
 
-def runs(studio, film_id: str, count: int = 1, seconds: float = 45.0) -> list:
+def runs(studio, film_id: str, count: int = 1, seconds: float = 300.0) -> list:
     """The film's runs, once there are as many."""
     end = time.monotonic() + seconds
     while len(found := studio.instance.get_runs(RunsFilter(tags={places.FILM_TAG: film_id}))) < count:
@@ -41,7 +44,7 @@ def runs(studio, film_id: str, count: int = 1, seconds: float = 45.0) -> list:
     return found
 
 
-def wait(condition, what: str, seconds: float = 60.0):
+def wait(condition, what: str, seconds: float = 300.0):
     end = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < end, what
@@ -49,7 +52,7 @@ def wait(condition, what: str, seconds: float = 60.0):
     return value
 
 
-def slow(studio, seconds: float = 60.0):
+def slow(studio, seconds: float = 600.0):
     """A script under which Blender takes its time over the only shot."""
     return lambda request: itertools.chain(working(seconds), [done(studio.result("move", request.body))])
 
@@ -64,7 +67,7 @@ def kill_worker(studio) -> None:
 def test_submitted_films_get_exactly_one_run_each_and_are_made(studio, redis_url):
     films = [studio.submit() for _ in range(2)]
     for film_id in films:
-        film = studio.wait(film_id, "done", "failed", seconds=90)
+        film = studio.wait(film_id, "done", "failed")
         assert film["state"] == "done", film["error"]
     time.sleep(6)  # another tick of the sensor
     for film_id in films:
@@ -81,18 +84,18 @@ def test_a_film_submitted_while_the_daemon_is_dead_is_taken_when_it_lives(studio
     time.sleep(1)
     assert studio.films.get(film_id)["state"] == "submitted"
     studio.servers.start()
-    assert studio.wait(film_id, "done", "failed", seconds=90)["state"] == "done"
+    assert studio.wait(film_id, "done", "failed")["state"] == "done"
     assert len(runs(studio, film_id)) == 1
 
 
 def test_cancelling_stops_the_job_in_the_service_and_the_run(studio, redis_url):
     studio.scripts["move"] = slow(studio)
     film_id = studio.submit()
-    request = wait(lambda: next((r for r in studio.jobs.requests if r.path == "/v1/move"), None), studio.servers.log, 60)
+    request = wait(lambda: next((r for r in studio.jobs.requests if r.path == "/v1/move"), None), studio.servers.log)
     asked = time.monotonic()
     studio.films.request_cancel(film_id)
-    assert request.left.wait(20), "the service goes on working for nobody"
-    film = studio.wait(film_id, "cancelled", seconds=30)
+    assert request.left.wait(120), "the service goes on working for nobody"
+    film = studio.wait(film_id, "cancelled")
     print(f"cancelled after {time.monotonic() - asked:.1f} s")
     assert film["error"] is None
     assert "running" not in {row["state"] for row in studio.films.stages(film_id)}
@@ -112,7 +115,7 @@ def test_a_killed_run_is_repeated_and_the_film_is_made(studio):
     second, first = runs(studio, film_id, count=2)
     assert first.run_id == run.run_id
     assert second.tags["dagster/run_key"] == f"{film_id}/2"
-    assert studio.wait(film_id, "done", "failed", seconds=90)["state"] == "done"
+    assert studio.wait(film_id, "done", "failed")["state"] == "done"
     assert studio.films.get(film_id)["video"]["run_id"] == second.run_id
     assert len(studio.comfyui.prompts) == takes, "what was finished is made again"
     assert studio.stages(film_id)["s01-01", "still"]["cached"]
@@ -129,7 +132,7 @@ def test_a_film_is_made_however_often_its_run_is_killed(studio):
     wait(lambda: studio.films.get(film_id)["error"], "it does not say why nobody works on it")
     assert studio.films.get(film_id)["error"]["title"] == "The run that made the film ended"
     studio.scripts.clear()
-    assert studio.wait(film_id, "done", "failed", seconds=120)["state"] == "done"
+    assert studio.wait(film_id, "done", "failed")["state"] == "done"
     assert studio.films.get(film_id)["error"] is None
 
 
@@ -141,7 +144,7 @@ def test_a_film_whose_run_never_ends_it_fails_when_its_time_is_up_and_says_why(s
     # The run's own patience is that of its start; the sensor counts on.
     with studio.films.database.transaction() as connection:
         connection.execute("UPDATE film SET time_left = 0.5 WHERE id = %s", (film_id,))
-    film = studio.wait(film_id, "failed", seconds=90)
+    film = studio.wait(film_id, "failed")
     assert film["error"]["title"] == "The film's time is up"
     assert "blender: no such file" in film["error"]["detail"]
     assert film["error"]["stage"] == "move"
@@ -153,7 +156,7 @@ def test_a_film_whose_run_never_ends_it_fails_when_its_time_is_up_and_says_why(s
 def test_a_deleted_films_runs_events_and_logs_go(studio):
     film_id, other = studio.submit(), studio.submit()
     for film in (film_id, other):
-        assert studio.wait(film, "done", "failed", seconds=120)["state"] == "done"
+        assert studio.wait(film, "done", "failed")["state"] == "done"
     [run], [kept] = runs(studio, film_id), runs(studio, other)
     wait(lambda: studio.instance.get_run_by_id(run.run_id).is_finished, "the run goes on")
     logs = studio.directory / "home" / "storage"
