@@ -129,7 +129,7 @@ func TestOurChartIsAcceptedInEveryProfile(t *testing.T) {
 	chart := charttest.MustLoad(t, "../../charts/ai-film")
 	for _, p := range chart.Profiles() {
 		t.Run(p.Name, func(t *testing.T) {
-			r := chart.MustRender(t, p, s.Profile(), seeded, charttest.APIVersions("cloud.google.com/v1"))
+			r := chart.MustRender(t, p, s.Profile(), seeded, charttest.APIVersions("cloud.google.com/v1", "monitoring.googleapis.com/v1"))
 			rehearsal, err := s.Rehearse(t.Context(), r, restricted)
 			require.NoError(t, err)
 			for _, f := range rehearsal.Findings {

@@ -105,7 +105,7 @@ class Process:
         """What the server wrote so far."""
         return (self.home / "log").read_text(errors="replace")
 
-    def wait_for(self, ready, seconds: float = 30.0) -> None:
+    def wait_for(self, ready, seconds: float = 180.0) -> None:
         """Return when ``ready()`` is true; if the server ends or takes longer, close it and raise RuntimeError with its log."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -237,9 +237,10 @@ class PythonService(Process):
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{SERVICES}:{SERVICES / self.service}", "HOST": "127.0.0.1",
                        "PORT": str(self.port), "MANAGEMENT_PORT": str(self.management_port), "SERVICE_TOKEN": SERVICE_TOKEN,
                        "TMPDIR": tempfile.gettempdir(), "DRAIN_SECONDS": "200ms"}
-        if ROOTS:
+        python = (sys.executable,)
+        if ROOTS and Path(ROOTS, f"{self.service}.json").exists():  # a service with an image; those of tests have none
             del environment["PYTHONPATH"]  # the image's own code and packages
-        python = inside(self.service, "python") if ROOTS else (sys.executable,)
+            python = inside(self.service, "python")
         self.spawn(*python, "-m", "aifilm.server", self.app, env=environment | self.env, start_new_session=True)
 
     def kill(self, sig: int = signal.SIGKILL, seconds: float = 30.0) -> int:
