@@ -119,8 +119,8 @@ func (t tests) compileIntegration(ctx context.Context) {
 func (t tests) stages() []stages.Stage {
 	return []stages.Stage{
 		{Name: "lint", Budget: 12 * time.Minute, Run: t.lint},
-		{Name: "unit-go", Budget: 14 * time.Minute, Run: t.unitGo},
-		{Name: "unit-python", Budget: 20 * time.Minute, Run: t.unitPython},
+		{Name: "unit-go", Budget: 30 * time.Minute, Run: t.unitGo},
+		{Name: "unit-python", Budget: 30 * time.Minute, Run: t.unitPython},
 		{Name: "film", Budget: 15 * time.Minute, Run: t.film},
 		{Name: "fresh", Budget: 15 * time.Minute, Run: t.freshShort},
 		{Name: "integration", Budget: 38 * time.Minute, Run: t.integration},

@@ -87,6 +87,6 @@ def _freed(entry: Path) -> int:
 
 def _discard(entry: Path) -> int:
     """Remove a file or directory, gone at once; return the bytes that are free for it."""
-    freed = sum(map(_freed, (files.sidecar(entry), entry, *entry.rglob("*"))))
+    freed = sum(map(_freed, (entry, *entry.rglob("*"))))
     files.discard(entry)
     return freed
