@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/ai-film/ai-film/local/internal/cluster"
 	"github.com/ai-film/ai-film/local/internal/packages"
@@ -197,7 +198,7 @@ func (t tests) lintChart(ctx context.Context) error {
 // as does every program that it starts by name.
 var inImages = struct{ packages, python [][2]string }{ // directory under services, image
 	packages: [][2]string{{"blender", "blender"}, {"ffmpeg", "ffmpeg"}},
-	python:   [][2]string{{"aifilm", "flask"}, {"opencv", "opencv"}, {"langgraph", "langgraph"}, {"flask", "flask"}, {"dagster", "dagster"}},
+	python:   [][2]string{{"dagster", "dagster"}, {"flask", "flask"}, {"langgraph", "langgraph"}, {"aifilm", "flask"}, {"opencv", "opencv"}}, // the longest first
 }
 
 func (t tests) unitGo(ctx context.Context) error {
@@ -241,22 +242,34 @@ func (t tests) unitServices(ctx context.Context, env []string) error {
 	return errors.Join(append(failures, t.run(ctx, t.services(), env, "go", append([]string{"test"}, rest...)...))...)
 }
 
-// unitPython runs each Python service's tests with the Python, the packages and the libraries of its image.
+// unitPython runs each Python service's tests with the Python, the packages and the libraries of its image: two services at
+// a time, since most tests wait for something, and a service's output when it is through.
 func (t tests) unitPython(ctx context.Context) error {
 	env, err := t.inRoots(ctx)
 	if err != nil {
 		return err
 	}
-	var failures []error
-	for _, in := range inImages.python {
+	failures := make([]error, len(inImages.python))
+	var group errgroup.Group
+	group.SetLimit(2)
+	for i, in := range inImages.python {
 		pytest, err := t.pytestIn(ctx, env, in[1])
 		if err != nil {
-			return err
+			return errors.Join(err, group.Wait())
 		}
-		failures = append(failures, t.run(ctx, t.services(), append(env, "PYTHONPATH="+pytest, "PYTHONDONTWRITEBYTECODE=1"), t.enter(), in[1],
-			"python", "-m", "pytest", "-q", "-c", "pyproject.toml", "-p", "no:cacheprovider", in[0]))
+		group.Go(func() error {
+			cmd := t.command(ctx, t.services(), append(env, "PYTHONPATH="+pytest, "PYTHONDONTWRITEBYTECODE=1"), t.enter(), in[1],
+				"python", "-m", "pytest", "-q", "-c", "pyproject.toml", "-p", "no:cacheprovider", in[0])
+			endGroup(cmd)
+			out, err := cmd.CombinedOutput()
+			fmt.Printf("── services/%s\n%s", in[0], out)
+			if err != nil {
+				failures[i] = fmt.Errorf("pytest %s in the image %s: %w", in[0], in[1], err)
+			}
+			return nil
+		})
 	}
-	return errors.Join(failures...)
+	return errors.Join(append(failures, group.Wait())...)
 }
 
 // film makes a film with the services as processes of this machine, each in the root file system of its image, and shows
