@@ -12,7 +12,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypedDict
 
 import psycopg
@@ -193,21 +193,21 @@ class Planning:
                 )
 
         with self._saver() as saver:
-            saver.conn.execute(
+            Session(saver).execute(
                 "INSERT INTO planner_deletion AS d (film_id, times) VALUES (%s, 1)"
                 " ON CONFLICT (film_id) DO UPDATE SET times = d.times + 1, at = now()",
                 [film_id],
             )
             _lock(saver, _number(film_id), wait)
             saver.delete_thread(film_id)
-            saver.conn.execute("DELETE FROM planner_answer WHERE film_id = %s", [film_id])
+            Session(saver).execute("DELETE FROM planner_answer WHERE film_id = %s", [film_id])
 
     def _planner(
         self, saver: PostgresSaver, film_id: str, planning: str, budget: Budget, check: Callable[[], None], note: str = ""
     ) -> Planner:
         if not self.endpoint:
             return Deterministic()
-        asking = Paid(saver.conn, film_id, planning, self.endpoint, budget, check)
+        asking = Paid(Session(saver), film_id, planning, self.endpoint, budget, check)
         return WithFallback(Model(self.endpoint.model, asking), note)
 
     def _finished(self, saver: PostgresSaver, film_id: str) -> dict[str, Any]:
@@ -279,9 +279,9 @@ class Planning:
             _lock(saver, _SETUP_LOCK, unchecked)
             try:
                 saver.setup()
-                saver.conn.execute(_TABLES, prepare=False)  # prepared, it would have to be one statement
+                Session(saver).execute(_TABLES, prepare=False)  # prepared, it would have to be one statement
             finally:
-                saver.conn.execute("SELECT pg_advisory_unlock(%s)", [_SETUP_LOCK])
+                Session(saver).execute("SELECT pg_advisory_unlock(%s)", [_SETUP_LOCK])
             self._set_up = True
 
     def _tidy(self, saver: PostgresSaver) -> None:
@@ -290,7 +290,7 @@ class Planning:
             return
         self._tidied = time.monotonic()
         try:
-            with saver.conn.transaction():
+            with saver.lock, saver.conn.transaction():
                 saver.conn.execute(_ORPHANS, prepare=False)
         except psycopg.Error as error:  # the plan is made; the next one tidies
             log.warning("not tidied", extra={"why": str(error)[:300]})
@@ -336,14 +336,30 @@ def _number(film_id: str) -> int:
     return int.from_bytes(hashlib.sha256(film_id.encode()).digest()[:8], signed=True)
 
 
+class Session:
+    """The saver's connection for queries of ours, which must be of its session: it holds the film's lock.
+
+    LangGraph writes checkpoints from threads of its own, in pipelines of the whole connection; a query of ours between two of
+    their commands would be refused («another command is already in progress»), so it takes the saver's lock.
+    """
+
+    def __init__(self, saver: PostgresSaver):
+        self._saver = saver
+
+    def execute(self, query: str, parameters: Sequence[Any] | None = None, **options: Any) -> psycopg.Cursor:
+        """As `psycopg.Connection.execute`; all rows have arrived when it returns."""
+        with self._saver.lock:
+            return self._saver.conn.execute(query, parameters, **options)
+
+
 def _lock(saver: PostgresSaver, number: int, waiting: Callable[[], None]) -> None:
-    while not saver.conn.execute("SELECT pg_try_advisory_lock(%s) AS got", [number]).fetchone()["got"]:
+    while not Session(saver).execute("SELECT pg_try_advisory_lock(%s) AS got", [number]).fetchone()["got"]:
         waiting()
         time.sleep(0.2)
 
 
 def _deletions(saver: PostgresSaver, film_id: str) -> int:
-    row = saver.conn.execute("SELECT times FROM planner_deletion WHERE film_id = %s", [film_id]).fetchone()
+    row = Session(saver).execute("SELECT times FROM planner_deletion WHERE film_id = %s", [film_id]).fetchone()
     return row["times"] if row else 0
 
 

@@ -12,7 +12,8 @@ import json
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import psycopg
 
@@ -40,23 +41,29 @@ class Budget:
     seconds: float
 
 
+class Executes(Protocol):
+    """What runs a query and gives the cursor of its rows."""
+
+    def execute(self, query: str, parameters: Sequence[Any] | None = None) -> psycopg.Cursor: ...
+
+
 class Paid:
     """Asks ``endpoint`` on behalf of one planning of a film, within ``budget``.
 
-    ``connection`` is the session that holds the film's lock; ``planning`` tells this planning from the film's others, whose
+    ``session`` executes queries in the session that holds the film's lock; ``planning`` tells this planning from the film's others, whose
     answers are used but not counted.
     """
 
     def __init__(
         self,
-        connection: psycopg.Connection,
+        session: Executes,
         film_id: str,
         planning: str,
         endpoint: Endpoint,
         budget: Budget,
         check: Callable[[], None],
     ):
-        self.connection, self.film_id, self.planning = connection, film_id, planning
+        self.session, self.film_id, self.planning = session, film_id, planning
         self.endpoint, self.budget, self.check = endpoint, budget, check
 
     def ask(self, messages: list[dict[str, str]], most_tokens: int) -> str:
@@ -65,7 +72,7 @@ class Paid:
         key = hashlib.sha256(said.encode()).hexdigest()
         if answer := _unsaved.get((self.film_id, key)):
             self._settle(key, 0, 0.0, answer)
-        row = self.connection.execute(
+        row = self.session.execute(
             "SELECT answer FROM planner_answer WHERE film_id = %s AND key = %s AND answer IS NOT NULL", [self.film_id, key]
         ).fetchone()
         if row:
@@ -97,7 +104,7 @@ class Paid:
 
     def _reserve(self, key: str, cost: int) -> None:
         """Count what an answer may cost before it is asked for."""
-        self.connection.execute(
+        self.session.execute(
             "INSERT INTO planner_answer AS a (film_id, key, planning, tokens) VALUES (%s, %s, %s, %s)"
             " ON CONFLICT (film_id, key) DO UPDATE SET planning = excluded.planning, at = now(),"
             " tokens = excluded.tokens + CASE WHEN a.planning = excluded.planning THEN a.tokens ELSE 0 END,"
@@ -108,7 +115,7 @@ class Paid:
     def _settle(self, key: str, more: int, seconds: float, answer: Answer | None) -> None:
         """Keep the answer, and what it took: ``more`` tokens than were reserved."""
         try:
-            self.connection.execute(
+            self.session.execute(
                 "UPDATE planner_answer SET tokens = tokens + %s, seconds = seconds + %s, answer = coalesce(%s, answer)"
                 " WHERE film_id = %s AND key = %s",
                 [more, seconds, answer and answer.text, self.film_id, key],
@@ -127,7 +134,7 @@ class Paid:
 
     def _left(self, cost: int) -> float:
         """Seconds left. Raises Unusable when they are none, or the tokens left are fewer than ``cost``."""
-        spent = self.connection.execute(
+        spent = self.session.execute(
             "SELECT coalesce(sum(tokens), 0) AS tokens, coalesce(sum(seconds), 0) AS seconds FROM planner_answer"
             " WHERE film_id = %s AND planning = %s",
             [self.film_id, self.planning],
