@@ -13,7 +13,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import psycopg
 
@@ -50,8 +50,8 @@ class Executes(Protocol):
 class Paid:
     """Asks ``endpoint`` on behalf of one planning of a film, within ``budget``.
 
-    ``session`` executes queries in the session that holds the film's lock; ``planning`` tells this planning from the film's others, whose
-    answers are used but not counted.
+    ``session`` executes queries in the session that holds the film's lock; ``planning`` tells this planning from the
+    film's others, whose answers are used but not counted.
     """
 
     def __init__(
