@@ -331,8 +331,24 @@ func (t tests) pytestIn(ctx context.Context, env []string, image string) (string
 }
 
 // freshShort has the cluster and the images made, the studio installed and all taken away on a machine that nobody
-// prepared, from the caches that the stages before have filled.
-func (t tests) freshShort(ctx context.Context) error {
+// prepared, from the caches that the stages before have filled. A cluster that runs here, as after make film, is stopped
+// meanwhile: both have the same addresses.
+func (t tests) freshShort(ctx context.Context) (err error) {
+	if len(t.local.Running()) > 0 {
+		t.local.Log.Say("the cluster of this machine stops for this stage, and starts again after it")
+		if err := t.local.Down(ctx, false); err != nil {
+			return err
+		}
+		defer func() {
+			again, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Minute)
+			defer cancel()
+			rest, failed := t.local.Up(again)
+			if failed == nil {
+				failed = rest()
+			}
+			err = errors.Join(err, failed)
+		}()
+	}
 	return t.fresh(ctx, "sh", "-ec", "make deps up status; go run -C local . roots; make down PURGE=1")
 }
 
@@ -349,7 +365,7 @@ func (t tests) fresh(ctx context.Context, command ...string) error {
 	if err != nil {
 		return err
 	}
-	state := filepath.Join(t.local.Places.Cache, "fresh-state")
+	state := filepath.Join(t.local.Places.Cache, "fresh-"+filepath.Base(t.local.Places.State)) // another again in a fresh machine's own
 	defer os.RemoveAll(state)
 	env := []string{"AI_FILM_ROOTS=" + dir, "AI_FILM_REPO=" + t.repo(), "AI_FILM_STATE=" + state, "TMPDIR=/tmp"}
 	args := append([]string{"--pid", "--fork", "--kill-child", filepath.Join(dir, "bin", "enter"), roots.FreshImage,
