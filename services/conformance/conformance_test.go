@@ -1,12 +1,17 @@
 package conformance
 
 import (
+	"bytes"
 	"flag"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/ai-film/ai-film/services/internal/postgrestest"
 )
@@ -63,7 +68,20 @@ func TestOpenCV(t *testing.T) {
 	RunProcess(t, "opencv.json", env, append(command, "-m", "aifilm.server", "finishing.app:app")...)
 }
 
+// What takes long in LangGraph is a model: this one thinks for two seconds of a long night, and then says that it can't.
 func TestLangGraph(t *testing.T) {
 	command, env := python(t, "langgraph", "langgraph, psycopg, waitress, aifilm.server")
-	RunProcess(t, "langgraph.json", append(env, "DATABASE_URL="+postgrestest.Start(t)), append(command, "-m", "aifilm.server", "planning.app:app")...)
+	model := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked, _ := io.ReadAll(r.Body)
+		if bytes.Contains(asked, []byte("A long night.")) {
+			select {
+			case <-time.After(2 * time.Second):
+			case <-r.Context().Done():
+			}
+		}
+		http.Error(w, `{"error": {"message": "not this one"}}`, http.StatusBadRequest)
+	}))
+	defer model.Close()
+	env = append(env, "DATABASE_URL="+postgrestest.Start(t), "OPENAI_BASE_URL="+model.URL+"/v1", "OPENAI_API_KEY=none", "OPENAI_MODEL=slow")
+	RunProcess(t, "langgraph.json", env, append(command, "-m", "aifilm.server", "planning.app:app")...)
 }

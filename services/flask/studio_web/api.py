@@ -172,9 +172,18 @@ def register(app: Flask, studio: Studio) -> None:
         studio.login.end_all()
         return Response(status=204)
 
-    @blueprint.route("/", defaults={"rest": ""})
-    @blueprint.route("/<path:rest>", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+    methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+    @blueprint.route("/", defaults={"rest": ""}, methods=methods)
+    @blueprint.route("/<path:rest>", methods=methods)
     def unknown(rest: str) -> Response:
+        router = app.create_url_adapter(request)
+        taken = [m for m in methods if router.match(request.path, m, return_rule=True)[0].endpoint != request.endpoint]
+        if taken:
+            allow = ", ".join(taken)
+            raise Problem(
+                405, "method not allowed", f"{request.path} does not take {request.method}", f"use {allow}", headers={"Allow": allow}
+            )
         raise Problem(404, "no such resource", f"/api/{rest[:200]} is not part of the API", "GET /api/films lists the films")
 
     app.register_blueprint(blueprint)

@@ -319,9 +319,26 @@ def test_no_such_film(studio, film_id):
         assert problem["title"].startswith("no such")
 
 
-def test_wrong_method(studio):
-    status, _, _ = studio.ask("PUT", f"/api/films/{studio.submit()['id']}")
-    assert status in (404, 405)
+@pytest.mark.parametrize(
+    ("method", "tail", "allow"),
+    [
+        ("PUT", "/{id}", "GET, DELETE"),
+        ("DELETE", "", "GET, POST"),
+        ("PATCH", "/{id}/video", "GET"),
+        ("GET", "/{id}/cancel", "POST"),
+        ("POST", "/no-such-film", "GET, DELETE"),
+    ],
+)
+def test_wrong_method(studio, method, tail, allow):
+    status, headers, problem = studio.ask(method, "/api/films" + tail.format(id=studio.submit()["id"]))
+    assert (status, problem["title"], headers["Allow"]) == (405, "method not allowed", allow)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("path", ["/api/", "/api/nothing", "/api/films/a/b/c"])
+def test_no_such_resource(studio, method, path):
+    status, _, problem = studio.ask(method, path)
+    assert (status, problem["title"]) == (404, "no such resource")
 
 
 def test_video_with_ranges(studio):

@@ -73,8 +73,13 @@ def _shot(report: Report, plan: dict, shot: dict, taken: list[np.ndarray], still
     report.check(f"{name}.detail", detail > DETAIL, f"mean gradient {detail:.1f}")
     apart = min(round(PARALLAX_SECONDS * fps), len(luma) - 1)
     places = (0, (len(luma) - apart) // 2, len(luma) - apart - 1)
-    depth = float(np.median([parallax(luma[at], luma[at + apart]) for at in places]))
-    report.check(f"{name}.parallax", depth > PARALLAX_PIXELS, f"{depth:.2f} px beyond zoom, pan and roll")
+    known = [moved for at in places if (moved := parallax(luma[at], luma[at + apart])) is not None]
+    depth = float(np.median(known)) if known else None
+    report.check(
+        f"{name}.parallax",
+        depth is None or depth > PARALLAX_PIXELS,
+        "unknown: too few textured points" if depth is None else f"{depth:.2f} px beyond zoom, pan and roll",
+    )
     if still is not None:
         shown = max(likeness(taken[at], still) for at in (0, middle, -1))
         report.check(f"{name}.shows-take", shown > LIKENESS, f"correlation with the still {shown:.2f}")
@@ -112,10 +117,11 @@ def glyphs(luma: np.ndarray) -> int:
     return int(((sizes > height * width * 4e-5) & (sizes < height * width * 0.05)).sum())
 
 
-def parallax(first: np.ndarray, second: np.ndarray) -> float:
+def parallax(first: np.ndarray, second: np.ndarray) -> float | None:
     """What no zoom, pan or roll explains of the optical flow between two pictures: pixels, 90th percentile.
 
     Dense inverse search, on points with contrast around them, and only where there and back again ends where it began.
+    None where fewer than 50 such points are: fog and flat art say nothing of depth.
     """
     flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     there, back = flow.calc(first, second, None), flow.calc(second, first, None)
@@ -127,11 +133,11 @@ def parallax(first: np.ndarray, second: np.ndarray) -> float:
     usable = (contrast > CONTRAST) & (np.linalg.norm(returned, axis=-1) < 0.7)
     start, goal = pixels[::4, ::4][usable[::4, ::4]], landed[::4, ::4][usable[::4, ::4]]
     if len(start) < 50:
-        return 0.0
+        return None
     cv2.setRNGSeed(1)  # RANSAC draws; the same film must measure the same
     model, _ = cv2.estimateAffinePartial2D(start, goal, method=cv2.RANSAC, ransacReprojThreshold=1.0)
     if model is None:
-        return 0.0
+        return None
     return float(np.quantile(np.linalg.norm(goal - (start @ model[:, :2].T + model[:, 2]), axis=1), 0.9))
 
 
