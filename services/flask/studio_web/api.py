@@ -181,9 +181,8 @@ def register(app: Flask, studio: Studio) -> None:
         taken = [m for m in methods if router.match(request.path, m, return_rule=True)[0].endpoint != request.endpoint]
         if taken:
             allow = ", ".join(taken)
-            raise Problem(
-                405, "method not allowed", f"{request.path} does not take {request.method}", f"use {allow}", headers={"Allow": allow}
-            )
+            detail = f"{request.path} does not take {request.method}"
+            raise Problem(405, "method not allowed", detail, f"use {allow}", headers={"Allow": allow})
         raise Problem(404, "no such resource", f"/api/{rest[:200]} is not part of the API", "GET /api/films lists the films")
 
     app.register_blueprint(blueprint)
