@@ -10,7 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"github.com/ai-film/ai-film/internal/engine"
+	"github.com/ai-film/ai-film/charttest/internal/engine"
 )
 
 // Chart is a chart that was read once and can be rendered many times, also by

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ai-film/ai-film/internal/engine"
+	"github.com/ai-film/ai-film/charttest/internal/engine"
 )
 
 // Coverage says which parts of a chart's templates some renders executed.

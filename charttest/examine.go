@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ai-film/ai-film/internal/engine"
+	"github.com/ai-film/ai-film/charttest/internal/engine"
 )
 
 // ValuesReport says what is wrong between a chart's values and its templates,

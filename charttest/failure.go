@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/ai-film/ai-film/internal/engine"
+	"github.com/ai-film/ai-film/charttest/internal/engine"
 )
 
 // LoadError says why a path is no chart.

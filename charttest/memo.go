@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"sync"
 
-	"github.com/ai-film/ai-film/internal/engine"
+	"github.com/ai-film/ai-film/charttest/internal/engine"
 )
 
 // memo remembers the latest renders, since test suites ask one render many

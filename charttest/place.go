@@ -3,7 +3,7 @@ package charttest
 import (
 	"fmt"
 
-	"github.com/ai-film/ai-film/internal/engine"
+	"github.com/ai-film/ai-film/charttest/internal/engine"
 )
 
 // Place is a line of a chart's file.

@@ -6,7 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"github.com/ai-film/ai-film/internal/engine"
+	"github.com/ai-film/ai-film/charttest/internal/engine"
 )
 
 // Profile is a set of values and circumstances to render a chart with. The

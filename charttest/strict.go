@@ -16,8 +16,8 @@ import (
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
-	"github.com/ai-film/ai-film/internal/engine"
-	"github.com/ai-film/ai-film/internal/plainyaml"
+	"github.com/ai-film/ai-film/charttest/internal/engine"
+	"github.com/ai-film/ai-film/charttest/internal/plainyaml"
 )
 
 // StrictError lists what strict decoding found in a render's objects.

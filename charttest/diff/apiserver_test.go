@@ -23,7 +23,7 @@ import (
 	clientscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/restmapper"
 
-	"github.com/ai-film/ai-film/internal/plane"
+	"github.com/ai-film/ai-film/charttest/internal/plane"
 )
 
 // TestAPIServerAgrees tries every change of TestRefused on a real API server,

@@ -19,8 +19,8 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
+	"github.com/ai-film/ai-film/charttest/internal/plane"
 	"github.com/ai-film/ai-film/charttest/server"
-	"github.com/ai-film/ai-film/internal/plane"
 )
 
 // api is the API server of all tests; nil if there are no programs for it.

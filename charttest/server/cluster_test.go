@@ -17,9 +17,9 @@ import (
 
 	"github.com/ai-film/ai-film/charttest"
 	"github.com/ai-film/ai-film/charttest/check"
+	"github.com/ai-film/ai-film/charttest/internal/plane"
 	"github.com/ai-film/ai-film/charttest/server"
 	"github.com/ai-film/ai-film/charttest/verify"
-	"github.com/ai-film/ai-film/internal/plane"
 )
 
 // chartOf makes a chart of one template.

@@ -24,8 +24,8 @@ import (
 
 	"github.com/ai-film/ai-film/charttest"
 	"github.com/ai-film/ai-film/charttest/check"
+	"github.com/ai-film/ai-film/charttest/internal/plane"
 	"github.com/ai-film/ai-film/charttest/server"
-	"github.com/ai-film/ai-film/internal/plane"
 )
 
 // unpack writes an archive's files into a folder, and returns them too.

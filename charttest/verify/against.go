@@ -20,8 +20,8 @@ import (
 
 	"github.com/ai-film/ai-film/charttest"
 	"github.com/ai-film/ai-film/charttest/diff"
+	"github.com/ai-film/ai-film/charttest/internal/engine"
 	"github.com/ai-film/ai-film/charttest/server"
-	"github.com/ai-film/ai-film/internal/engine"
 )
 
 // immutableField is the rule for changes that the API server refuses.

@@ -124,7 +124,7 @@ func LoadConfig(chartDir, file string) (Config, error) {
 	}
 	for i, s := range c.Suppress {
 		if !known[s.Check] {
-			return c, &ConfigError{file, fmt.Errorf("suppress[%d]: there is no check %q (ai-film verify --list shows them)", i, s.Check)}
+			return c, &ConfigError{file, fmt.Errorf("suppress[%d]: there is no check %q (charttest verify --list shows them)", i, s.Check)}
 		}
 		if s.Reason == "" {
 			return c, &ConfigError{file, fmt.Errorf("suppress[%d]: a suppression of %q needs a reason", i, s.Check)}

@@ -12,8 +12,8 @@ func Reference() string {
 	var b strings.Builder
 	b.WriteString(`# Checks
 
-What «ai-film verify» and package charttest/verify hold a chart to. Generated from the checks; change them in
-` + "`charttest/check`" + ` and run ` + "`go test ./charttest/verify -update`" + `.
+What «charttest verify» and package charttest/verify hold a chart to. Generated from the checks; change them in
+` + "`charttest/check`" + ` and run ` + "`go test -C charttest ./verify -update`" + `.
 
 A finding that is accepted goes into ` + "`.verify.yaml`" + ` in the chart's folder, with the reason:
 

@@ -73,7 +73,7 @@ func SARIF(w io.Writer, r *Result) error {
 	if len(r.Upgrades) > 0 {
 		run.Properties = map[string]any{"upgrades": r.Upgrades}
 	}
-	run.Tool.Driver = sarifDriver{Name: "ai-film verify", InformationURI: "https://github.com/ai-film/ai-film"}
+	run.Tool.Driver = sarifDriver{Name: "charttest verify", InformationURI: "https://github.com/ai-film/ai-film"}
 	for _, c := range append(check.All(), Rules...) {
 		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{c.Name, sarifText{c.Why}, sarifText{c.Remedy}})
 	}

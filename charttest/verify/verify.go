@@ -1,6 +1,6 @@
 // Package verify renders a chart for every profile and Kubernetes version,
 // runs the checks over what comes out, and reports what it finds. It is what
-// «ai-film verify» runs; tests can run it too:
+// «charttest verify» runs; tests can run it too:
 //
 //	result, err := verify.Run(ctx, "charts/shop", verify.Config{})
 //	require.NoError(t, err)

@@ -26,7 +26,7 @@ func TestReferenceIsCurrent(t *testing.T) {
 	}
 	have, err := os.ReadFile(file)
 	require.NoError(t, err)
-	require.Equal(t, verify.Reference(), string(have), "run go test ./charttest/verify -update")
+	require.Equal(t, verify.Reference(), string(have), "run go test -C charttest ./verify -update")
 }
 
 // write makes a chart of files; Chart.yaml comes by itself.

@@ -43,7 +43,7 @@ func invoke(ctx context.Context, stdin string, args ...string) (code int, stdout
 
 func TestUsage(t *testing.T) {
 	t.Setenv("AI_FILM_URL", "http://not-in-the-help.example")
-	for _, name := range []string{"film", "list", "show", "cancel", "delete", "verify"} {
+	for _, name := range []string{"film", "list", "show", "cancel", "delete"} {
 		t.Run(name, func(t *testing.T) {
 			code, stdout, _ := invoke(t.Context(), "", name, "--help")
 			assert.Zero(t, code)

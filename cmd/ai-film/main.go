@@ -1,6 +1,5 @@
 // Command ai-film is the film studio's command line: it makes films with an
-// installed studio, and renders and verifies Helm charts, the studio's and any
-// other.
+// installed studio.
 package main
 
 import (
@@ -34,7 +33,7 @@ func exitCode(err error) int {
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "ai-film",
-		Short:         "Make films on Kubernetes, and test Helm charts",
+		Short:         "Make films on Kubernetes",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -44,8 +43,6 @@ func newRoot() *cobra.Command {
 		newShow(),
 		newCancel(),
 		newDelete(),
-		newRender(),
-		newVerify(),
 	)
 	cobra.AddTemplateFunc("wrapped", func(flags *pflag.FlagSet) string { return flags.FlagUsagesWrapped(columns) })
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", " | wrapped"))

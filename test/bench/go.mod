@@ -3,7 +3,7 @@ module github.com/ai-film/ai-film/test/bench
 go 1.26.0
 
 require (
-	github.com/ai-film/ai-film v0.0.0
+	github.com/ai-film/ai-film/charttest v0.0.0
 	github.com/gruntwork-io/terratest v1.0.0
 	github.com/stretchr/testify v1.12.1
 	golang.org/x/sync v0.22.0
@@ -195,7 +195,7 @@ require (
 	sigs.k8s.io/yaml v1.6.0 // indirect
 )
 
-replace github.com/ai-film/ai-film => ../..
+replace github.com/ai-film/ai-film/charttest => ../../charttest
 
 // helm-unittest's own replacement, which does not reach those who build it.
 replace github.com/vmware-labs/yaml-jsonpath v0.3.2 => github.com/helm-unittest/yaml-jsonpath v0.4.0

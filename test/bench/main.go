@@ -72,7 +72,7 @@ func run(chart, out string, rounds, renders, flat int) error {
 type bench struct {
 	chart, dir     string
 	helm, unittest string // programs
-	aifilm         string // ai-film, for verify as a process
+	program        string // the command, for verify as a process
 	unitRender     string // a chart with a suite that renders often
 	unitSuite      string // a chart with the realistic suite
 	renders        int
@@ -84,7 +84,7 @@ func (b *bench) prepare() error {
 	for name, to := range map[string]*string{
 		"helm.sh/helm/v3/cmd/helm":                                 &b.helm,
 		"github.com/helm-unittest/helm-unittest/cmd/helm-unittest": &b.unittest,
-		"github.com/ai-film/ai-film/cmd/ai-film":                   &b.aifilm,
+		"github.com/ai-film/ai-film/charttest/cmd/charttest":       &b.program,
 	} {
 		*to = filepath.Join(b.dir, filepath.Base(name))
 		build := exec.Command("go", "build", "-o", *to, name)

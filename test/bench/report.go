@@ -16,7 +16,7 @@ import (
 // Report is out/bench/render.json. Ratios are of medians, and say how many
 // times faster charttest is; floor_ratio is the other way round, charttest's
 // time, checks included, over that of Helm's bare engine; verify_in_renders is
-// the time of «ai-film verify» in renders of the bare engine, over all profiles.
+// the time of «charttest verify» in renders of the bare engine, over all profiles.
 type Report struct {
 	RenderVsHelmTemplate   float64 `json:"render_vs_helm_template"`
 	RenderVsHelmUnittest   float64 `json:"render_vs_helm_unittest"`
@@ -63,7 +63,7 @@ func newReport(measures []measure, results map[string][]time.Duration) *Report {
 	r.RenderVsHelmUnittest = median["helm-unittest"] / median["charttest"]
 	r.FloorRatio = median["charttest, checks"] / median["helm engine"]
 	r.FloorRatioUnchecked = median["charttest"] / median["helm engine"]
-	r.VerifyInRenders = median["ai-film verify"] / median["helm engine, profiles"]
+	r.VerifyInRenders = median["charttest verify"] / median["helm engine, profiles"]
 	r.SuiteVsTerratest = median["suite terratest"] / median["suite charttest"]
 	r.SuiteVsTerratestShared = median["suite terratest, shared"] / median["suite charttest"]
 	r.SuiteVsHelmUnittest = median["suite helm-unittest"] / median["suite charttest"]
@@ -100,7 +100,7 @@ func (r *Report) write(dir string) error {
 		{"suite vs helm-unittest", r.SuiteVsHelmUnittest, "≥ 8"},
 		{"floor: charttest with checks vs Helm's bare engine", r.FloorRatio, "≤ 1.5"},
 		{"floor without checks", r.FloorRatioUnchecked, ""},
-		{"ai-film verify, in renders of the bare engine", r.VerifyInRenders, "≤ 60"},
+		{"charttest verify, in renders of the bare engine", r.VerifyInRenders, "≤ 60"},
 		{"cost of an object, 960 vs 60 of them", r.ObjectGrowth, "about 1"},
 		{"cost of a profile, 32 vs 4 of them", r.ProfileGrowth, "about 1"},
 	} {

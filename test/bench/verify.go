@@ -14,14 +14,14 @@ import (
 	"github.com/ai-film/ai-film/charttest/verify"
 )
 
-// verifiers measure «ai-film verify» as people and pipelines meet it: a
+// verifiers measure «charttest verify» as people and pipelines meet it: a
 // process that starts cold, all profiles for four versions of Kubernetes, with
 // coverage and the examination of values.
 func (b *bench) verifiers() []measure {
 	return []measure{{
-		"ai-film verify", "a process: all profiles × four versions of Kubernetes, checks, coverage, values", 1,
+		"charttest verify", "a process: all profiles × four versions of Kubernetes, checks, coverage, values", 1,
 		timed(1, func() error {
-			err := command(b.aifilm, "verify", b.chart, "--values", "--coverage", "1")
+			err := command(b.program, "verify", b.chart, "--values", "--coverage", "1")
 			var exit *exec.ExitError
 			if errors.As(err, &exit) && exit.ExitCode() == 1 {
 				return nil // findings are not what is measured

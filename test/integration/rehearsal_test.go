@@ -22,12 +22,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// program builds ai-film from the repository.
+// program builds the command charttest from the repository.
 func program(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "ai-film")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", path, "./cmd/ai-film")
-	cmd.Dir = setting("AI_FILM_REPO", "../..")
+	path := filepath.Join(t.TempDir(), "charttest")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", path, "./cmd/charttest")
+	cmd.Dir = filepath.Join(setting("AI_FILM_REPO", "../.."), "charttest")
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return path
@@ -46,7 +46,7 @@ type rehearsed struct {
 	}
 }
 
-// rehearse runs ai-film verify --server. It returns the exit code too.
+// rehearse runs charttest verify --server. It returns the exit code too.
 func rehearse(t *testing.T, program, chart string) (rehearsed, int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), program, "verify", chart, "--server", "--format", "json")

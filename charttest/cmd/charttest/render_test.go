@@ -41,7 +41,7 @@ type outcome struct {
 	Files         string // what it wrote below the working directory's out/
 }
 
-// compare runs «helm template» and «ai-film render» with the same arguments in
+// compare runs «helm template» and «charttest render» with the same arguments in
 // dir and expects the same of both.
 func compare(t *testing.T, dir string, args ...string) {
 	t.Helper()
@@ -298,7 +298,7 @@ const good = "apiVersion: v2\nname: c\nversion: 1.0.0\n"
 
 // TestRenderOurChart holds our own chart's profiles against Helm.
 func TestRenderOurChart(t *testing.T) {
-	dir, err := filepath.Abs("../../charts/ai-film")
+	dir, err := filepath.Abs("../../../charts/ai-film")
 	require.NoError(t, err)
 	profiles, err := filepath.Glob(filepath.Join(dir, "values", "*.yaml"))
 	require.NoError(t, err)

@@ -13,13 +13,13 @@ import (
 	"golang.org/x/tools/txtar"
 	"k8s.io/client-go/rest"
 
-	"github.com/ai-film/ai-film/internal/plane"
+	"github.com/ai-film/ai-film/charttest/internal/plane"
 )
 
 // shops unpacks the two versions of a chart that package verify compares.
 func shops(t *testing.T) string {
 	t.Helper()
-	archive, err := txtar.ParseFile("../../charttest/verify/testdata/upgrade.txtar")
+	archive, err := txtar.ParseFile("../../verify/testdata/upgrade.txtar")
 	require.NoError(t, err)
 	dir := t.TempDir()
 	for _, f := range archive.Files {
@@ -30,7 +30,7 @@ func shops(t *testing.T) string {
 	return dir
 }
 
-// verifying runs «ai-film verify» and returns what it prints and its exit code.
+// verifying runs «charttest verify» and returns what it prints and its exit code.
 func verifying(args ...string) (string, int, error) {
 	root := newRoot()
 	var out bytes.Buffer

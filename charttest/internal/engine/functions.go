@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 	goyaml "sigs.k8s.io/yaml/goyaml.v3"
 
-	"github.com/ai-film/ai-film/internal/plainyaml"
+	"github.com/ai-film/ai-film/charttest/internal/plainyaml"
 )
 
 // functions are the template functions without state of their own: sprig's

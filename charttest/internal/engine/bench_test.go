@@ -12,7 +12,7 @@ import (
 	helmengine "helm.sh/helm/v3/pkg/engine"
 )
 
-const ourChart = "../../charts/ai-film"
+const ourChart = "../../../charts/ai-film"
 
 func benchValues(b *testing.B) map[string]any {
 	if _, err := os.Stat(ourChart); err != nil {

@@ -7,7 +7,7 @@ import (
 	"helm.sh/helm/v3/pkg/releaseutil"
 	"sigs.k8s.io/yaml"
 
-	"github.com/ai-film/ai-film/internal/plainyaml"
+	"github.com/ai-film/ai-film/charttest/internal/plainyaml"
 )
 
 // Document is a document that some template wrote, read once however many

@@ -14,10 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"sigs.k8s.io/yaml"
 
-	"github.com/ai-film/ai-film/internal/engine"
+	"github.com/ai-film/ai-film/charttest/internal/engine"
 )
 
-// helm is the path of the helm program that the root module pins.
+// helm is the path of the helm program that this module pins.
 var helm = sync.OnceValues(func() (string, error) {
 	cmd := exec.Command("go", "tool", "-n", "helm")
 	cmd.Dir = filepath.Join("..", "..")

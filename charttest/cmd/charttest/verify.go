@@ -73,13 +73,13 @@ Exit codes:
   0  no findings
   1  findings
   2  not verified: no chart or server, or wrong flags or configuration`,
-		Example: `  ai-film verify charts/ai-film
-  ai-film verify mychart --format sarif --output verify.sarif
-  ai-film verify mychart --kube-version 1.34,1.37 --watch
-  ai-film verify mychart --server --kube-context kind-kind
-  ai-film verify mychart --against mychart-1.2.0.tgz
-  ai-film verify mychart --against myrelease --namespace town
-  ai-film verify --list`,
+		Example: `  charttest verify charts/ai-film
+  charttest verify mychart --format sarif --output verify.sarif
+  charttest verify mychart --kube-version 1.34,1.37 --watch
+  charttest verify mychart --server --kube-context kind-kind
+  charttest verify mychart --against mychart-1.2.0.tgz
+  charttest verify mychart --against myrelease --namespace town
+  charttest verify --list`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return unverified{fmt.Errorf("one chart at a time, not %d", len(args))}
