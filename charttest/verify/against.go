@@ -21,6 +21,7 @@ import (
 	"github.com/ai-film/ai-film/charttest"
 	"github.com/ai-film/ai-film/charttest/diff"
 	"github.com/ai-film/ai-film/charttest/internal/engine"
+	"github.com/ai-film/ai-film/charttest/internal/installed"
 	"github.com/ai-film/ai-film/charttest/server"
 )
 
@@ -131,8 +132,8 @@ func (r *Result) upgradeRelease(ctx context.Context, chart *charttest.Chart, con
 	if err != nil {
 		return &AgainstError{against.Release, err}
 	}
-	in, err := engine.FindInstalled(ctx, against.Cluster, against.Namespace, against.Release)
-	if errors.Is(err, engine.ErrNotInstalled) {
+	in, err := installed.Find(ctx, against.Cluster, against.Namespace, against.Release)
+	if errors.Is(err, installed.ErrNotFound) {
 		err = fmt.Errorf("there is no folder or archive of that name, and no such release in namespace %q: helm list -A shows those that there are, -n chooses the namespace", against.Namespace)
 	}
 	if apierrors.IsForbidden(err) {
@@ -142,7 +143,7 @@ func (r *Result) upgradeRelease(ctx context.Context, chart *charttest.Chart, con
 	if err != nil {
 		return &AgainstError{against.Release, err}
 	}
-	before, err := installed(in)
+	before, err := objectsOf(in)
 	if err != nil {
 		return &AgainstError{against.Release, err}
 	}
@@ -319,8 +320,8 @@ func filesExist(p charttest.Profile) bool {
 	return true
 }
 
-// installed are a release's objects, hooks included.
-func installed(in *engine.Installed) ([]*unstructured.Unstructured, error) {
+// objectsOf are a release's objects, hooks included.
+func objectsOf(in *installed.Release) ([]*unstructured.Unstructured, error) {
 	var all []*unstructured.Unstructured
 	for _, text := range append([]string{in.Manifest}, in.Hooks...) {
 		for _, doc := range engine.SplitDocuments(text) {

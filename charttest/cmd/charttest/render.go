@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ai-film/ai-film/charttest/internal/engine"
+	"github.com/ai-film/ai-film/charttest/internal/helmtemplate"
 )
 
 func newRender() *cobra.Command {
@@ -28,6 +28,6 @@ cluster.`,
 			return nil
 		},
 	}
-	engine.AddTemplateFlags(cmd)
+	helmtemplate.AddFlags(cmd)
 	return cmd
 }

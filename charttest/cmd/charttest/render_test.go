@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -228,6 +231,21 @@ func TestRenderArchivesAndStandardInput(t *testing.T) {
 	compare(t, dir, "reel", "features-1.0.0.tgz", "--include-crds")
 	require.NoError(t, os.Rename(filepath.Join(dir, "features"), filepath.Join(dir, "renamed")))
 	compare(t, dir, "reel", "renamed")
+}
+
+// Values that a URL names are fetched by Helm's own getters.
+func TestRenderValuesOfURLs(t *testing.T) {
+	dir := unpack(t, "features")
+	server := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	t.Cleanup(server.Close)
+	for name, line := range map[string]string{
+		"values":   "features -f %s/features/values/off.yaml",
+		"set-file": "features --set-file multi=%s/features/files/a.txt",
+		"missing":  "features -f %s/nowhere.yaml",
+		"scheme":   "features -f gopher%.0s://nowhere.yaml",
+	} {
+		t.Run(name, func(t *testing.T) { compare(t, dir, strings.Fields(fmt.Sprintf(line, server.URL))...) })
+	}
 }
 
 // Charts of Helm 2's format keep their dependencies in a file of their own, and

@@ -3,8 +3,7 @@
 // result, and it owes Helm v3 every byte of that result.
 //
 // Helm's own packages do what need be done once: reading charts, parsing --set
-// forms, resolving dependencies, locating and downloading charts. What is done
-// for every render is done here, because Helm parses all templates and
+// forms, resolving dependencies. What is done for every render is done here, because Helm parses all templates and
 // recompiles every schema each time and keeps its function map to itself:
 //
 //	Chart     a chart, loaded once (load.go)
@@ -13,6 +12,10 @@
 //	program   one set of enabled subcharts, parsed once (program.go)
 //	worker    a program being executed, with the state of that execution
 //	Result    manifests, hooks and notes, in Helm's order (sort.go)
+//
+// What takes a network, charts and values behind URLs, is given from outside:
+// package helmtemplate has Helm's clients for it, and package installed reads
+// releases from clusters.
 //
 // Nothing of Helm appears in the exported API, so that moving to another major
 // version of Helm changes this package alone.

@@ -170,3 +170,12 @@ func (h *head) metadata(n *plainyaml.Node) bool {
 	}
 	return true
 }
+
+// SplitDocuments splits a manifest into its documents, as Helm does, in order.
+func SplitDocuments(manifest string) []string {
+	var docs []string
+	for _, d := range split(manifest) {
+		docs = append(docs, d.text)
+	}
+	return docs
+}

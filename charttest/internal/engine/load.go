@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/ignore"
 )
 
@@ -78,6 +80,20 @@ func (c *Chart) Path() string { return c.path }
 // Name is the chart's name in Chart.yaml.
 func (c *Chart) Name() string { return c.source.Name() }
 
+// Version is the chart's version in Chart.yaml.
+func (c *Chart) Version() string {
+	if c.source.Metadata == nil {
+		return ""
+	}
+	return c.source.Metadata.Version
+}
+
+// Type is the chart's type in Chart.yaml: "", "application" or "library".
+func (c *Chart) Type() string { return c.source.Metadata.Type }
+
+// Deprecated says whether Chart.yaml calls the chart deprecated.
+func (c *Chart) Deprecated() bool { return c.source.Metadata.Deprecated }
+
 // Missing are the dependencies that Chart.yaml lists and the charts folder
 // lacks. Helm renders nothing until they are there.
 func (c *Chart) Missing() []string {
@@ -92,6 +108,19 @@ func (c *Chart) Missing() []string {
 		}
 	}
 	return names
+}
+
+// Unpack unpacks a chart's archive below dir and returns the folder that the
+// chart is in. Errors are of type *LoadError.
+func Unpack(archive, dir string) (string, error) {
+	if err := chartutil.ExpandFile(dir, archive); err != nil {
+		return "", &LoadError{Path: archive, Err: err}
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 1 {
+		return "", &LoadError{Path: archive, Err: errors.New("the archive does not hold one folder, the chart")}
+	}
+	return filepath.Join(dir, entries[0].Name()), nil
 }
 
 // readDir collects the files of an unpacked chart the way Helm's directory

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path"
 	"strings"
 	"sync"
@@ -50,7 +51,8 @@ type Result struct {
 	Values    map[string]any // as the root chart's templates saw them
 	Warnings  []string       // what Helm would log about the values
 
-	includeCRDs bool
+	IncludeCRDs bool // whether they are among the documents
+
 	// traced is the same render with a trace, made when first asked for.
 	traced func() (*trace, error)
 }
@@ -131,7 +133,7 @@ func (c *Chart) render(ctx context.Context, vals map[string]any, release Release
 	if err != nil {
 		return nil, err
 	}
-	result := &Result{Chart: c, Values: coalesced, Warnings: merge.warnings, includeCRDs: release.IncludeCRDs}
+	result := &Result{Chart: c, Values: coalesced, Warnings: merge.warnings, IncludeCRDs: release.IncludeCRDs}
 	if traced {
 		result.traced = func() (*trace, error) { return x.trace, nil }
 	} else {
@@ -166,7 +168,7 @@ func (p *program) execute(ctx context.Context, x *execution, dots []map[string]a
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	x.ctx = ctx
+	x.over = ctx.Done()
 	type outcome struct {
 		out []string
 		err error
@@ -202,6 +204,13 @@ func (p *program) execute(ctx context.Context, x *execution, dots []map[string]a
 	return nil, &Failure{Reason: Endless, Message: text, text: text}
 }
 
+// Check says what is wrong with a release whatever the chart: a *Failure of its
+// version of Kubernetes.
+func (r Release) Check() error {
+	_, err := capabilities(r)
+	return err
+}
+
 func capabilities(release Release) (*chartutil.Capabilities, error) {
 	caps := chartutil.DefaultCapabilities.Copy()
 	if release.KubeVersion != "" {
@@ -232,13 +241,35 @@ func releaseValues(r Release) map[string]any {
 // then hooks.
 func (r *Result) Text(hooks bool) string {
 	var b strings.Builder
-	b.WriteString(strings.TrimSpace(r.documents()) + "\n")
+	b.WriteString(strings.TrimSpace(r.Documents()) + "\n")
 	if hooks {
 		for _, m := range r.Hooks {
-			m.write(&b)
+			m.Write(&b)
 		}
 	}
 	return b.String()
+}
+
+// Documents are CRDs, if asked for, and manifests, without hooks.
+func (r *Result) Documents() string {
+	var b strings.Builder
+	if r.IncludeCRDs {
+		for _, crd := range r.CRDs {
+			crd.Manifest().Write(&b)
+		}
+	}
+	for _, m := range r.Manifests {
+		m.Write(&b)
+	}
+	return b.String()
+}
+
+// Manifest is the file as a manifest.
+func (c CRD) Manifest() Manifest { return Manifest{Template: c.Template, Text: c.Text} }
+
+// Write writes a manifest as helm template does.
+func (m Manifest) Write(w io.Writer) {
+	fmt.Fprintf(w, "---\n# Source: %s\n%s\n", m.Template, m.Text)
 }
 
 // notes picks the notes out of the templates' output.

@@ -9,8 +9,6 @@ import (
 	"sync"
 
 	"github.com/pkg/errors"
-	"helm.sh/helm/v3/pkg/cli"
-	"helm.sh/helm/v3/pkg/getter"
 	"helm.sh/helm/v3/pkg/strvals"
 	"sigs.k8s.io/yaml"
 )
@@ -25,7 +23,14 @@ type Overrides struct {
 	String   []string         // --set-string
 	FromFile []string         // --set-file
 	Literal  []string         // --set-literal
+
+	// Getters fetch values that are named by a URL, by its scheme. What has
+	// another scheme, or none, is a file.
+	Getters map[string]Getter
 }
+
+// Getter fetches what a URL names.
+type Getter func(url string) ([]byte, error)
 
 // ValuesError says which of the given values could not be read.
 type ValuesError struct {
@@ -58,7 +63,7 @@ func (o Overrides) Merge() (merged map[string]any, err error) {
 	}
 	base := map[string]any{}
 	for _, file := range o.Files {
-		current, err := readValues(file)
+		current, err := o.readValues(file)
 		if err != nil {
 			return nil, &ValuesError{Source: file, Err: err}
 		}
@@ -82,8 +87,8 @@ func (o Overrides) Merge() (merged map[string]any, err error) {
 
 // readValues reads a values file: "-", a URL or a path. The result must not be
 // changed.
-func readValues(file string) (map[string]any, error) {
-	text, err := readSource(file)
+func (o Overrides) readValues(file string) (map[string]any, error) {
+	text, err := o.readSource(file)
 	if err != nil {
 		return nil, err
 	}
@@ -194,8 +199,6 @@ func mergeMaps(a, b map[string]any) map[string]any {
 	return out
 }
 
-func getters() getter.Providers { return getter.All(cli.New()) }
-
 func setInto(base map[string]any, o Overrides) error {
 	for _, s := range o.JSON {
 		if err := strvals.ParseJSON(s, base); err != nil {
@@ -213,7 +216,7 @@ func setInto(base map[string]any, o Overrides) error {
 		}
 	}
 	for _, s := range o.FromFile {
-		read := func(name []rune) (any, error) { return readSource(string(name)) }
+		read := func(name []rune) (any, error) { return o.readSource(string(name)) }
 		if err := strvals.ParseIntoFile(s, base, read); err != nil {
 			return errors.Wrap(err, "failed parsing --set-file data")
 		}
@@ -227,7 +230,7 @@ func setInto(base map[string]any, o Overrides) error {
 }
 
 // readSource reads what --values or --set-file names: "-", a URL or a file.
-func readSource(name string) (string, error) {
+func (o Overrides) readSource(name string) (string, error) {
 	if strings.TrimSpace(name) == "-" {
 		data, err := io.ReadAll(os.Stdin)
 		return string(data), err
@@ -236,12 +239,9 @@ func readSource(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if g, err := getters().ByScheme(u.Scheme); err == nil {
-		data, err := g.Get(name, getter.WithURL(name))
-		if err != nil {
-			return "", err
-		}
-		return data.String(), nil
+	if get := o.Getters[u.Scheme]; get != nil {
+		data, err := get(name)
+		return string(data), err
 	}
 	data, err := os.ReadFile(name)
 	return string(data), err

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"text/template"
@@ -24,7 +23,7 @@ type worker struct {
 // execution is the state of one render.
 type execution struct {
 	release  *Release
-	ctx      context.Context
+	over     <-chan struct{} // closed when the render's time is over
 	included map[string]int
 	depth    int // of tpl
 	written  int64
@@ -129,10 +128,12 @@ func (x *execution) account(n int) error {
 }
 
 func (x *execution) expired() error {
-	if x.ctx == nil || x.ctx.Err() == nil {
+	select {
+	case <-x.over:
+		return &endless{"the templates did not end in the time given to them: is there a loop or a recursion without end?"}
+	default:
 		return nil
 	}
-	return &endless{"the templates did not end in the time given to them: is there a loop or a recursion without end?"}
 }
 
 // maxIncludes is Helm's bound on includes of one name inside each other.

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"sigs.k8s.io/yaml"
 
-	"github.com/ai-film/ai-film/charttest/internal/engine"
+	"github.com/ai-film/ai-film/charttest/internal/helmtemplate"
 )
 
 // helm is the path of the helm program that this module pins.
@@ -92,7 +92,7 @@ func compare(t *testing.T, args []string) string {
 	require.NoError(t, err, "building helm")
 	want, wantErr := run(program, args)
 	cmd := &cobra.Command{Use: "render", SilenceUsage: true, SilenceErrors: true}
-	engine.AddTemplateFlags(cmd)
+	helmtemplate.AddFlags(cmd)
 	var out bytes.Buffer
 	cmd.SetOut(&out)
 	cmd.SetArgs(args)

@@ -1,4 +1,4 @@
-package engine
+package helmtemplate
 
 import (
 	"bytes"
@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path"
@@ -18,49 +17,31 @@ import (
 	"github.com/spf13/pflag"
 	"helm.sh/helm/v3/pkg/postrender"
 	"helm.sh/helm/v3/pkg/releaseutil"
+
+	"github.com/ai-film/ai-film/charttest/internal/engine"
 )
 
 // printout is what a command has to print.
 type printout struct {
 	manifest string
-	hooks    []Manifest
+	hooks    []engine.Manifest
 }
 
 // failedPrintout is what --debug prints of a render that failed after
 // templates had run, and nil if it failed before.
 func failedPrintout(err error) *printout {
-	var broken *RenderError
-	var failure *Failure
+	var broken *engine.RenderError
+	var failure *engine.Failure
 	switch {
 	case errors.As(err, &broken):
 		return &printout{manifest: broken.Text}
-	case errors.As(err, &failure) && failure.Reason != Misnamed:
+	case errors.As(err, &failure) && failure.Reason != engine.Misnamed:
 		return &printout{}
 	}
 	return nil
 }
 
-// documents are CRDs, if asked for, and manifests, without hooks.
-func (r *Result) documents() string {
-	var b strings.Builder
-	if r.includeCRDs {
-		for _, crd := range r.CRDs {
-			crd.manifest().write(&b)
-		}
-	}
-	for _, m := range r.Manifests {
-		m.write(&b)
-	}
-	return b.String()
-}
-
-func (c CRD) manifest() Manifest { return Manifest{Template: c.Template, Text: c.Text} }
-
-func (m Manifest) write(w io.Writer) {
-	fmt.Fprintf(w, "---\n# Source: %s\n%s\n", m.Template, m.Text)
-}
-
-func (t *templateCommand) print(o *printout) error {
+func (t *command) print(o *printout) error {
 	var manifests bytes.Buffer
 	fmt.Fprintln(&manifests, strings.TrimSpace(o.manifest))
 	if !t.client.DisableHooks {
@@ -70,7 +51,7 @@ func (t *templateCommand) print(o *printout) error {
 				continue
 			}
 			if t.client.OutputDir == "" {
-				h.write(&manifests)
+				h.Write(&manifests)
 				continue
 			}
 			dir := t.outputDir()
@@ -92,7 +73,7 @@ func (t *templateCommand) print(o *printout) error {
 var sourceLine = regexp.MustCompile("# Source: [^/]+/(.+)")
 
 // printOnly prints the documents of the templates that --show-only names.
-func (t *templateCommand) printOnly(manifests string) error {
+func (t *command) printOnly(manifests string) error {
 	byKey := releaseutil.SplitManifests(manifests)
 	keys := make([]string, 0, len(byKey))
 	for k := range byKey {
@@ -123,7 +104,7 @@ func (t *templateCommand) printOnly(manifests string) error {
 	return nil
 }
 
-func (t *templateCommand) outputDir() string {
+func (t *command) outputDir() string {
 	if t.client.UseReleaseName {
 		return filepath.Join(t.client.OutputDir, t.client.ReleaseName)
 	}
@@ -131,11 +112,11 @@ func (t *templateCommand) outputDir() string {
 }
 
 // writeManifests writes the documents into --output-dir, a file a template.
-func (t *templateCommand) writeManifests(r *Result) error {
+func (t *command) writeManifests(r *engine.Result) error {
 	written := make(map[string]bool)
-	if r.includeCRDs {
+	if r.IncludeCRDs {
 		for _, crd := range r.CRDs { // never below the release's name
-			if err := t.writeFile(t.client.OutputDir, crd.manifest(), written[crd.Template]); err != nil {
+			if err := t.writeFile(t.client.OutputDir, crd.Manifest(), written[crd.Template]); err != nil {
 				return err
 			}
 			written[crd.Template] = true
@@ -150,7 +131,7 @@ func (t *templateCommand) writeManifests(r *Result) error {
 	return nil
 }
 
-func (t *templateCommand) writeFile(dir string, m Manifest, more bool) error {
+func (t *command) writeFile(dir string, m engine.Manifest, more bool) error {
 	name := strings.Join([]string{dir, m.Template}, string(filepath.Separator))
 	if err := os.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return err
@@ -163,7 +144,7 @@ func (t *templateCommand) writeFile(dir string, m Manifest, more bool) error {
 	if err != nil {
 		return err
 	}
-	m.write(f)
+	m.Write(f)
 	if err := f.Close(); err != nil {
 		return err
 	}

@@ -1,4 +1,6 @@
-package engine
+// Package helmtemplate is «helm template», flags and output, with our renderer
+// in it.
+package helmtemplate
 
 import (
 	"bytes"
@@ -8,6 +10,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/pkg/errors"
@@ -25,10 +28,12 @@ import (
 	"helm.sh/helm/v3/pkg/registry"
 	"helm.sh/helm/v3/pkg/storage/driver"
 	"k8s.io/client-go/util/homedir"
+
+	"github.com/ai-film/ai-film/charttest/internal/engine"
 )
 
-// templateCommand is «helm template» with this package's renderer in it.
-type templateCommand struct {
+// command is «helm template» with this package's renderer in it.
+type command struct {
 	out       io.Writer
 	settings  *cli.EnvSettings
 	config    *action.Configuration
@@ -42,13 +47,13 @@ type templateCommand struct {
 	skipTests bool
 }
 
-// AddTemplateFlags gives cmd the flags of «helm template», those that all of
+// AddFlags gives cmd the flags of «helm template», those that all of
 // Helm's commands share included, and makes it print the same.
 //
 // Charts are located, downloaded and verified by Helm's code; --validate and
 // --dry-run=server, which ask a cluster, are Helm's altogether.
-func AddTemplateFlags(cmd *cobra.Command) {
-	t := &templateCommand{settings: cli.New(), config: new(action.Configuration)}
+func AddFlags(cmd *cobra.Command) {
+	t := &command{settings: cli.New(), config: new(action.Configuration)}
 	t.client = action.NewInstall(t.config)
 	t.settings.AddFlags(cmd.Flags())
 	t.addInstallFlags(cmd.Flags())
@@ -59,7 +64,7 @@ func AddTemplateFlags(cmd *cobra.Command) {
 	}
 }
 
-func (t *templateCommand) addTemplateFlags(f *pflag.FlagSet) {
+func (t *command) addTemplateFlags(f *pflag.FlagSet) {
 	f.StringArrayVarP(&t.showOnly, "show-only", "s", []string{}, "only show manifests rendered from the given templates")
 	f.StringVar(&t.client.OutputDir, "output-dir", "", "writes the executed templates to files in output-dir instead of stdout")
 	f.BoolVar(&t.validate, "validate", false, "validate your manifests against the Kubernetes cluster you are currently pointing at. This is the same validation performed on an install")
@@ -75,7 +80,7 @@ func (t *templateCommand) addTemplateFlags(f *pflag.FlagSet) {
 // addInstallFlags adds the flags that «helm template» has from «helm install».
 // Those that only matter to an installation are taken and have no effect, as
 // under Helm.
-func (t *templateCommand) addInstallFlags(f *pflag.FlagSet) {
+func (t *command) addInstallFlags(f *pflag.FlagSet) {
 	c, v := t.client, &t.values
 	f.BoolVar(&c.CreateNamespace, "create-namespace", false, "create the release namespace if not present")
 	f.StringVar(&c.DryRunOption, "dry-run", "", "simulate an install. If --dry-run is set with no option being specified or as '--dry-run=client', it will not attempt cluster connections. Setting '--dry-run=server' allows attempting cluster connections.")
@@ -129,15 +134,15 @@ func defaultKeyring() string {
 	return filepath.Join(homedir.HomeDir(), ".gnupg", "pubring.gpg")
 }
 
-func (t *templateCommand) run(args []string) error {
+func (t *command) run(args []string) error {
 	log.SetFlags(log.Lshortfile)
 	kube.ManagedFieldsManager = "helm"
 	t.client.Namespace = t.settings.Namespace()
-	release := Release{APIVersions: t.apis, EnableDNS: t.client.EnableDNS, IncludeCRDs: t.crds,
+	release := engine.Release{APIVersions: t.apis, EnableDNS: t.client.EnableDNS, IncludeCRDs: t.crds,
 		SkipSchema: t.client.SkipSchemaValidation, SubNotes: t.client.SubNotes,
 		Namespace: t.client.Namespace, KubeVersion: t.kube}
 	if t.kube != "" {
-		if _, err := capabilities(release); err != nil {
+		if err := release.Check(); err != nil {
 			return err
 		}
 	}
@@ -198,7 +203,7 @@ func (t *templateCommand) run(args []string) error {
 	return err
 }
 
-func (t *templateCommand) asksCluster() bool {
+func (t *command) asksCluster() bool {
 	switch t.client.DryRunOption {
 	case "server", "none", "false":
 		return true
@@ -206,31 +211,28 @@ func (t *templateCommand) asksCluster() bool {
 	return t.validate
 }
 
-func (t *templateCommand) overrides() Overrides {
+func (t *command) overrides() engine.Overrides {
 	v := t.values
-	return Overrides{Files: v.ValueFiles, JSON: v.JSONValues, Set: v.Values,
+	return engine.Overrides{Getters: t.getters(), Files: v.ValueFiles, JSON: v.JSONValues, Set: v.Values,
 		String: v.StringValues, FromFile: v.FileValues, Literal: v.LiteralValues}
 }
 
 // load reads the chart and sees to it that its dependencies are there.
-func (t *templateCommand) load(path string) (*Chart, error) {
-	c, err := Load(path)
+func (t *command) load(path string) (*engine.Chart, error) {
+	c, err := engine.Load(path)
 	if err != nil {
 		return nil, err
 	}
-	md := c.source.Metadata
-	switch md.Type {
+	switch c.Type() {
 	case "", "application":
 	default:
-		return nil, errors.Errorf("%s charts are not installable", md.Type)
+		return nil, errors.Errorf("%s charts are not installable", c.Type())
 	}
-	if md.Deprecated {
+	if c.Deprecated() {
 		fmt.Fprintln(os.Stderr, "WARNING: This chart is deprecated")
 	}
-	if md.Dependencies == nil {
-		return c, nil
-	}
-	if err := action.CheckDependencies(c.source, md.Dependencies); err != nil {
+	if missing := c.Missing(); len(missing) > 0 {
+		err := errors.Errorf("found in Chart.yaml, but missing in charts/ directory: %s", strings.Join(missing, ", "))
 		err = errors.Wrap(err, "An error occurred while checking for chart dependencies. You may need to run `helm dependency build` to fetch missing dependencies")
 		if !t.client.DependencyUpdate {
 			return nil, err
@@ -244,7 +246,7 @@ func (t *templateCommand) load(path string) (*Chart, error) {
 		if err := man.Update(); err != nil {
 			return nil, err
 		}
-		if c, err = Load(path); err != nil {
+		if c, err = engine.Load(path); err != nil {
 			return nil, errors.Wrap(err, "failed reloading chart after repo update")
 		}
 	}
@@ -252,10 +254,10 @@ func (t *templateCommand) load(path string) (*Chart, error) {
 }
 
 // render renders without a cluster.
-func (t *templateCommand) render(c *Chart, vals map[string]any, release Release) (*printout, error) {
+func (t *command) render(c *engine.Chart, vals map[string]any, release engine.Release) (*printout, error) {
 	result, err := c.Render(context.Background(), vals, release)
 	if driver.ContainsSystemLabels(t.client.Labels) {
-		var broken *SchemaError
+		var broken *engine.SchemaError
 		if err == nil || !errors.As(err, &broken) {
 			return nil, fmt.Errorf("user supplied labels contains system reserved label name. System labels: %+v", driver.GetSystemLabels())
 		}
@@ -269,7 +271,7 @@ func (t *templateCommand) render(c *Chart, vals map[string]any, release Release)
 			return o, err
 		}
 	} else {
-		o.manifest = result.documents()
+		o.manifest = result.Documents()
 	}
 	if t.client.PostRenderer != nil {
 		b, err := t.client.PostRenderer.Run(bytes.NewBufferString(o.manifest))
@@ -282,7 +284,7 @@ func (t *templateCommand) render(c *Chart, vals map[string]any, release Release)
 }
 
 // install runs Helm's own dry run, which asks the cluster.
-func (t *templateCommand) install(path string, vals map[string]any) (*printout, error) {
+func (t *command) install(path string, vals map[string]any) (*printout, error) {
 	nolog := func(string, ...any) {}
 	if err := t.config.Init(t.settings.RESTClientGetter(), t.settings.Namespace(), os.Getenv("HELM_DRIVER"), nolog); err != nil {
 		return nil, err
@@ -305,7 +307,7 @@ func (t *templateCommand) install(path string, vals map[string]any) (*printout, 
 	}
 	o := &printout{manifest: rel.Manifest}
 	for _, h := range rel.Hooks {
-		m := Manifest{Template: h.Path, Text: h.Manifest, Kind: h.Kind, Name: h.Name, Hook: &Hook{}}
+		m := engine.Manifest{Template: h.Path, Text: h.Manifest, Kind: h.Kind, Name: h.Name, Hook: &engine.Hook{}}
 		for _, e := range h.Events {
 			m.Hook.Events = append(m.Hook.Events, string(e))
 		}
@@ -314,7 +316,31 @@ func (t *templateCommand) install(path string, vals map[string]any) (*printout, 
 	return o, err
 }
 
-func (t *templateCommand) registry() (*registry.Client, error) {
+// getters are Helm's, by scheme.
+func (t *command) getters() map[string]engine.Getter {
+	bySchemes := make(map[string]engine.Getter)
+	for _, provider := range getter.All(t.settings) {
+		for _, scheme := range provider.Schemes {
+			if bySchemes[scheme] != nil {
+				continue
+			}
+			bySchemes[scheme] = func(url string) ([]byte, error) {
+				g, err := provider.New()
+				if err != nil {
+					return nil, err
+				}
+				data, err := g.Get(url, getter.WithURL(url))
+				if err != nil {
+					return nil, err
+				}
+				return data.Bytes(), nil
+			}
+		}
+	}
+	return bySchemes
+}
+
+func (t *command) registry() (*registry.Client, error) {
 	c := t.client
 	opts := []registry.ClientOption{
 		registry.ClientOptDebug(t.settings.Debug),

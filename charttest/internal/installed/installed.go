@@ -1,14 +1,13 @@
-package engine
+// Package installed reads the releases that Helm has installed in a cluster.
+package installed
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
-	"helm.sh/helm/v3/pkg/chartutil"
 	helmengine "helm.sh/helm/v3/pkg/engine"
 	"helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/storage"
@@ -17,8 +16,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Installed is a release as Helm keeps it in its cluster.
-type Installed struct {
+// Release is a release as Helm keeps it in its cluster.
+type Release struct {
 	Name, Namespace string
 	Revision        int
 	Chart           string         // its name and version: "shop-1.2.0"
@@ -30,14 +29,14 @@ type Installed struct {
 	Lookup func(apiVersion, kind, namespace, name string) (map[string]any, error)
 }
 
-// ErrNotInstalled says that a cluster has no release of a name.
-var ErrNotInstalled = errors.New("there is no such release")
+// ErrNotFound says that a cluster has no release of that name.
+var ErrNotFound = errors.New("there is no such release")
 
-// FindInstalled reads the release that an upgrade would start from: the
+// Find reads the release that an upgrade would start from: the
 // deployed one, or if none is, the latest. It reads Helm's Secrets, or where
 // HELM_DRIVER says so its ConfigMaps. Errors are those of the cluster, or
-// ErrNotInstalled.
-func FindInstalled(ctx context.Context, config *rest.Config, namespace, name string) (*Installed, error) {
+// ErrNotFound.
+func Find(ctx context.Context, config *rest.Config, namespace, name string) (*Release, error) {
 	config = rest.CopyConfig(config)
 	if config.Timeout == 0 {
 		config.Timeout = 30 * time.Second
@@ -71,12 +70,12 @@ func FindInstalled(ctx context.Context, config *rest.Config, namespace, name str
 		return nil, ctx.Err()
 	}
 	if errors.Is(err, driver.ErrReleaseNotFound) {
-		return nil, ErrNotInstalled
+		return nil, ErrNotFound
 	}
 	if err != nil {
 		return nil, err
 	}
-	in := &Installed{
+	in := &Release{
 		Name: found.Name, Namespace: found.Namespace, Revision: found.Version, Values: found.Config, Manifest: found.Manifest,
 		Lookup: helmengine.NewLookupFunction(config),
 	}
@@ -87,34 +86,4 @@ func FindInstalled(ctx context.Context, config *rest.Config, namespace, name str
 		in.Hooks = append(in.Hooks, h.Manifest)
 	}
 	return in, nil
-}
-
-// Unpack unpacks a chart's archive below dir and returns the folder that the
-// chart is in. Errors are of type *LoadError.
-func Unpack(archive, dir string) (string, error) {
-	if err := chartutil.ExpandFile(dir, archive); err != nil {
-		return "", &LoadError{Path: archive, Err: err}
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 1 {
-		return "", &LoadError{Path: archive, Err: errors.New("the archive does not hold one folder, the chart")}
-	}
-	return filepath.Join(dir, entries[0].Name()), nil
-}
-
-// Version is the chart's version in Chart.yaml.
-func (c *Chart) Version() string {
-	if c.source.Metadata == nil {
-		return ""
-	}
-	return c.source.Metadata.Version
-}
-
-// SplitDocuments splits a manifest into its documents, as Helm does, in order.
-func SplitDocuments(manifest string) []string {
-	var docs []string
-	for _, d := range split(manifest) {
-		docs = append(docs, d.text)
-	}
-	return docs
 }
