@@ -128,6 +128,8 @@ type ComfyUI struct {
 	Relay Relay `json:"relay"`
 	// Mode remote: the ComfyUI elsewhere.
 	Remote Remote `json:"remote"`
+	// Modes gpu and cpu: the models that a Job fetches onto their volume. ComfyUI waits for them.
+	Models Models `json:"models"`
 }
 
 // GPU is a server's share of the cluster's GPUs.
@@ -169,6 +171,37 @@ type Remote struct {
 	ExistingSecret string `json:"existingSecret" schema:"format=name?"`
 	// Its key in that Secret.
 	SecretKey string `json:"secretKey" schema:"minLength=1"`
+}
+
+// Models are what a Job fetches, each file once: what is there with the right checksum stays. A container of extraContainers that
+// does not end keeps the Job from ending.
+type Models struct {
+	// The files, under names of your own; null takes one of an earlier values file away. Lists for SDXL, Flux, LTX and Wan are in
+	// `values/models/`.
+	Files map[string]Model `json:"files"`
+	// How many are fetched at once.
+	Parallel int `json:"parallel" schema:"min=1,max=64"`
+	// Take plain HTTP too, for a server of your own.
+	AllowHTTP bool `json:"allowHTTP"`
+	// CPU and memory of the Job's pod.
+	Resources Resources `json:"resources"`
+	Pod
+}
+
+// Model is a file to fetch.
+type Model struct {
+	// Where it is. Hosts may send on to their storage.
+	URL string `json:"url" schema:"format=url"`
+	// Where it goes below the models' directory, such as `checkpoints/sd_xl_base_1.0.safetensors`.
+	Path string `json:"path" schema:"pattern=^[A-Za-z0-9_][^/\\\\]*(/[A-Za-z0-9_][^/\\\\]*)+$"`
+	// Its SHA-256. Without one nothing says whether it is the right file: the Job's log tells what came, to be put here.
+	SHA256 string `json:"sha256,omitempty" schema:"pattern=^([0-9a-f]{64})?$"`
+	// How large it is, about: for the check of the disk before anything is fetched.
+	Size Quantity `json:"size,omitempty"`
+	// A Secret with a token that the URL's host asks for, and no other host is shown.
+	TokenSecret string `json:"tokenSecret,omitempty" schema:"format=name?"`
+	// The token's key in it; `token` if there is none.
+	TokenKey string `json:"tokenKey,omitempty"`
 }
 
 // Blender makes camera moves and titles.

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -20,24 +21,33 @@ import (
 
 // services are the values of every service, by path, with the pods they are of.
 var services = map[string][]string{
-	"application.dagster":      {"dagster", "dagster-daemon", "dagster-code", "run"},
-	"application.langgraph":    {"langgraph"},
-	"application.flask":        {"flask"},
-	"processing.comfyui":       {"comfyui"},
-	"processing.comfyui.relay": {"comfyui-relay"},
-	"processing.blender":       {"blender"},
-	"processing.opencv":        {"opencv"},
-	"data.postgresql":          {"postgresql"},
-	"data.redis":               {"redis"},
-	"data.ffmpeg":              {"ffmpeg"},
+	"application.dagster":       {"dagster", "dagster-daemon", "dagster-code", "run"},
+	"application.langgraph":     {"langgraph"},
+	"application.flask":         {"flask"},
+	"processing.comfyui":        {"comfyui"},
+	"processing.comfyui.relay":  {"comfyui-relay"},
+	"processing.comfyui.models": {"comfyui-models"},
+	"processing.blender":        {"blender"},
+	"processing.opencv":         {"opencv"},
+	"data.postgresql":           {"postgresql"},
+	"data.redis":                {"redis"},
+	"data.ffmpeg":               {"ffmpeg"},
 }
 
-// pods are the templates of all pods that the chart leads to, runs and tests included.
+// optional turns on what makes pods beside those of the reference architecture.
+var optional = charttest.Values(map[string]any{"processing": map[string]any{"comfyui": map[string]any{"models": map[string]any{"files": map[string]any{
+	"one": map[string]any{"url": "https://example.com/one", "path": "checkpoints/one", "tokenSecret": "hub"},
+}}}}})
+
+// pods are the templates of all pods that the chart leads to, runs, tests and Jobs included, by the names of their accounts.
 func pods(t testing.TB, r *charttest.Render) map[string]corev1.PodTemplateSpec {
 	t.Helper()
 	all := map[string]corev1.PodTemplateSpec{}
 	for name, w := range workloads(r) {
 		all[name] = w.template
+	}
+	for _, j := range charttest.All[*batchv1.Job](r) {
+		all[j.Spec.Template.Spec.ServiceAccountName] = j.Spec.Template
 	}
 	test := charttest.Get[*corev1.Pod](r, "ai-film-test")
 	all["test"] = corev1.PodTemplateSpec{ObjectMeta: test.ObjectMeta, Spec: test.Spec}
@@ -66,7 +76,7 @@ func TestPlacement(t *testing.T) {
 		"affinity": map[string]any{"nodeAffinity": map[string]any{"preferredDuringSchedulingIgnoredDuringExecution": []any{map[string]any{
 			"weight": 1, "preference": map[string]any{"matchExpressions": []any{map[string]any{"key": "spot", "operator": "DoesNotExist"}}}}}}},
 	})
-	for name, pod := range pods(t, render(t, everywhere)) {
+	for name, pod := range pods(t, render(t, optional, everywhere)) {
 		assert.Equal(t, "amd64", pod.Spec.NodeSelector["kubernetes.io/arch"], name)
 		assert.Equal(t, []corev1.Toleration{{Key: "pool", Operator: "Exists"}}, pod.Spec.Tolerations, name)
 		assert.Equal(t, "films", pod.Spec.PriorityClassName, name)
@@ -75,7 +85,7 @@ func TestPlacement(t *testing.T) {
 		}
 	}
 	for path, of := range services {
-		all := pods(t, render(t, everywhere, at(path, map[string]any{
+		all := pods(t, render(t, optional, everywhere, at(path, map[string]any{
 			"nodeSelector": map[string]any{"disk": "fast", "kubernetes.io/arch": "arm64"}, "tolerations": tolerations("mine"), "priorityClassName": "first",
 			"affinity":                  map[string]any{"podAntiAffinity": map[string]any{"requiredDuringSchedulingIgnoredDuringExecution": []any{}}},
 			"topologySpreadConstraints": []any{map[string]any{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}},
@@ -107,12 +117,12 @@ func TestPlacement(t *testing.T) {
 // what stood twice would be lost at the next upgrade.
 func TestVariablesAreMergedByName(t *testing.T) {
 	names := map[string]string{"application.dagster": "REDIS_URL", "application.langgraph": "DATABASE_URL", "application.flask": "REDIS_URL",
-		"processing.comfyui": "HOME", "processing.comfyui.relay": "BACKENDS", "processing.blender": "SAMPLES", "data.postgresql": "POSTGRES_PASSWORD",
+		"processing.comfyui": "HOME", "processing.comfyui.models": "PARALLEL", "processing.comfyui.relay": "BACKENDS", "processing.blender": "SAMPLES", "data.postgresql": "POSTGRES_PASSWORD",
 		"data.redis": "REDIS_PASSWORD", "processing.opencv": "LOG_LEVEL", "data.ffmpeg": "LOG_LEVEL"}
 	require.Len(t, names, len(services))
 	for path, name := range names {
 		secret := map[string]any{"name": "FROM_A_SECRET", "valueFrom": map[string]any{"secretKeyRef": map[string]any{"name": "mine", "key": "k"}}}
-		r := render(t, at(path, map[string]any{"env": map[string]any{name: "x", "A_TOO": "y", "BOTH": "z"},
+		r := render(t, optional, at(path, map[string]any{"env": map[string]any{name: "x", "A_TOO": "y", "BOTH": "z"},
 			"extraEnv":     []any{secret, map[string]any{"name": "BOTH", "value": "extra"}},
 			"extraEnvFrom": []any{map[string]any{"configMapRef": map[string]any{"name": "more"}}}}))
 		for _, of := range services[path] {
@@ -140,7 +150,7 @@ func TestVariablesAreMergedByName(t *testing.T) {
 // What platform teams add to pods reaches each service's, and no selector.
 func TestWhatOperatorsAddToPods(t *testing.T) {
 	for path, of := range services {
-		r := render(t, at(path, map[string]any{
+		r := render(t, optional, at(path, map[string]any{
 			"podLabels": map[string]any{"team": "films", "app.kubernetes.io/name": "other"}, "podAnnotations": map[string]any{"example.com/a": "b"},
 			"podSecurityContext": map[string]any{"supplementalGroups": []any{5}},
 			"extraVolumes":       []any{map[string]any{"name": "more", "configMap": map[string]any{"name": "more"}}},
@@ -181,7 +191,7 @@ func TestWhatOperatorsAddToPods(t *testing.T) {
 }
 
 func TestCommonLabelsAndAnnotations(t *testing.T) {
-	r := render(t, charttest.Set("commonLabels.team=films", "commonLabels.app\\.kubernetes\\.io/name=other", "commonAnnotations.owner=me"))
+	r := render(t, optional, charttest.Set("commonLabels.team=films", "commonLabels.app\\.kubernetes\\.io/name=other", "commonAnnotations.owner=me"))
 	for _, o := range r.Objects {
 		u := o.Unstructured()
 		assert.Equal(t, "films", u.GetLabels()["team"], o.String())

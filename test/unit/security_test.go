@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -73,6 +74,9 @@ func everybody(t testing.TB, r *charttest.Render) []somebody {
 			}
 		}
 		all = append(all, pod)
+	}
+	for _, j := range charttest.All[*batchv1.Job](r) {
+		all = append(all, somebody{name: j.Spec.Template.Spec.ServiceAccountName, namespace: "ai-film", labels: j.Spec.Template.Labels})
 	}
 	run := dagster(t, r).RunLauncher.Config.RunK8sConfig.PodMetadata.Labels
 	all = append(all, somebody{name: "dagster-run", namespace: "ai-film", labels: run},
@@ -149,61 +153,76 @@ func covers(ports []networkingv1.NetworkPolicyPort, port int32) bool {
 	})
 }
 
-// Every pod to every pod on every port: what SECURITY.md draws is open, all else is closed.
+// Every pod to every pod on every port: what SECURITY.md draws is open, all else is closed, as the chart is and with all that is
+// off at first.
 func TestNetworkIsClosedButForTheDrawnEdges(t *testing.T) {
-	r := render(t, charttest.Set("networkPolicy.metricsNamespaces={monitoring}"))
-	policies := charttest.All[*networkingv1.NetworkPolicy](r)
-	drawn := map[string]bool{}
-	for _, row := range table(t, "from", "to", "port", "what the caller shows") {
-		port := row[2]
-		if row[1] == "apiserver" {
-			port = "443"
-		}
-		edge := fmt.Sprintf("%s → %s:%s", row[0], row[1], port)
-		assert.False(t, drawn[edge], "%s stands twice", edge)
-		drawn[edge] = true
-	}
-	others := []string{"page", "metrics", "neighbour", "stranger", "dns", "apiserver", "world"}
-	calls := map[string]bool{} // who calls somebody, and so has to resolve a name
-	for edge := range drawn {
-		calls[strings.Fields(edge)[0]] = true
-	}
-	seen, pairs := map[string]bool{}, 0
-	all := everybody(t, r)
-	ports := []int32{80}
-	for _, one := range all {
-		ports = append(ports, one.ports...)
-	}
-	slices.Sort(ports)
-	ports = slices.Compact(ports)
-	for _, from := range all {
-		for _, to := range all {
-			if from.name == to.name || slices.Contains(others, from.name) && slices.Contains(others, to.name) {
-				continue
+	closedBut := func(t *testing.T, r *charttest.Render, rows [][]string) {
+		drawn := map[string]bool{}
+		for _, row := range rows {
+			port := row[2]
+			if row[1] == "apiserver" {
+				port = "443"
 			}
-			for _, port := range ports {
-				pairs++
-				edge := fmt.Sprintf("%s → %s:%d", from.name, to.name, port)
-				want := drawn[edge]
-				switch {
-				case from.name != "page" && slices.Contains(others, from.name) && to.name == "flask" && port == 5000:
-					want = true // the page has a login, and nobody is named in networkPolicy.ingressFrom
-				case to.name == "dns" && port == 53:
-					want = calls[from.name]
-				case slices.Contains(others, to.name) && port == 443:
-					want = drawn[from.name+" → apiserver:443"] // its address is unknown to the chart
+			edge := fmt.Sprintf("%s → %s:%s", row[0], row[1], port)
+			assert.False(t, drawn[edge], "%s stands twice", edge)
+			drawn[edge] = true
+		}
+		policies := charttest.All[*networkingv1.NetworkPolicy](r)
+		others := []string{"page", "metrics", "neighbour", "stranger", "dns", "apiserver", "world"}
+		calls := map[string]bool{} // who calls somebody, and so has to resolve a name
+		for edge := range drawn {
+			calls[strings.Fields(edge)[0]] = true
+		}
+		seen, pairs := map[string]bool{}, 0
+		all := everybody(t, r)
+		ports := []int32{80}
+		for _, one := range all {
+			ports = append(ports, one.ports...)
+		}
+		slices.Sort(ports)
+		ports = slices.Compact(ports)
+		for _, from := range all {
+			for _, to := range all {
+				if from.name == to.name || slices.Contains(others, from.name) && slices.Contains(others, to.name) {
+					continue
 				}
-				assert.Equal(t, want, open(t, policies, from, to, port), edge)
-				if drawn[edge] {
-					seen[edge] = true
+				for _, port := range ports {
+					pairs++
+					edge := fmt.Sprintf("%s → %s:%d", from.name, to.name, port)
+					elsewhere := fmt.Sprintf("%s → elsewhere:%d", from.name, port)
+					want := drawn[edge]
+					switch {
+					case from.name != "page" && slices.Contains(others, from.name) && drawn[fmt.Sprintf("page → %s:%d", to.name, port)]:
+						want = true // a page has a login, and nobody is named in networkPolicy.ingressFrom
+					case to.name == "dns" && port == 53:
+						want = calls[from.name]
+					case slices.Contains(others, to.name):
+						// The addresses of the API server and of what is elsewhere are unknown to the chart.
+						want = drawn[elsewhere] || port == 443 && drawn[from.name+" → apiserver:443"]
+						seen[elsewhere] = seen[elsewhere] || want
+					}
+					assert.Equal(t, want, open(t, policies, from, to, port), edge)
+					if drawn[edge] {
+						seen[edge] = true
+					}
 				}
 			}
 		}
+		assert.Greater(t, pairs, 3000)
+		for edge := range drawn {
+			assert.True(t, seen[edge], "%s is drawn, but there is no such pod", edge)
+		}
 	}
-	assert.Greater(t, pairs, 3000)
-	for edge := range drawn {
-		assert.True(t, seen[edge], "%s is drawn, but there is no such pod", edge)
-	}
+	collected := charttest.Set("networkPolicy.metricsNamespaces={monitoring}")
+	always := table(t, "from", "to", "port", "what the caller shows")
+	t.Run("as it is", func(t *testing.T) { closedBut(t, render(t, collected), always) })
+	t.Run("with all options", func(t *testing.T) {
+		rows := slices.Clone(always)
+		for _, row := range table(t, "with", "from", "to", "port", "what the caller shows") {
+			rows = append(rows, row[1:])
+		}
+		closedBut(t, render(t, collected, optional), rows)
+	})
 }
 
 // Named controllers alone reach the page, and on GKE the load balancers' health checks.

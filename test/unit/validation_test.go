@@ -206,6 +206,43 @@ func TestValidation(t *testing.T) {
 			says:   []string{"processing.comfyui.remote.urls is empty", "--set processing.comfyui.remote.urls="},
 			mended: []string{"processing.comfyui.remote.urls={https://comfyui.example.com}"},
 		},
+		"models that nothing reads": {
+			set:    []string{"processing.comfyui.mode=preview", "processing.comfyui.models.files.a.url=https://h/a", "processing.comfyui.models.files.a.path=loras/a"},
+			says:   []string{"in mode preview nothing here reads any", "gpu or cpu"},
+			mended: []string{"processing.comfyui.mode=cpu"},
+		},
+		"a model without a place": {
+			set:    []string{"processing.comfyui.models.files.a.url=https://h/a"},
+			says:   []string{"processing.comfyui.models.files.a needs url", "path"},
+			mended: []string{"processing.comfyui.models.files.a.path=loras/a"},
+		},
+		"a model by plain HTTP": {
+			set:    []string{"processing.comfyui.models.files.a.url=http://h/a", "processing.comfyui.models.files.a.path=loras/a"},
+			says:   []string{"files.a.url is plain HTTP", "allowHTTP=true"},
+			mended: []string{"processing.comfyui.models.allowHTTP=true"},
+		},
+		"a model's password in its URL": {
+			set:    []string{"processing.comfyui.models.files.a.url=https://me:secret@h/a", "processing.comfyui.models.files.a.path=loras/a"},
+			says:   []string{"files.a.url has a user or a password in it", "files.a.tokenSecret"},
+			mended: []string{"processing.comfyui.models.files.a.url=https://h/a@b"},
+		},
+		"two models at one place": {
+			set: []string{"processing.comfyui.models.files.a.url=https://h/a", "processing.comfyui.models.files.a.path=loras/X",
+				"processing.comfyui.models.files.b.url=https://h/b", "processing.comfyui.models.files.b.path=loras/x"},
+			says:   []string{"a and b would have the same place", "a path of its own"},
+			mended: []string{"processing.comfyui.models.files.b.path=loras/y"},
+		},
+		"a model inside another": {
+			set: []string{"processing.comfyui.models.files.a.url=https://h/a", "processing.comfyui.models.files.a.path=loras/x/y",
+				"processing.comfyui.models.files.b.url=https://h/b", "processing.comfyui.models.files.b.path=loras/x"},
+			says:   []string{"a and b would have the same place"},
+			mended: []string{"processing.comfyui.models.files.b=null"},
+		},
+		"more models than the volume holds": {
+			set:    []string{"processing.comfyui.models.files.a.url=https://h/a", "processing.comfyui.models.files.a.path=loras/a", "processing.comfyui.models.files.a.size=60Gi"},
+			says:   []string{"storage.models.size is 50Gi", "take 60 GiB", "--set storage.models.size=75Gi"},
+			mended: []string{"storage.models.size=75Gi"},
+		},
 		"GPU among the resources": {
 			set:    []string{`processing.comfyui.resources.limits.nvidia\.com/gpu=2`},
 			says:   []string{"resources.limits names nvidia.com/gpu", "processing.comfyui.gpu.count"},

@@ -29,6 +29,9 @@ test/unit holds both to it. As JSON:
 {{- end -}}
 {{- $comfyui := .Values.processing.comfyui -}}
 {{- if eq $comfyui.mode "remote" }}{{ $_ := unset $pods "comfyui" }}{{ end -}}
+{{- if and (hasKey $pods "comfyui") (has $comfyui.mode (list "gpu" "cpu")) (include "studio.table" $comfyui.models.files) -}}
+{{- $_ := set $pods "comfyui-models" (dict "service" "comfyui" "component" "models") -}}
+{{- end -}}
 {{- if hasKey $pods "flask" }}{{ $_ := set $pods "ai-film-test" (dict "service" "test" "component" "film") }}{{ end -}}
 
 {{- range $edge := list
@@ -91,6 +94,11 @@ test/unit holds both to it. As JSON:
 {{- if and (eq $comfyui.mode "remote") (hasKey $pods "comfyui-relay") -}}
 {{- range $comfyui.remote.urls -}}
 {{- $kept = append $kept (dict "from" "comfyui-relay" "to" "elsewhere" "port" (include "ai-film.port" . | int)) -}}
+{{- end -}}
+{{- end -}}
+{{- if hasKey $pods "comfyui-models" -}}
+{{- range include "studio.table" $comfyui.models.files | fromYaml -}}
+{{- $kept = append $kept (dict "from" "comfyui-models" "to" "elsewhere" "port" (include "ai-film.port" .url | int)) -}}
 {{- end -}}
 {{- end -}}
 {{- dict "pods" $pods "edges" ($kept | uniq) | toJson -}}

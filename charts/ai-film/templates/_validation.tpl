@@ -130,6 +130,33 @@ them one by one. What is wrong by type or range is refused by values.schema.json
 {{- if and (eq $comfyui.mode "remote") (not $comfyui.remote.urls) -}}
 {{- fail "processing.comfyui.mode is remote, but processing.comfyui.remote.urls is empty. Name the ComfyUI to use, for instance --set processing.comfyui.remote.urls={https://comfyui.example.com}." -}}
 {{- end -}}
+{{- $files := include "studio.table" $comfyui.models.files | fromYaml -}}
+{{- if and $files (has $comfyui.mode (list "preview" "remote")) -}}
+{{- fail (printf "processing.comfyui.models.files names models, but in mode %s nothing here reads any. Set processing.comfyui.mode to gpu or cpu, or leave the list of models out." $comfyui.mode) -}}
+{{- end -}}
+{{- $places := dict -}}
+{{- $bytes := 0.0 -}}
+{{- range $name, $file := $files -}}
+{{- if not (and $file.url $file.path) -}}
+{{- fail (printf "processing.comfyui.models.files.%s needs url, where the file is, and path, where it goes below the models' directory, such as checkpoints/%s.safetensors." $name $name) -}}
+{{- end -}}
+{{- if and (hasPrefix "http:" $file.url) (not $comfyui.models.allowHTTP) -}}
+{{- fail (printf "processing.comfyui.models.files.%s.url is plain HTTP, and who is on the way could send another file. Take https, or for a server of your own set processing.comfyui.models.allowHTTP=true." $name) -}}
+{{- end -}}
+{{- if regexMatch "^https?://[^/]*@" $file.url -}}
+{{- fail (printf "processing.comfyui.models.files.%s.url has a user or a password in it, which all may read who read the ConfigMap. Put a token into a Secret and name it: processing.comfyui.models.files.%s.tokenSecret." $name $name) -}}
+{{- end -}}
+{{- range $place, $of := $places -}}
+{{- if or (eq $place (lower $file.path)) (hasPrefix (printf "%s/" $place) (lower $file.path)) (hasPrefix (printf "%s/" (lower $file.path)) $place) -}}
+{{- fail (printf "processing.comfyui.models.files: %s and %s would have the same place, %s. Give each a path of its own." $of $name $file.path) -}}
+{{- end -}}
+{{- end -}}
+{{- $_ := set $places (lower $file.path) $name -}}
+{{- $bytes = addf $bytes (include "ai-film.bytes" ($file.size | default 0) | float64) -}}
+{{- end -}}
+{{- if and .Values.storage.models.create (gt $bytes (include "ai-film.bytes" .Values.storage.models.size | float64)) -}}
+{{- fail (printf "storage.models.size is %s, and the models of processing.comfyui.models.files take %.0f GiB. Ask for more, with room for what comes later: --set storage.models.size=%.0fGi, or fetch fewer." (toString .Values.storage.models.size) (ceil (divf $bytes 1073741824.0)) (ceil (divf $bytes 858993459.2))) -}}
+{{- end -}}
 {{- range $kind := list "requests" "limits" -}}
 {{- if get (index $comfyui.resources $kind | default dict) $comfyui.gpu.resourceName -}}
 {{- fail (printf "processing.comfyui.resources.%s names %s. The GPUs come from processing.comfyui.gpu.count, as request and limit alike, in mode gpu only; remove the line." $kind $comfyui.gpu.resourceName) -}}

@@ -97,7 +97,14 @@ func rows(out *bytes.Buffer, docs docs, typ reflect.Type, prefix string, default
 		if words := bounds.words(); words != "" {
 			doc += " " + strings.ToUpper(words[:1]) + words[1:] + "."
 		}
+		if defaults == nil { // of what has a name of the user's own
+			_, err = fmt.Fprintf(out, "| `%s%s` | | %s |\n", prefix, key, doc)
+			return err
+		}
 		_, err = fmt.Fprintf(out, "| `%s%s` | `%s` | %s |\n", prefix, key, show(defaults[key]), doc)
+		if err == nil && field.Type.Kind() == reflect.Map && field.Type.Elem().Kind() == reflect.Struct {
+			return rows(out, docs, field.Type.Elem(), prefix+key+".NAME.", nil)
+		}
 		return err
 	})
 }

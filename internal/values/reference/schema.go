@@ -129,6 +129,8 @@ func (s schemas) of(typ reflect.Type, bounds bounds) (map[string]any, error) {
 			elements["type"] = []string{kinds, "null"}
 		case []string:
 			elements["type"] = append(kinds, "null")
+		default: // a reference, beside which draft-07 reads nothing
+			elements = map[string]any{"anyOf": []any{elements, map[string]any{"type": "null"}}}
 		}
 		schema["additionalProperties"] = elements
 		if keys := bounds["keys"]; keys != "" {

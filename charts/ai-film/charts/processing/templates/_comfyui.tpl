@@ -97,6 +97,27 @@ volumes:
   - name: work
     emptyDir:
       sizeLimit: {{ .Values.comfyui.server.work }}
+  {{- if include "comfyui.fetches" . }}
+  {{- include "comfyui.modelListVolume" . | nindent 2 }}
+  {{- end }}
+{{- if include "comfyui.fetches" . }}
+initContainers:
+  - name: models
+    image: {{ include "studio.image" (list $ .Values.comfyui.image) }}
+    imagePullPolicy: {{ .Values.comfyui.image.pullPolicy }}
+    command: [/comfyui-models, await, /etc/models/models.json]
+    resources:
+      requests: {cpu: 10m, memory: 32Mi}
+      limits: {cpu: 200m, memory: 64Mi}
+    securityContext:
+      {{- include "studio.containerSecurity" $ | nindent 6 }}
+    volumeMounts:
+      - name: models
+        mountPath: /data/models
+      - name: model-list
+        mountPath: /etc/models
+        readOnly: true
+{{- end }}
 {{- if eq .Values.comfyui.mode "gpu" }}
 {{- with .Values.comfyui.runtimeClassName }}
 runtimeClassName: {{ . }}
@@ -118,12 +139,109 @@ resources:
 {{- end }}
 {{- end -}}
 
+{{- /* Whether models are fetched: "true" or nothing. The preview reads none, and elsewhere they are others' affair. */ -}}
+{{- define "comfyui.fetches" -}}
+{{- if and (has .Values.comfyui.mode (list "gpu" "cpu")) (include "studio.table" .Values.comfyui.models.files) }}true{{ end -}}
+{{- end -}}
+
+{{- define "comfyui.modelList" -}}
+{{- $models := list -}}
+{{- range $name, $file := include "studio.table" .Values.comfyui.models.files | fromYaml -}}
+{{- $model := dict "name" $name "url" $file.url "path" $file.path -}}
+{{- with $file.sha256 }}{{ $_ := set $model "sha256" . }}{{ end -}}
+{{- with $file.size }}{{ $_ := set $model "bytes" (include "ai-film.bytes" . | int64) }}{{ end -}}
+{{- with $file.tokenSecret }}{{ $_ := set $model "tokenFile" (printf "/etc/tokens/%s/%s" . ($file.tokenKey | default "token")) }}{{ end -}}
+{{- $models = append $models $model -}}
+{{- end -}}
+{{- dict "models" $models "allowHTTP" .Values.comfyui.models.allowHTTP | toPrettyJson -}}
+{{- end -}}
+
+{{- define "comfyui.modelListVolume" -}}
+- name: model-list
+  configMap:
+    name: {{ include "studio.name" (list $ "comfyui-models") }}
+{{- end -}}
+
+{{- /* The Job's pod: any node, since a GPU would wait for the network. */ -}}
+{{- define "comfyui.fetch" -}}
+component: models
+workload: comfyui-models
+restartPolicy: OnFailure
+foreign: true
+nosecret: true
+probes: {startup: {}, readiness: {}, liveness: {}}
+claims: [models]
+checksum: {{ include "comfyui.modelList" . | sha256sum }}
+image:
+  {{- toYaml .Values.comfyui.image | nindent 2 }}
+command: [/comfyui-models, fetch, /etc/models/models.json]
+env:
+  - name: PARALLEL
+    value: {{ .Values.comfyui.models.parallel | quote }}
+mounts:
+  - name: model-list
+    mountPath: /etc/models
+    readOnly: true
+  {{- $tokens := dict }}
+  {{- range $file := include "studio.table" .Values.comfyui.models.files | fromYaml }}
+  {{- with $file.tokenSecret }}{{ $_ := set $tokens (printf "%s/%s" . ($file.tokenKey | default "token")) . }}{{ end }}
+  {{- end }}
+  {{- if $tokens }}
+  - name: tokens
+    mountPath: /etc/tokens
+    readOnly: true
+  {{- end }}
+volumes:
+  {{- include "comfyui.modelListVolume" . | nindent 2 }}
+  {{- if $tokens }}
+  - name: tokens
+    projected:
+      defaultMode: 0440
+      sources:
+        {{- range $path, $secret := $tokens }}
+        - secret:
+            name: {{ $secret }}
+            items:
+              - key: {{ base $path }}
+                path: {{ $path }}
+        {{- end }}
+  {{- end }}
+{{- end -}}
+
+{{- define "comfyui.fetchJob" -}}
+{{- $own := include "comfyui.fetch" . | fromYaml -}}
+{{- with $own.Error }}{{ fail (printf "comfyui-models: %s" .) }}{{ end -}}
+{{- $pod := include "studio.pod" (dict "root" $ "service" "comfyui" "workload" "comfyui-models" "values" .Values.comfyui.models "own" $own) -}}
+apiVersion: v1
+kind: ConfigMap
+{{ include "studio.metadata" (dict "root" $ "name" "comfyui-models" "service" "comfyui" "component" "models") }}
+data:
+  models.json: |
+    {{- include "comfyui.modelList" . | nindent 4 }}
+---
+{{ include "studio.account" (dict "root" $ "name" "comfyui-models" "service" "comfyui" "component" "models" "annotations" .Values.comfyui.models.serviceAccount.annotations) }}
+---
+# A Job cannot be changed: another list or image is another Job, and Helm takes the old one away.
+apiVersion: batch/v1
+kind: Job
+{{ include "studio.metadata" (dict "root" $ "name" (printf "comfyui-models-%s" ($pod | sha256sum | trunc 8)) "service" "comfyui" "component" "models") }}
+spec:
+  # Broken connections are taken up inside; what ends the program, a full disk or a wrong checksum, may be mended meanwhile.
+  backoffLimit: 12
+  template:
+    {{- $pod | nindent 4 }}
+{{- end -}}
+
 {{- define "comfyui.objects" -}}
 {{- /* Placement, environment and scale are the servers'; the relay has its own, or it would sit on a GPU node. */ -}}
 {{ include "studio.workload" (list $ "comfyui" (merge (dict "image" .Values.comfyui.image) .Values.comfyui.relay) (include "comfyui.relay" . | fromYaml)) }}
 {{- if ne .Values.comfyui.mode "remote" }}
 ---
 {{ include "studio.workload" (list $ "comfyui" .Values.comfyui (include "comfyui.server" . | fromYaml)) }}
+{{- if include "comfyui.fetches" . }}
+---
+{{ include "comfyui.fetchJob" . }}
+{{- end }}
 {{- if and (eq .Values.comfyui.mode "gpu") .Values.comfyui.gpu.deviceClass }}
 ---
 apiVersion: resource.k8s.io/v1

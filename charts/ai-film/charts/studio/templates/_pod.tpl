@@ -23,6 +23,9 @@ metadata:
 spec:
   {{- include "studio.podSpec" (list $root $values (not (empty $shared)) ($own.account | default .workload) ($own.user | default 10001)) | nindent 2 }}
   automountServiceAccountToken: {{ $own.token | default false }}
+  {{- with $own.restartPolicy }}
+  restartPolicy: {{ . }}
+  {{- end }}
   {{- with $own.runtimeClassName }}
   runtimeClassName: {{ . }}
   {{- end }}
