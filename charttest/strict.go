@@ -15,6 +15,7 @@ import (
 	clientscheme "k8s.io/client-go/kubernetes/scheme"
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
+	goyaml "sigs.k8s.io/yaml/goyaml.v3"
 
 	"github.com/ai-film/ai-film/charttest/internal/engine"
 	"github.com/ai-film/ai-film/charttest/internal/plainyaml"
@@ -157,12 +158,15 @@ func (p *part) general(doc string) {
 	text := []byte(doc + "\n")
 	data, err := yaml.YAMLToJSONStrict(text)
 	if err != nil {
-		// Duplicate keys: say so, then decode what the last one of each says,
-		// as Helm does.
-		p.problems = duplicateKeys(err)
+		// Duplicate keys, perhaps: say so, then decode what the last one of
+		// each says, as Helm does.
 		if data, err = yaml.YAMLToJSON(text); err != nil {
 			p.problem("", "%s", err)
 			return
+		}
+		var root goyaml.Node
+		if goyaml.Unmarshal(text, &root) == nil {
+			p.duplicateKeys(&root)
 		}
 	}
 	p.node = plainyaml.FromJSON(data)
@@ -311,13 +315,24 @@ func goType(t string) string {
 	return t
 }
 
-var duplicate = regexp.MustCompile(`line (\d+): key "?(.+?)"? already set in map`)
-
-func duplicateKeys(err error) []Problem {
-	var problems []Problem
-	for _, m := range duplicate.FindAllStringSubmatch(err.Error(), -1) {
-		line, _ := strconv.Atoi(m[1])
-		problems = append(problems, Problem{line: line, Field: m[2], Message: fmt.Sprintf("duplicate key %q", m[2])})
+// duplicateKeys reports the keys that stand twice in one mapping. What a merge
+// («<<: *labels») brings in is no key of the mapping: its own keys override it,
+// wherever they stand.
+func (p *part) duplicateKeys(n *goyaml.Node) {
+	if n.Kind == goyaml.MappingNode {
+		seen := make(map[string]bool, len(n.Content)/2)
+		for i := 0; i < len(n.Content); i += 2 {
+			key := n.Content[i]
+			if key.Kind != goyaml.ScalarNode || key.Tag == "!!merge" {
+				continue
+			}
+			if seen[key.Value] {
+				p.problems = append(p.problems, Problem{line: key.Line, Field: key.Value, Message: fmt.Sprintf("duplicate key %q", key.Value)})
+			}
+			seen[key.Value] = true
+		}
 	}
-	return problems
+	for _, child := range n.Content {
+		p.duplicateKeys(child)
+	}
 }

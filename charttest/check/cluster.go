@@ -15,9 +15,9 @@ type Cluster struct {
 	// External names objects that others make: "Secret/tls", "RuntimeClass/nvidia",
 	// "StorageClass/*". Patterns are those of path.Match.
 	External []string `json:"external,omitempty"`
-	// PodSecurity is the level that the namespace enforces: "restricted" or
-	// "privileged". With "" pods are held to restricted if more than half of
-	// the render's pods comply with it.
+	// PodSecurity is the level that the namespace enforces: "restricted",
+	// "baseline" or "privileged". With "" it is what the chart's own Namespace
+	// says in its labels.
 	PodSecurity string `json:"podSecurity,omitempty"`
 }
 

@@ -14,7 +14,9 @@ var duplicateObject = &Check{
 				continue // hooks may run one after another under one name
 			}
 			k := key{o.APIVersion, o.Kind, p.namespace(o), o.Name}
-			if other := first[k]; other != nil {
+			if other := first[k]; other != nil && o.CRD && other.CRD {
+				continue // of crds/ Helm installs the first and skips those that are there
+			} else if other != nil {
 				p.report(o, "metadata.name", "is made a second time; the first is at %s", other.At("metadata.name"))
 				continue
 			}

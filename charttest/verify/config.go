@@ -118,6 +118,9 @@ func LoadConfig(chartDir, file string) (Config, error) {
 	if err := yaml.UnmarshalStrict(data, &c); err != nil {
 		return c, &ConfigError{file, err}
 	}
+	if err := c.podSecurity(); err != nil {
+		return c, &ConfigError{file, err}
+	}
 	known := map[string]bool{}
 	for _, name := range Names() {
 		known[name] = true
@@ -134,6 +137,22 @@ func LoadConfig(chartDir, file string) (Config, error) {
 		}
 	}
 	return c, nil
+}
+
+// podSecurity says whether the levels asked for are levels.
+func (c Config) podSecurity() error {
+	levels := map[string]string{"cluster": c.Cluster.PodSecurity}
+	for name, p := range c.Profiles {
+		levels["profiles."+name+".cluster"] = p.Cluster.PodSecurity
+	}
+	for _, at := range sortedKeys(levels) {
+		switch levels[at] {
+		case "", "restricted", "baseline", "privileged":
+		default:
+			return fmt.Errorf("%s.podSecurity: %q is no level of Pod Security: those are restricted, baseline and privileged", at, levels[at])
+		}
+	}
+	return nil
 }
 
 func isArchive(path string) bool {

@@ -156,9 +156,9 @@ var mutations = []mutation{
 	// Ports.
 	{chart: "cert-manager", file: "webhook-service.yaml", line: 34, find: "https", put: "http", check: "service-port", says: "port http"},
 	{chart: "external-dns", file: "service.yaml", line: 27, find: "http", put: "https", check: "service-port"},
-	{chart: "minio", file: "service.yaml", line: 36, find: "{{ .Values.minioAPIPort }}", put: "9002", check: "service-port", says: "9002"},
+	{chart: "minio", file: "service.yaml", line: 36, find: "{{ .Values.minioAPIPort }}", put: "api", check: "service-port", says: "port api"},
 	{chart: "cert-manager", file: "webhook-deployment.yaml", line: 152, find: "healthcheck", put: "health", check: "probe-port"},
-	{chart: "dapr", file: "./charts/dapr_placement/templates/dapr_placement_statefulset.yaml", line: 62, find: "8080", put: "8088", check: "probe-port", says: "8088"},
+	{chart: "dapr", file: "./charts/dapr_placement/templates/dapr_placement_statefulset.yaml", line: 62, find: "8080", put: "healthz", check: "probe-port", says: "healthz"},
 	{chart: "minio", file: "ingress.yaml", line: 45, find: "{{ $servicePort }}", put: "80", check: "ingress-backend", says: "port 80",
 		values: table{"ingress": table{"enabled": true}}},
 
