@@ -16,26 +16,65 @@ import (
 // Chart is a chart that was read once and can be rendered many times, also by
 // several goroutines at once.
 type Chart struct {
-	engine *engine.Chart
-	scheme *runtime.Scheme
-	memo   memo
+	engine  *engine.Chart
+	scheme  *runtime.Scheme
+	getters map[string]engine.Getter
+	memo    memo
+}
+
+// LoadOption changes what [Load] makes of a chart.
+type LoadOption func(*Chart) error
+
+// Types makes the types of custom resources known, so that their objects are
+// decoded strictly and can be had with [Get]. It takes the AddToScheme that
+// packages of API types offer.
+func Types(add ...func(*runtime.Scheme) error) LoadOption {
+	return func(c *Chart) error {
+		if c.scheme == builtin() {
+			c.scheme = newScheme()
+		}
+		for _, f := range add {
+			if err := f(c.scheme); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// Getter fetches values files that are named by a URL of a scheme, such as
+// "https". Without one for its scheme, a URL is taken for the name of a file.
+func Getter(scheme string, get func(url string) ([]byte, error)) LoadOption {
+	return func(c *Chart) error {
+		if c.getters == nil {
+			c.getters = make(map[string]engine.Getter)
+		}
+		c.getters[scheme] = get
+		return nil
+	}
 }
 
 // Load reads the chart in a directory or an archive (.tgz). Dependencies must
-// be in its charts/ folder, as after «helm dependency build». Every error is a
-// [*LoadError].
-func Load(path string) (*Chart, error) {
-	c, err := engine.Load(path)
+// be in its charts/ folder, as after «helm dependency build». Errors are of
+// type [*LoadError], or those of options.
+func Load(path string, options ...LoadOption) (*Chart, error) {
+	read, err := engine.Load(path)
 	if err != nil {
 		return nil, convert(nil, err)
 	}
-	return &Chart{engine: c, scheme: builtin()}, nil
+	c := &Chart{engine: read, scheme: builtin()}
+	for _, option := range options {
+		if err := option(c); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
 }
 
 // MustLoad is [Load] for tests: it ends the test if the chart can't be read.
-func MustLoad(t testing.TB, path string) *Chart {
+func MustLoad(t testing.TB, path string, options ...LoadOption) *Chart {
 	t.Helper()
-	c, err := Load(path)
+	c, err := Load(path, options...)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
@@ -55,21 +94,6 @@ func (c *Chart) Path() string { return c.engine.Path() }
 // lacks. They are rendered as if they were not listed; Helm renders nothing
 // until «helm dependency build» has fetched them.
 func (c *Chart) Missing() []string { return c.engine.Missing() }
-
-// Register makes the types of a custom resource known, so that its objects are
-// decoded strictly and can be had with [Get]. It takes the AddToScheme that
-// packages of API types offer, and must be called before the first render.
-func (c *Chart) Register(add ...func(*runtime.Scheme) error) error {
-	if c.scheme == builtin() {
-		c.scheme = newScheme()
-	}
-	for _, f := range add {
-		if err := f(c.scheme); err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 // Profile is the profile of a values file that ships with the chart:
 // values/NAME.yaml, or as chart-testing has it, ci/NAME-values.yaml. If there

@@ -1,6 +1,7 @@
 package charttest
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -62,7 +63,7 @@ type pointKey struct {
 // Cover says which parts of the templates the renders executed. Templates of
 // subcharts that none of them turned on count as not executed. Each render is
 // made once more, with a record of its execution.
-func (c *Chart) Cover(renders ...*Render) (*Coverage, error) {
+func (c *Chart) Cover(ctx context.Context, renders ...*Render) (*Coverage, error) {
 	cov := &Coverage{points: make(map[pointKey]*engine.Point), texts: c.engine.Templates()}
 	all, err := c.engine.Points()
 	if err != nil {
@@ -70,6 +71,9 @@ func (c *Chart) Cover(renders ...*Render) (*Coverage, error) {
 	}
 	cov.add(c, all)
 	for _, r := range renders {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		points, err := r.result.Covered()
 		if err != nil {
 			return nil, convert(c.engine, err)

@@ -14,7 +14,7 @@ func TestCoverageCountsBranchesAndLines(t *testing.T) {
 	dir := unpack(t, "cinema")
 	chart := charttest.MustLoad(t, dir)
 	plain := chart.MustRender(t)
-	cov, err := chart.Cover(plain)
+	cov, err := chart.Cover(t.Context(), plain)
 	require.NoError(t, err)
 
 	byFile := map[string]charttest.FileCoverage{}
@@ -30,7 +30,7 @@ func TestCoverageCountsBranchesAndLines(t *testing.T) {
 	require.Equal(t, 100.0, byFile["charts/projector/templates/configmap.yaml"].Lines.Percent())
 
 	off := chart.MustRender(t, charttest.Set("projector.enabled=false"))
-	cov, err = chart.Cover(off)
+	cov, err = chart.Cover(t.Context(), off)
 	require.NoError(t, err)
 	for _, f := range cov.Files {
 		if strings.HasSuffix(f.File, "configmap.yaml") {
@@ -39,9 +39,9 @@ func TestCoverageCountsBranchesAndLines(t *testing.T) {
 		}
 	}
 
-	lax, err := chart.Render(charttest.Profile{Lax: true, Set: []string{"typo=Always", "unknown.a=b"}})
+	lax, err := chart.Render(t.Context(), charttest.Profile{Lax: true, Set: []string{"typo=Always", "unknown.a=b"}})
 	require.NoError(t, err)
-	more, err := chart.Cover(plain, lax)
+	more, err := chart.Cover(t.Context(), plain, lax)
 	require.NoError(t, err)
 	require.Greater(t, more.Branches().Hit, cov.Branches().Hit)
 
@@ -54,7 +54,7 @@ func TestCoverageLeavesTheBytesAlone(t *testing.T) {
 	chart := charttest.MustLoad(t, unpack(t, "cinema"))
 	before := chart.MustRender(t)
 	text := before.Manifest(true)
-	_, err := chart.Cover(before)
+	_, err := chart.Cover(t.Context(), before)
 	require.NoError(t, err)
 	require.Equal(t, text, chart.MustRender(t).Manifest(true))
 }

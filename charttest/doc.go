@@ -5,7 +5,7 @@
 //	func TestComfyUI(t *testing.T) {
 //		chart := charttest.MustLoad(t, "../../charts/ai-film")
 //		r := chart.MustRender(t, charttest.Set("comfyui.mode=gpu"))
-//		sts := charttest.Get[*appsv1.StatefulSet](r, "comfyui")
+//		sts := charttest.Get[*appsv1.StatefulSet](t, r, "comfyui")
 //		require.Equal(t, "comfyui", sts.Spec.ServiceName)
 //	}
 //

@@ -38,7 +38,7 @@ func (v ValueUse) String() string { return fmt.Sprintf("%s: %s: %s", v.Place, v.
 // by what the renders executed: a value counts as dead only if each of the
 // renders leaves it alone, so they should be of all profiles. Values of
 // subcharts that took part in none of them are not judged.
-func (c *Chart) ExamineValues(renders ...*Render) (*ValuesReport, error) {
+func (c *Chart) ExamineValues(ctx context.Context, renders ...*Render) (*ValuesReport, error) {
 	e := &examination{chart: c, files: c.engine.ValuesFiles(), declared: map[string]any{},
 		reads: map[string]engine.Read{}, judged: map[string]bool{},
 		on: map[string]bool{}, off: map[string]bool{}}
@@ -59,7 +59,7 @@ func (c *Chart) ExamineValues(renders ...*Render) (*ValuesReport, error) {
 		return nil, convert(c.engine, err)
 	}
 	report := new(ValuesReport)
-	if report.Dead, err = e.dead(renders); err != nil {
+	if report.Dead, err = e.dead(ctx, renders); err != nil {
 		return nil, convert(c.engine, err)
 	}
 	report.Undeclared = e.undeclared()
@@ -151,7 +151,7 @@ func (e *examination) read(path string) bool {
 
 // dead finds the leaves that nothing read, and makes sure by changing them all
 // at once: if anything changes, the ones that did it are found by halving.
-func (e *examination) dead(renders []*Render) ([]ValueUse, error) {
+func (e *examination) dead(ctx context.Context, renders []*Render) ([]ValueUse, error) {
 	var suspects []string
 	idle := false // a subchart took part in no render; globals may be for it
 	for path := range e.off {
@@ -176,7 +176,7 @@ func (e *examination) dead(renders []*Render) ([]ValueUse, error) {
 	}
 	slices.Sort(suspects)
 	var found []ValueUse
-	for _, path := range e.unchanging(renders, suspects, 64) {
+	for _, path := range e.unchanging(ctx, renders, suspects, 64) {
 		found = append(found, ValueUse{Path: path, Message: "no template reads it: changing it changes nothing", Place: e.place(path)})
 	}
 	return found, nil
@@ -230,7 +230,7 @@ var beside = map[string]bool{"Release": true, "Chart": true, "Capabilities": tru
 
 // unchanging returns those of the paths whose values make no difference to any
 // render. budget is how often it may render each.
-func (e *examination) unchanging(renders []*Render, paths []string, budget int) []string {
+func (e *examination) unchanging(ctx context.Context, renders []*Render, paths []string, budget int) []string {
 	if len(paths) == 0 || budget <= 0 {
 		return nil
 	}
@@ -240,7 +240,7 @@ func (e *examination) unchanging(renders []*Render, paths []string, budget int) 
 	}
 	same := true
 	for _, r := range renders {
-		if text, err := r.with(change); err != nil || text != r.result.Text(true)+r.Notes {
+		if text, err := r.with(ctx, change); err != nil || text != r.result.Text(true)+r.Notes {
 			same = false
 			break
 		}
@@ -252,25 +252,21 @@ func (e *examination) unchanging(renders []*Render, paths []string, budget int) 
 		return nil
 	}
 	half := len(paths) / 2
-	return append(e.unchanging(renders, paths[:half], budget/2), e.unchanging(renders, paths[half:], budget/2)...)
+	return append(e.unchanging(ctx, renders, paths[:half], budget/2), e.unchanging(ctx, renders, paths[half:], budget/2)...)
 }
 
 // with renders once more with values laid over the profile's, and returns what
 // was printed.
-func (r *Render) with(change map[string]any) (string, error) {
+func (r *Render) with(ctx context.Context, change map[string]any) (string, error) {
 	p := r.Profile
 	p.SkipSchema = true
-	base, err := p.overrides().Merge()
+	base, err := p.overrides(r.Chart.getters).Merge()
 	if err != nil {
 		return "", err
 	}
 	release, err := p.release()
 	if err != nil {
 		return "", err
-	}
-	ctx := p.Context
-	if ctx == nil {
-		ctx = context.Background()
 	}
 	result, err := r.Chart.engine.Render(ctx, overlay(base, change), release)
 	if err != nil {

@@ -46,7 +46,7 @@ data:
   {{- end }}
 `)})
 	chart := charttest.MustLoad(t, dir)
-	report, err := chart.ExamineValues(chart.MustRender(t), chart.MustRender(t, chart.Profile("large")))
+	report, err := chart.ExamineValues(t.Context(), chart.MustRender(t), chart.MustRender(t, chart.Profile("large")))
 	require.NoError(t, err)
 
 	lines := func(list []charttest.ValueUse) []string {
@@ -76,10 +76,10 @@ data:
 func TestDeadValuesOfDisabledSubchartsAreNotJudged(t *testing.T) {
 	chart := charttest.MustLoad(t, unpack(t, "cinema",
 		txtar.File{Name: "charts/projector/values.yaml", Data: []byte("lumens: 1\nbulb: halogen\n")}))
-	report, err := chart.ExamineValues(chart.MustRender(t, charttest.Set("projector.enabled=false")))
+	report, err := chart.ExamineValues(t.Context(), chart.MustRender(t, charttest.Set("projector.enabled=false")))
 	require.NoError(t, err)
 	require.Empty(t, report.Dead)
-	report, err = chart.ExamineValues(chart.MustRender(t))
+	report, err = chart.ExamineValues(t.Context(), chart.MustRender(t))
 	require.NoError(t, err)
 	require.Len(t, report.Dead, 1)
 	require.Equal(t, "projector.bulb", report.Dead[0].Path)
@@ -117,11 +117,11 @@ data:
 {{- end }}
 {{- define "bar.licence" }}{{ with .of.licence }}{{ .number }}{{ end }}{{ end }}
 `)}))
-	report, err := chart.ExamineValues(chart.MustRender(t))
+	report, err := chart.ExamineValues(t.Context(), chart.MustRender(t))
 	require.NoError(t, err)
 	require.Empty(t, report.Dead) // the bar is handed to a define as a whole
 
-	report, err = chart.ExamineValues(chart.MustRender(t), chart.MustRender(t, charttest.Set("bar.enabled=true")))
+	report, err = chart.ExamineValues(t.Context(), chart.MustRender(t), chart.MustRender(t, charttest.Set("bar.enabled=true")))
 	require.NoError(t, err)
 	var dead []string
 	for _, v := range report.Dead {
@@ -154,7 +154,7 @@ data:
   {{ $name }}: "{{ $hall.rows }}{{ if $hall.balcony }} and more{{ end }}{{ $hall.lift }}"
   {{- end }}
 `)}))
-	report, err := chart.ExamineValues(chart.MustRender(t))
+	report, err := chart.ExamineValues(t.Context(), chart.MustRender(t))
 	require.NoError(t, err)
 	var undeclared []string
 	for _, v := range report.Undeclared {
@@ -184,7 +184,7 @@ data:
   till: {{ include "url" (dict "of" .Values.till "scheme" false) | quote }}
 {{- define "url" }}{{ if .scheme }}{{ .of.scheme }}{{ end }}{{ .of.port }}{{ end }}
 `)}))
-	report, err := chart.ExamineValues(chart.MustRender(t))
+	report, err := chart.ExamineValues(t.Context(), chart.MustRender(t))
 	require.NoError(t, err)
 	var dead []string
 	for _, v := range report.Dead {

@@ -1,6 +1,7 @@
 package charttest_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -37,12 +38,16 @@ func cinemaChart() (*charttest.Chart, func()) {
 func Example() {
 	chart, done := cinemaChart()
 	defer done()
-	r, err := chart.Render(chart.Profile("large"), charttest.Release("odeon", "town"))
+	r, err := chart.Render(context.Background(), chart.Profile("large"), charttest.Release("odeon", "town"))
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	deployment := charttest.Get[*appsv1.Deployment](r, "odeon")
+	deployment, err := charttest.Find[*appsv1.Deployment](r, "odeon") // in a test: Get(t, r, "odeon")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	fmt.Println(*deployment.Spec.Replicas, deployment.Spec.Template.Spec.Containers[0].Image)
 	// Output: 7 cinema:4.5
 }
@@ -50,7 +55,7 @@ func Example() {
 func ExampleChart_Render_failure() {
 	chart, done := cinemaChart()
 	defer done()
-	_, err := chart.Render(charttest.Set("screens=101"))
+	_, err := chart.Render(context.Background(), charttest.Set("screens=101"))
 	var refused *charttest.Failure
 	if errors.As(err, &refused) {
 		fmt.Println(refused.Template, refused.Line)
@@ -64,7 +69,7 @@ func ExampleChart_Render_failure() {
 func ExampleChart_Render_schema() {
 	chart, done := cinemaChart()
 	defer done()
-	_, err := chart.Render(charttest.Set("screens=many"))
+	_, err := chart.Render(context.Background(), charttest.Set("screens=many"))
 	fmt.Println(err)
 	// Output:
 	// values break the schema of chart cinema:
@@ -74,12 +79,12 @@ func ExampleChart_Render_schema() {
 func ExampleRender_Diff() {
 	chart, done := cinemaChart()
 	defer done()
-	before, err := chart.Render()
+	before, err := chart.Render(context.Background())
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	after, err := chart.Render(charttest.Set("screens=3", "image.tag=5.0"))
+	after, err := chart.Render(context.Background(), charttest.Set("screens=3", "image.tag=5.0"))
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -99,14 +104,14 @@ func ExampleChart_Cover() {
 	defer done()
 	var renders []*charttest.Render
 	for _, p := range chart.Profiles() {
-		r, err := chart.Render(p)
+		r, err := chart.Render(context.Background(), p)
 		if err != nil {
 			fmt.Println(err)
 			return
 		}
 		renders = append(renders, r)
 	}
-	coverage, err := chart.Cover(renders...)
+	coverage, err := chart.Cover(context.Background(), renders...)
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/ai-film/ai-film/charttest/internal/engine"
@@ -130,6 +131,9 @@ func convert(c *engine.Chart, err error) error {
 	case errors.As(err, &load):
 		return &LoadError{Path: load.Path, Err: load.Err}
 	case errors.As(err, &values):
+		if strings.Contains(values.Source, "://") && errors.Is(values.Err, fs.ErrNotExist) {
+			values.Err = fmt.Errorf("%w; for a URL give Load the Getter of its scheme", values.Err)
+		}
 		return &ValuesError{Source: values.Source, Err: values.Err}
 	case errors.As(err, &schema):
 		e := &SchemaError{text: schema.Error()}

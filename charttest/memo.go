@@ -1,7 +1,9 @@
 package charttest
 
 import (
+	"context"
 	"encoding/json"
+	"slices"
 	"sync"
 
 	"github.com/ai-film/ai-film/charttest/internal/engine"
@@ -16,9 +18,10 @@ type memo struct {
 }
 
 type remembered struct {
-	once   sync.Once
-	render *Render
-	err    error
+	once      sync.Once
+	render    *Render
+	err       error
+	cancelled bool // by the context of whoever asked first
 }
 
 // maxRemembered bounds the renders kept.
@@ -27,7 +30,7 @@ const maxRemembered = 32
 // key names what a render depends on, or is empty for one that is not to be
 // remembered: with random functions at large, or objects to look up.
 func (p *Profile) key(values map[string]any, release engine.Release) string {
-	if p.Random || p.Lookup != nil || p.LookupFunc != nil || p.Context != nil {
+	if p.Random || p.Lookup != nil || p.LookupFunc != nil {
 		return ""
 	}
 	release.Lookup, release.Timeout = nil, 0
@@ -48,14 +51,35 @@ func (p *Profile) key(values map[string]any, release engine.Release) string {
 	return string(data)
 }
 
-// render returns the render remembered for the key, or a fresh one.
-func (m *memo) render(key string, fresh func() (*Render, error)) (*Render, error) {
+// render returns the render remembered for the key, or a fresh one. One that
+// was cancelled by another's context is made anew.
+func (m *memo) render(ctx context.Context, key string, fresh func() (*Render, error)) (*Render, error) {
 	if key == "" {
 		return fresh()
 	}
-	r := m.entry(key)
-	r.once.Do(func() { r.render, r.err = fresh() })
-	return r.render, r.err
+	for {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		r := m.entry(key)
+		r.once.Do(func() {
+			r.render, r.err = fresh()
+			r.cancelled = r.err != nil && ctx.Err() != nil
+		})
+		if !r.cancelled {
+			return r.render, r.err
+		}
+		m.forget(key, r)
+	}
+}
+
+func (m *memo) forget(key string, r *remembered) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.byKey[key] == r {
+		delete(m.byKey, key)
+		m.recent = slices.DeleteFunc(m.recent, func(k string) bool { return k == key })
+	}
 }
 
 func (m *memo) entry(key string) *remembered {

@@ -37,7 +37,7 @@ func TestMergedKeysAreNoDuplicates(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := write(t, map[string]string{"Chart.yaml": chartYAML, "templates/a.yaml": head + c.body})
-			_, err := charttest.MustLoad(t, dir).Render()
+			_, err := charttest.MustLoad(t, dir).Render(t.Context())
 			var lines []int
 			var strict *charttest.StrictError
 			if errors.As(err, &strict) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -104,18 +105,14 @@ func (e *MissingError) Error() string {
 }
 
 // Get returns a copy of the object of type T and the given name. If there is
-// none, it ends the test that [Chart.MustRender] was given; without a test it
-// panics with a [*MissingError]. [Find] returns the error instead.
+// none, it ends the test; [Find] returns the error instead.
 //
-//	sts := charttest.Get[*appsv1.StatefulSet](r, "comfyui")
-func Get[T runtime.Object](r *Render, name string) T {
+//	sts := charttest.Get[*appsv1.StatefulSet](t, r, "comfyui")
+func Get[T runtime.Object](t testing.TB, r *Render, name string) T {
+	t.Helper()
 	o, err := Find[T](r, name)
 	if err != nil {
-		if r.t == nil {
-			panic(err)
-		}
-		r.t.Helper()
-		r.t.Fatalf("%v", err)
+		t.Fatalf("%v", err)
 	}
 	return o
 }

@@ -1,7 +1,6 @@
 package charttest
 
 import (
-	"context"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -13,7 +12,7 @@ import (
 // zero Profile is a first installation with the chart's own values. A Profile
 // is itself an [Option], so profiles and single options mix:
 //
-//	chart.Render(chart.Profile("dev"), charttest.Set("flask.replicas=3"))
+//	chart.Render(ctx, chart.Profile("dev"), charttest.Set("flask.replicas=3"))
 //
 // Later options win over earlier ones. Values of different kinds are laid over
 // each other in Helm's order, whatever the order of options: the chart's own,
@@ -52,8 +51,7 @@ type Profile struct {
 	Now    time.Time
 	Random bool // let random, certificate and date functions be
 
-	Timeout time.Duration   // for rendering; a minute if 0
-	Context context.Context // cancels rendering; none if nil
+	Timeout time.Duration // for rendering; a minute if 0
 
 	// Lax renders without strict decoding: Objects that break their schema
 	// are decoded as far as possible and no StrictError is returned.
@@ -111,9 +109,6 @@ func (p Profile) apply(to *Profile) {
 	if p.Timeout != 0 {
 		to.Timeout = p.Timeout
 	}
-	if p.Context != nil {
-		to.Context = p.Context
-	}
 }
 
 // overlay lays b's tables over a's, as one values file over another.
@@ -168,9 +163,10 @@ func Lookup(objects ...runtime.Object) Option {
 // than they return anyhow.
 func Seed(seed uint64) Option { return Profile{Seed: seed} }
 
-func (p *Profile) overrides() engine.Overrides {
+func (p *Profile) overrides(getters map[string]engine.Getter) engine.Overrides {
 	o := engine.Overrides{
-		Files: p.Files, JSON: p.SetJSON, Set: p.Set, String: p.SetString,
+		Getters: getters,
+		Files:   p.Files, JSON: p.SetJSON, Set: p.Set, String: p.SetString,
 		FromFile: p.SetFile, Literal: p.SetLiteral,
 	}
 	if p.Values != nil {

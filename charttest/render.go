@@ -17,17 +17,18 @@ type Render struct {
 	Warnings []string  // what Helm would log, about values of the wrong kind for instance
 
 	result *engine.Result
-	t      testing.TB
 }
 
-// Render renders the chart with the options laid over each other.
+// Render renders the chart with the options laid over each other. Renders of
+// equal values and circumstances are made once and shared.
 //
 // Errors are [*ValuesError], [*SchemaError] or [*Failure], each with a nil
 // Render; or [*StrictError] with a Render that has all objects, those that
-// broke their schema decoded as far as possible.
-func (c *Chart) Render(options ...Option) (*Render, error) {
+// broke their schema decoded as far as possible. A context that ends ends the
+// render with its cause.
+func (c *Chart) Render(ctx context.Context, options ...Option) (*Render, error) {
 	p := profile(options)
-	values, err := p.overrides().Merge()
+	values, err := p.overrides(c.getters).Merge()
 	if err != nil {
 		return nil, convert(c.engine, err)
 	}
@@ -35,11 +36,7 @@ func (c *Chart) Render(options ...Option) (*Render, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := c.memo.render(p.key(values, release), func() (*Render, error) {
-		ctx := p.Context
-		if ctx == nil {
-			ctx = context.Background()
-		}
+	r, err := c.memo.render(ctx, p.key(values, release), func() (*Render, error) {
 		release.Decode = c.decode
 		result, err := c.engine.Render(ctx, values, release)
 		if err != nil {
@@ -60,15 +57,13 @@ func (c *Chart) Render(options ...Option) (*Render, error) {
 	return &mine, nil
 }
 
-// MustRender is [Chart.Render] for tests: any error ends the test, and so does
-// a [Get] of an object that isn't there.
+// MustRender is [Chart.Render] for tests: any error ends the test.
 func (c *Chart) MustRender(t testing.TB, options ...Option) *Render {
 	t.Helper()
-	r, err := c.Render(options...)
+	r, err := c.Render(t.Context(), options...)
 	if err != nil {
 		t.Fatalf("rendering %s: %v", c.Name(), err)
 	}
-	r.t = t
 	return r
 }
 

@@ -25,11 +25,11 @@ func TestObjectsAreTypedAndInOrder(t *testing.T) {
 	require.Equal(t, []string{"CustomResourceDefinition/films.cinema.example", "Secret/ticket",
 		"ConfigMap/projector", "Service/odeon", "Deployment/odeon", "Job/sweep"}, names)
 
-	deployment := charttest.Get[*appsv1.Deployment](r, "odeon")
+	deployment := charttest.Get[*appsv1.Deployment](t, r, "odeon")
 	require.EqualValues(t, 2, *deployment.Spec.Replicas)
 	require.Equal(t, "cinema:4.5", deployment.Spec.Template.Spec.Containers[0].Image)
 	require.Equal(t, "films.cinema.example", charttest.All[*apiextensionsv1.CustomResourceDefinition](r)[0].Name)
-	require.Equal(t, "Lübeck", charttest.Get[*corev1.ConfigMap](r, "projector").Data["city"])
+	require.Equal(t, "Lübeck", charttest.Get[*corev1.ConfigMap](t, r, "projector").Data["city"])
 	require.Equal(t, "Tonight: Nosferatu.\n", r.Notes)
 
 	sweep := r.Object("Job", "sweep")
@@ -39,13 +39,13 @@ func TestObjectsAreTypedAndInOrder(t *testing.T) {
 	require.ErrorContains(t, err, `no *v1.CronJob "sweep" was rendered; there are: CustomResourceDefinition/films`)
 
 	deployment.Name = "changed"
-	require.Equal(t, "odeon", charttest.Get[*appsv1.Deployment](r, "odeon").Name, "Get returns a copy")
+	require.Equal(t, "odeon", charttest.Get[*appsv1.Deployment](t, r, "odeon").Name, "Get returns a copy")
 }
 
 func TestStrictErrorsNameTemplateLineAndField(t *testing.T) {
 	dir := unpack(t, "cinema")
 	chart := charttest.MustLoad(t, dir)
-	r, err := chart.Render(charttest.Set("typo=Always", "unknown.a=b"))
+	r, err := chart.Render(t.Context(), charttest.Set("typo=Always", "unknown.a=b"))
 	var strict *charttest.StrictError
 	require.ErrorAs(t, err, &strict)
 	require.NotNil(t, r)
@@ -68,7 +68,7 @@ func TestFailures(t *testing.T) {
 	dir := unpack(t, "cinema")
 	chart := charttest.MustLoad(t, dir)
 
-	_, err := chart.Render(charttest.Set("screens=101"))
+	_, err := chart.Render(t.Context(), charttest.Set("screens=101"))
 	var failure *charttest.Failure
 	require.ErrorAs(t, err, &failure)
 	require.Equal(t, charttest.Refused, failure.Reason)
@@ -77,7 +77,7 @@ func TestFailures(t *testing.T) {
 	require.Equal(t, "screens: at most 100, there is no bigger house", failure.Message)
 	require.Equal(t, "execution error at (cinema/templates/deployment.yaml:1:4): screens: at most 100, there is no bigger house", failure.Helm())
 
-	_, err = chart.Render(charttest.Set("screens=many", "image.tag=5"))
+	_, err = chart.Render(t.Context(), charttest.Set("screens=many", "image.tag=5"))
 	var schema *charttest.SchemaError
 	require.ErrorAs(t, err, &schema)
 	values := map[string]string{}
@@ -95,7 +95,7 @@ func TestMatrix(t *testing.T) {
 	chart := charttest.MustLoad(t, unpack(t, "cinema"))
 	chart.Matrix(t, nil, []string{"1.36", "1.37"}, func(t *testing.T, r *charttest.Render) {
 		want := map[string]int32{"default": 2, "large": 7}[r.Profile.Name]
-		require.Equal(t, want, *charttest.Get[*appsv1.Deployment](r, "release-name").Spec.Replicas)
+		require.Equal(t, want, *charttest.Get[*appsv1.Deployment](t, r, "release-name").Spec.Replicas)
 	})
 }
 

@@ -99,7 +99,7 @@ func TestTemplatesThatFail(t *testing.T) {
 			t.Parallel()
 			dir := write(t, map[string]string{"Chart.yaml": chartYAML, "templates/a.yaml": c.template,
 				"values.yaml": "self: '{{ tpl .Values.self . }}'\n"})
-			_, err := charttest.MustLoad(t, dir).Render()
+			_, err := charttest.MustLoad(t, dir).Render(t.Context())
 			var failure *charttest.Failure
 			require.ErrorAs(t, err, &failure)
 			require.Equal(t, c.reason, failure.Reason, "%v", err)
@@ -122,7 +122,7 @@ func TestLoopsWithoutEndAreEnded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			chart := charttest.MustLoad(t, write(t, map[string]string{"Chart.yaml": chartYAML, "templates/a.yaml": template}))
 			start := time.Now()
-			_, err := chart.Render(charttest.Profile{Timeout: 300 * time.Millisecond})
+			_, err := chart.Render(t.Context(), charttest.Profile{Timeout: 300 * time.Millisecond})
 			var failure *charttest.Failure
 			require.ErrorAs(t, err, &failure)
 			require.Equal(t, charttest.Endless, failure.Reason)
@@ -132,8 +132,10 @@ func TestLoopsWithoutEndAreEnded(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	chart := charttest.MustLoad(t, unpack(t, "cinema"))
-	_, err := chart.Render(charttest.Profile{Context: ctx})
+	_, err := chart.Render(ctx)
 	require.True(t, errors.Is(err, context.Canceled), "%v", err)
+	_, err = chart.Render(t.Context()) // the same, asked for by another
+	require.NoError(t, err)
 }
 
 func TestValuesThatCannotBeRead(t *testing.T) {
@@ -168,7 +170,7 @@ func TestValuesThatCannotBeRead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()
-			_, err := chart.Render(option)
+			_, err := chart.Render(t.Context(), option)
 			var values *charttest.ValuesError
 			require.ErrorAs(t, err, &values)
 			require.Less(t, time.Since(start), 20*time.Second)
@@ -180,7 +182,7 @@ func TestUnfitCircumstances(t *testing.T) {
 	chart := charttest.MustLoad(t, unpack(t, "cinema", txtar.File{Name: "Chart.yaml",
 		Data: []byte("apiVersion: v2\nname: cinema\nversion: 1.0.0\nkubeVersion: '>=1.30.0-0'\n")}))
 	for _, option := range []charttest.Option{charttest.KubeVersion("1.20"), charttest.KubeVersion("new"), charttest.Release("No_Such", "")} {
-		_, err := chart.Render(option)
+		_, err := chart.Render(t.Context(), option)
 		var failure *charttest.Failure
 		require.ErrorAs(t, err, &failure)
 		require.Equal(t, charttest.Unfit, failure.Reason)
@@ -199,7 +201,7 @@ func FuzzValues(f *testing.F) {
 	file := filepath.Join(f.TempDir(), "values.yaml")
 	f.Fuzz(func(t *testing.T, data []byte) {
 		require.NoError(t, os.WriteFile(file, data, 0o644))
-		r, err := chart.Render(charttest.Files(file), charttest.Profile{SkipSchema: len(data)%2 == 0, Timeout: 10 * time.Second})
+		r, err := chart.Render(t.Context(), charttest.Files(file), charttest.Profile{SkipSchema: len(data)%2 == 0, Timeout: 10 * time.Second})
 		var (
 			values  *charttest.ValuesError
 			schema  *charttest.SchemaError

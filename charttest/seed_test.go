@@ -64,11 +64,11 @@ func randomChart(t testing.TB) *charttest.Chart {
 func TestSeedFixesEveryRandomFunction(t *testing.T) {
 	chart := randomChart(t)
 	data := func(options ...charttest.Option) map[string]string {
-		return charttest.Get[*corev1.ConfigMap](chart.MustRender(t, options...), "random").Data
+		return charttest.Get[*corev1.ConfigMap](t, chart.MustRender(t, options...), "random").Data
 	}
 	first := data()
 	require.Equal(t, first, data(), "two renders")
-	require.Equal(t, first, charttest.Get[*corev1.ConfigMap](randomChart(t).MustRender(t), "random").Data, "two charts")
+	require.Equal(t, first, charttest.Get[*corev1.ConfigMap](t, randomChart(t).MustRender(t), "random").Data, "two charts")
 
 	fixed := map[string]bool{"decrypted": true, "now": true, "nothing": true, "ago": true, "unix": true}
 	other := data(charttest.Seed(2))
@@ -91,7 +91,7 @@ func TestSeedFixesEveryRandomFunction(t *testing.T) {
 }
 
 func TestSeededSecretsAreReal(t *testing.T) {
-	data := charttest.Get[*corev1.ConfigMap](randomChart(t).MustRender(t), "random").Data
+	data := charttest.Get[*corev1.ConfigMap](t, randomChart(t).MustRender(t), "random").Data
 	text := func(key string) []byte {
 		b, err := base64.StdEncoding.DecodeString(data[key])
 		require.NoError(t, err, key)
@@ -129,7 +129,7 @@ data:
   count: {{ (lookup "v1" "Secret" "" "").items | len | quote }}
 `)}))
 	data := func(options ...charttest.Option) map[string]string {
-		return charttest.Get[*corev1.ConfigMap](chart.MustRender(t, options...), "lookup").Data
+		return charttest.Get[*corev1.ConfigMap](t, chart.MustRender(t, options...), "lookup").Data
 	}
 	require.Equal(t, map[string]string{"found": "null", "other": "{}", "count": "0"}, data(charttest.Lookup()))
 	old := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "old", Namespace: "film"}, Data: map[string][]byte{"k": []byte("v")}}

@@ -50,7 +50,7 @@ func TestDefects(t *testing.T) {
 			if d.kube != "" {
 				options = append([]charttest.Option{charttest.KubeVersion(d.kube)}, options...)
 			}
-			r, err := chart.Render(options...)
+			r, err := chart.Render(t.Context(), options...)
 			require.NoError(t, err)
 			findings := check.Run(r, d.cluster)
 			findings = slices.DeleteFunc(findings, func(f check.Finding) bool { return f.Check.Name == d.allow })

@@ -36,7 +36,7 @@ func TestClaims(t *testing.T) {
 		for _, section := range archive.Files {
 			t.Run(filepath.Base(file)+"/"+section.Name, func(t *testing.T) {
 				c := readClaim(t, section)
-				r, err := charttest.MustLoad(t, c.dir).Render(circumstances...)
+				r, err := charttest.MustLoad(t, c.dir).Render(t.Context(), circumstances...)
 				require.NoError(t, err)
 				var have []string
 				for _, f := range check.Run(r, c.cluster) {

@@ -251,7 +251,7 @@ func TestObjectsOutOfShape(t *testing.T) {
 		"CRD without names":   {"apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: a}\nspec: 3\n", "", "cannot unmarshal number"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, err := charttest.MustLoad(t, chartOf(t, c.template)).Render(charttest.Profile{Lax: true})
+			r, err := charttest.MustLoad(t, chartOf(t, c.template)).Render(t.Context(), charttest.Profile{Lax: true})
 			require.NoError(t, err)
 			h, err := s.Rehearse(t.Context(), r, check.Cluster{})
 			require.NoError(t, err)

@@ -28,7 +28,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	render, err := chart.Render(chart.Profile("production"), cluster.Profile())
+	render, err := chart.Render(ctx, chart.Profile("production"), cluster.Profile())
 	if err != nil {
 		log.Fatal(err)
 	}

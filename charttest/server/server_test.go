@@ -67,7 +67,7 @@ func TestEveryDefectIsFoundAtItsPlaceAndNothingIsKept(t *testing.T) {
 	require.Eventually(t, func() bool { // until the server has taken notice of the definition and the policy
 		s := connect(t)
 		before = inventory(t)
-		r, err := chart.Render(s.Profile(), charttest.APIVersions("declared.example.org/v1"), charttest.Profile{Lax: true})
+		r, err := chart.Render(t.Context(), s.Profile(), charttest.APIVersions("declared.example.org/v1"), charttest.Profile{Lax: true})
 		require.NoError(t, err)
 		rehearsal, err = s.Rehearse(t.Context(), r, restricted)
 		require.NoError(t, err)

@@ -79,7 +79,7 @@ func (r *Result) upgradeChart(ctx context.Context, chart *charttest.Chart, confi
 	}
 	defer done()
 	version := r.Versions[len(r.Versions)-1]
-	circumstances := charttest.Profile{KubeVersion: version, Context: ctx, Lax: true}
+	circumstances := charttest.Profile{KubeVersion: version, Lax: true}
 	from := old.Name() + "-" + old.Version()
 	before := map[string]charttest.Profile{}
 	for _, p := range config.profiles(old) {
@@ -96,7 +96,7 @@ func (r *Result) upgradeChart(ctx context.Context, chart *charttest.Chart, confi
 			continue
 		}
 		delete(before, p.Name)
-		a, err := old.Render(was, circumstances)
+		a, err := old.Render(ctx, was, circumstances)
 		if err != nil {
 			u.Skipped = "the old version can't be rendered: " + err.Error()
 			r.Upgrades = append(r.Upgrades, u)
@@ -106,7 +106,7 @@ func (r *Result) upgradeChart(ctx context.Context, chart *charttest.Chart, confi
 		for _, o := range content(a.Objects) {
 			stored = append(stored, diff.Stored(o))
 		}
-		b := r.renderUpgrade(chart, p, found, circumstances, charttest.Upgrade(), charttest.Lookup(stored...))
+		b := r.renderUpgrade(ctx, chart, p, found, circumstances, charttest.Upgrade(), charttest.Lookup(stored...))
 		if b == nil {
 			u.Skipped = "the new version can't be rendered: see the findings"
 			r.Upgrades = append(r.Upgrades, u)
@@ -150,9 +150,9 @@ func (r *Result) upgradeRelease(ctx context.Context, chart *charttest.Chart, con
 	u := Upgrade{From: fmt.Sprintf("release %s in %s, revision %d (%s)", in.Name, in.Namespace, in.Revision, in.Chart)}
 	p := charttest.Profile{
 		Name: "release " + in.Name, Values: in.Values, Release: in.Name, Namespace: in.Namespace, Upgrade: true,
-		LookupFunc: in.Lookup, Context: ctx, Lax: true,
+		LookupFunc: in.Lookup, Lax: true,
 	}
-	b := r.renderUpgrade(chart, p, found, cluster.Profile())
+	b := r.renderUpgrade(ctx, chart, p, found, cluster.Profile())
 	if b == nil {
 		u.Skipped = "the chart can't be rendered with the release's values: see the findings"
 		r.Upgrades = append(r.Upgrades, u)
@@ -192,8 +192,8 @@ func filled(old, now, live map[string]any) map[string]any {
 }
 
 // renderUpgrade renders, or makes a finding of why it can't be.
-func (r *Result) renderUpgrade(chart *charttest.Chart, p charttest.Profile, found *collection, options ...charttest.Option) *charttest.Render {
-	b, err := chart.Render(append([]charttest.Option{p}, options...)...)
+func (r *Result) renderUpgrade(ctx context.Context, chart *charttest.Chart, p charttest.Profile, found *collection, options ...charttest.Option) *charttest.Render {
+	b, err := chart.Render(ctx, append([]charttest.Option{p}, options...)...)
 	if err == nil {
 		return b
 	}

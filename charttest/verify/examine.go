@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/ai-film/ai-film/charttest"
@@ -9,7 +10,7 @@ import (
 // examine asks the renders together what none can tell alone: which branches
 // they took, and what they did with the values. A version of Kubernetes adds
 // little to what a profile executes, so values are asked of the first only.
-func (r *Result) examine(chart *charttest.Chart, config Config, cells []*cell, found *collection) error {
+func (r *Result) examine(ctx context.Context, chart *charttest.Chart, config Config, cells []*cell, found *collection) error {
 	var all, first []*charttest.Render
 	for _, c := range cells {
 		if c.render == nil {
@@ -20,7 +21,7 @@ func (r *Result) examine(chart *charttest.Chart, config Config, cells []*cell, f
 			first = append(first, c.render)
 		}
 	}
-	coverage, err := chart.Cover(all...)
+	coverage, err := chart.Cover(ctx, all...)
 	if err != nil {
 		return fmt.Errorf("coverage: %w", err)
 	}
@@ -31,7 +32,7 @@ func (r *Result) examine(chart *charttest.Chart, config Config, cells []*cell, f
 	if !config.Values {
 		return nil
 	}
-	values, err := chart.ExamineValues(first...)
+	values, err := chart.ExamineValues(ctx, first...)
 	if err != nil {
 		return fmt.Errorf("values: %w", err)
 	}

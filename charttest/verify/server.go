@@ -37,13 +37,13 @@ func (r *Result) rehearse(ctx context.Context, chart *charttest.Chart, config Co
 	for _, p := range config.profiles(chart) {
 		c := &cell{chart: chart, profile: p, version: version, cluster: config.cluster(p.Name)}
 		served := s.Profile()
-		c.profile.KubeVersion, c.profile.Context = served.KubeVersion, ctx
+		c.profile.KubeVersion = served.KubeVersion
 		c.profile.APIVersions = append(slices.Clone(p.APIVersions), served.APIVersions...)
 		cells = append(cells, c)
 	}
 	inParallel(cells, func(c *cell) {
 		var err error
-		if c.render, err = c.chart.Render(c.profile); err != nil {
+		if c.render, err = c.chart.Render(ctx, c.profile); err != nil {
 			c.failed(err)
 		}
 	})

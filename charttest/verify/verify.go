@@ -123,16 +123,16 @@ func Run(ctx context.Context, chartPath string, config Config) (*Result, error) 
 		result.Profiles = append(result.Profiles, p.Name)
 		for _, v := range versions {
 			c := &cell{chart: chart, profile: p, version: v, cluster: config.cluster(p.Name)}
-			c.profile.KubeVersion, c.profile.Context = v, ctx
+			c.profile.KubeVersion = v
 			cells = append(cells, c)
 		}
 	}
-	inParallel(cells, (*cell).verify)
+	inParallel(cells, func(c *cell) { c.verify(ctx) })
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	collected := newCollection()
-	if err := result.examine(chart, config, cells, collected); err != nil {
+	if err := result.examine(ctx, chart, config, cells, collected); err != nil {
 		return nil, err
 	}
 	for _, f := range missing(chart) {
@@ -188,8 +188,8 @@ type cell struct {
 	findings []Finding
 }
 
-func (c *cell) verify() {
-	r, err := c.chart.Render(c.profile)
+func (c *cell) verify(ctx context.Context) {
+	r, err := c.chart.Render(ctx, c.profile)
 	if err != nil {
 		c.failed(err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -128,7 +129,7 @@ func (b *bench) charttest(checks bool) func() error {
 		if err != nil {
 			return err
 		}
-		r, err := chart.Render(chart.Profile("gke-autoscaling"), charttest.KubeVersion(kubeVersion),
+		r, err := chart.Render(context.Background(), chart.Profile("gke-autoscaling"), charttest.KubeVersion(kubeVersion),
 			charttest.Release("reel", ""), charttest.Set(sets(b.next())...))
 		if err == nil && checks {
 			check.Run(r, check.Cluster{})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"strings"
@@ -138,12 +139,12 @@ func (b *bench) charttestSuite() error {
 		group.Go(func() error {
 			t := new(failures)
 			for _, a := range assertions() {
-				r, err := chart.Render(chart.Profile("gke-autoscaling"), charttest.KubeVersion(kubeVersion),
+				r, err := chart.Render(context.Background(), chart.Profile("gke-autoscaling"), charttest.KubeVersion(kubeVersion),
 					charttest.Release("reel", ""), charttest.Set(sets(n)...))
 				if err != nil {
 					return err
 				}
-				a.holds(t, charttest.Get[*appsv1.Deployment](r, a.workload), n)
+				a.holds(t, charttest.Get[*appsv1.Deployment](t, r, a.workload), n)
 			}
 			return t.err()
 		})

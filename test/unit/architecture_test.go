@@ -62,9 +62,9 @@ func TestReferenceArchitecture(t *testing.T) {
 			assert.Equal(t, "ai-film", s.Namespace, s.Name)
 		}
 		assert.Equal(t, want, got)
-		assert.Equal(t, "None", charttest.Get[*corev1.Service](r, "comfyui-headless").Spec.ClusterIP)
-		assert.Equal(t, "relay", charttest.Get[*corev1.Service](r, "comfyui").Spec.Selector["app.kubernetes.io/component"])
-		assert.Equal(t, "server", charttest.Get[*corev1.Service](r, "comfyui-headless").Spec.Selector["app.kubernetes.io/component"])
+		assert.Equal(t, "None", charttest.Get[*corev1.Service](t, r, "comfyui-headless").Spec.ClusterIP)
+		assert.Equal(t, "relay", charttest.Get[*corev1.Service](t, r, "comfyui").Spec.Selector["app.kubernetes.io/component"])
+		assert.Equal(t, "server", charttest.Get[*corev1.Service](t, r, "comfyui-headless").Spec.Selector["app.kubernetes.io/component"])
 	})
 
 	t.Run("claims", func(t *testing.T) {
@@ -105,7 +105,7 @@ func TestReferenceArchitecture(t *testing.T) {
 	})
 
 	t.Run("page", func(t *testing.T) {
-		ingress := charttest.Get[*networkingv1.Ingress](r, "ai-film")
+		ingress := charttest.Get[*networkingv1.Ingress](t, r, "ai-film")
 		require.Len(t, ingress.Spec.Rules, 1, "only the studio's page is exposed by default")
 		rule := ingress.Spec.Rules[0]
 		assert.Equal(t, "ai-film.local", rule.Host)
@@ -215,7 +215,7 @@ func TestEnvironment(t *testing.T) {
 
 func TestPagesOfDagsterAndComfyUI(t *testing.T) {
 	r := render(t, charttest.Set("ingress.dagster.enabled=true", "ingress.comfyui.enabled=true", "ingress.tlsSecret=pages"))
-	ingress := charttest.Get[*networkingv1.Ingress](r, "ai-film")
+	ingress := charttest.Get[*networkingv1.Ingress](t, r, "ai-film")
 	got := map[string]string{}
 	for _, rule := range ingress.Spec.Rules {
 		got[rule.Host] = rule.HTTP.Paths[0].Backend.Service.Name

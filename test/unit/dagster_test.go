@@ -54,7 +54,7 @@ type instance struct {
 func dagster(t testing.TB, r *charttest.Render) instance {
 	t.Helper()
 	var i instance
-	require.NoError(t, yaml.Unmarshal([]byte(charttest.Get[*corev1.ConfigMap](r, "dagster").Data["dagster.yaml"]), &i))
+	require.NoError(t, yaml.Unmarshal([]byte(charttest.Get[*corev1.ConfigMap](t, r, "dagster").Data["dagster.yaml"]), &i))
 	return i
 }
 
@@ -150,7 +150,7 @@ func TestMirrorAndPullSecretsReachEveryImage(t *testing.T) {
 			images[name+"/"+c.Name] = c.Image
 		}
 	}
-	test := charttest.Get[*corev1.Pod](r, "ai-film-test").Spec
+	test := charttest.Get[*corev1.Pod](t, r, "ai-film-test").Spec
 	assert.Equal(t, want, test.ImagePullSecrets)
 	images["test"] = test.Containers[0].Image
 	for name, image := range images {

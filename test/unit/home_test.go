@@ -86,25 +86,25 @@ func TestPlainInstallOnAHomeThatCannotServeIt(t *testing.T) {
 				options = append(options, studio(t).Profile(home.profile))
 			}
 			options = append(options, charttest.Release("ai-film", "ai-film"), charttest.Lookup(home.cluster...))
-			_, err := studio(t).Render(options...)
+			_, err := studio(t).Render(t.Context(), options...)
 			var failure *charttest.Failure
 			require.ErrorAs(t, err, &failure)
 			for _, text := range home.says {
 				assert.Contains(t, err.Error(), text)
 			}
-			_, err = studio(t).Render(append([]charttest.Option{charttest.Set("preflight.enabled=false")}, options...)...)
+			_, err = studio(t).Render(t.Context(), append([]charttest.Option{charttest.Set("preflight.enabled=false")}, options...)...)
 			assert.NoError(t, err, "who may not read nodes and classes")
-			_, err = studio(t).Render(append(options, charttest.Upgrade())...)
+			_, err = studio(t).Render(t.Context(), append(options, charttest.Upgrade())...)
 			assert.NoError(t, err, "what runs is not judged anew")
 			mended := append([]charttest.Option{installed, charttest.Set(home.set...)}, home.mended...)
 			if home.profile != "" && len(home.mended) == 1 && name == "one node of several has the GPU" {
 				mended = append([]charttest.Option{installed, studio(t).Profile(home.profile)}, home.mended...)
 			}
-			_, err = studio(t).Render(append(mended, installed, charttest.Lookup(home.cluster...))...)
+			_, err = studio(t).Render(t.Context(), append(mended, installed, charttest.Lookup(home.cluster...))...)
 			assert.NoError(t, err, "the remedy")
 		})
 	}
-	_, err := studio(t).Render(installed, charttest.Lookup(class("nfs", "nfs.csi.k8s.io", true), node("plain", ""), node("box", "1")))
+	_, err := studio(t).Render(t.Context(), installed, charttest.Lookup(class("nfs", "nfs.csi.k8s.io", true), node("plain", ""), node("box", "1")))
 	assert.NoError(t, err, "a home that serves the reference architecture")
 }
 
@@ -134,7 +134,7 @@ func TestGPUsByOtherNames(t *testing.T) {
 	assert.Equal(t, "comfyui-gpu", *pod.ResourceClaims[0].ResourceClaimTemplateName)
 	assert.Equal(t, []corev1.ResourceClaim{{Name: "gpu"}}, pod.Containers[0].Resources.Claims)
 	assert.NotContains(t, pod.Containers[0].Resources.Limits, corev1.ResourceName("nvidia.com/gpu"))
-	_, err := studio(t).Render(installed, charttest.Set("processing.comfyui.gpu.deviceClass=gpu.nvidia.com"), charttest.KubeVersion("1.33.0"))
+	_, err := studio(t).Render(t.Context(), installed, charttest.Set("processing.comfyui.gpu.deviceClass=gpu.nvidia.com"), charttest.KubeVersion("1.33.0"))
 	assert.ErrorContains(t, err, "from Kubernetes 1.34 on")
 }
 
@@ -177,7 +177,7 @@ func TestScratchHasAnEnd(t *testing.T) {
 // OpenShift gives each namespace ids of its own, and refuses pods that name others.
 func TestUserIDsCanBeTheClusters(t *testing.T) {
 	r := render(t, charttest.Set("global.userIDs=false"))
-	pods := map[string]corev1.PodSpec{"run": runPod(t, r), "test": charttest.Get[*corev1.Pod](r, "ai-film-test").Spec}
+	pods := map[string]corev1.PodSpec{"run": runPod(t, r), "test": charttest.Get[*corev1.Pod](t, r, "ai-film-test").Spec}
 	for name, w := range workloads(r) {
 		pods[name] = w.template.Spec
 	}
@@ -220,7 +220,7 @@ func TestIPv6(t *testing.T) {
 
 // Redis is disposable and has a name of its own all the same.
 func TestRedisIsAStatefulSet(t *testing.T) {
-	redis := charttest.Get[*appsv1.StatefulSet](render(t), "redis")
+	redis := charttest.Get[*appsv1.StatefulSet](t, render(t), "redis")
 	assert.Equal(t, "redis", redis.Spec.ServiceName)
 	assert.Empty(t, redis.Spec.VolumeClaimTemplates)
 }

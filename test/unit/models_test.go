@@ -27,7 +27,7 @@ func fetched(t testing.TB, r *charttest.Render) (job *batchv1.Job, list modelLis
 	t.Helper()
 	jobs := charttest.All[*batchv1.Job](r)
 	require.Len(t, jobs, 1)
-	require.NoError(t, json.Unmarshal([]byte(charttest.Get[*corev1.ConfigMap](r, "comfyui-models").Data["models.json"]), &list))
+	require.NoError(t, json.Unmarshal([]byte(charttest.Get[*corev1.ConfigMap](t, r, "comfyui-models").Data["models.json"]), &list))
 	return jobs[0], list
 }
 

@@ -49,7 +49,7 @@ func pods(t testing.TB, r *charttest.Render) map[string]corev1.PodTemplateSpec {
 	for _, j := range charttest.All[*batchv1.Job](r) {
 		all[j.Spec.Template.Spec.ServiceAccountName] = j.Spec.Template
 	}
-	test := charttest.Get[*corev1.Pod](r, "ai-film-test")
+	test := charttest.Get[*corev1.Pod](t, r, "ai-film-test")
 	all["test"] = corev1.PodTemplateSpec{ObjectMeta: test.ObjectMeta, Spec: test.Spec}
 	all["run"] = corev1.PodTemplateSpec{ObjectMeta: dagster(t, r).RunLauncher.Config.RunK8sConfig.PodMetadata, Spec: runPod(t, r)}
 	return all
@@ -185,7 +185,7 @@ func TestWhatOperatorsAddToPods(t *testing.T) {
 			} else {
 				assert.Len(t, pod.Spec.Containers, 1)
 			}
-			assert.Equal(t, "me", charttest.Get[*corev1.ServiceAccount](r, account).Annotations["iam.gke.io/gcp-service-account"], name)
+			assert.Equal(t, "me", charttest.Get[*corev1.ServiceAccount](t, r, account).Annotations["iam.gke.io/gcp-service-account"], name)
 		}
 	}
 }
@@ -212,8 +212,8 @@ func TestExtraObjects(t *testing.T) {
 		map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "{{ .Release.Name }}-mine"}, "data": map[string]any{"a": "b"}},
 		map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "second"}},
 	}}))
-	assert.Equal(t, "b", charttest.Get[*corev1.ConfigMap](r, "ai-film-mine").Data["a"])
-	charttest.Get[*corev1.ConfigMap](r, "second")
+	assert.Equal(t, "b", charttest.Get[*corev1.ConfigMap](t, r, "ai-film-mine").Data["a"])
+	charttest.Get[*corev1.ConfigMap](t, r, "second")
 }
 
 // Databases elsewhere: their names, roles, ports, Secrets and certificates reach everybody who uses them.
@@ -252,7 +252,7 @@ func TestDatabasesElsewhere(t *testing.T) {
 		if want["REDIS_URL"] != "" {
 			assert.Equal(t, "cache-ca", mounts["/etc/studio/redis"], name)
 		}
-		policy := charttest.Get[*networkingv1.NetworkPolicy](r, map[bool]string{true: "dagster-run", false: name}[name == "run"])
+		policy := charttest.Get[*networkingv1.NetworkPolicy](t, r, map[bool]string{true: "dagster-run", false: name}[name == "run"])
 		assert.Contains(t, asJSON(t, policy.Spec.Egress), `"port": 6432`, "%s may go there", name)
 	}
 	assert.Nil(t, r.Object("NetworkPolicy", "postgresql"))
@@ -349,7 +349,7 @@ func TestCollectors(t *testing.T) {
 		assert.Equal(t, "prometheus", object.Unstructured().GetLabels()["release"])
 	}
 	r := render(t, charttest.Set("metrics.collector=gke"), charttest.APIVersions("monitoring.googleapis.com/v1"))
-	assert.Contains(t, asJSON(t, charttest.Get[*networkingv1.NetworkPolicy](r, "ffmpeg").Spec.Ingress), "gmp-system", "its collectors are let in")
+	assert.Contains(t, asJSON(t, charttest.Get[*networkingv1.NetworkPolicy](t, r, "ffmpeg").Spec.Ingress), "gmp-system", "its collectors are let in")
 }
 
 // As a dependency: the parent's own globals and its `enabled` are its affair; what is in ours is held to the schema all the same.
@@ -367,7 +367,7 @@ func TestAsADependency(t *testing.T) {
 	assert.Equal(t, "docker.io/aifilm/flask:0.1.0", workloads(r)["flask"].container().Image)
 	assert.Empty(t, workloads(chart.MustRender(t, installed, charttest.Set("ai-film.enabled=false"))))
 	for _, set := range []string{"ai-film.application.flask.replica=2", "global.singleNode=perhaps", "global.postgresql.hots=x", "ai-film.aplication.x=1"} {
-		_, err := chart.Render(installed, charttest.Set(set))
+		_, err := chart.Render(t.Context(), installed, charttest.Set(set))
 		var refused *charttest.SchemaError
 		assert.ErrorAs(t, err, &refused, set)
 	}
@@ -376,15 +376,15 @@ func TestAsADependency(t *testing.T) {
 // `helm test` ends within Helm's own time-out, says how to give it longer, and can go where the studio goes.
 func TestHelmTestEndsInTime(t *testing.T) {
 	r := render(t)
-	pod := charttest.Get[*corev1.Pod](r, "ai-film-test").Spec
+	pod := charttest.Get[*corev1.Pod](t, r, "ai-film-test").Spec
 	seconds, err := strconv.Atoi(environment(pod.Containers[0])["TIMEOUT_SECONDS"])
 	require.NoError(t, err)
 	assert.Less(t, seconds, 300)
-	script := charttest.Get[*corev1.ConfigMap](r, "ai-film-test").Data["film.py"]
+	script := charttest.Get[*corev1.ConfigMap](t, r, "ai-film-test").Data["film.py"]
 	assert.Contains(t, script, "test.timeoutSeconds")
 	assert.Contains(t, script, "--timeout")
 	assert.Contains(t, render(t, charttest.Set("test.timeoutSeconds=900")).Notes, "--timeout 960s")
-	assert.Len(t, charttest.Get[*corev1.Pod](render(t, charttest.Set("global.tolerations[0].operator=Exists")), "ai-film-test").Spec.Tolerations, 1)
+	assert.Len(t, charttest.Get[*corev1.Pod](t, render(t, charttest.Set("global.tolerations[0].operator=Exists")), "ai-film-test").Spec.Tolerations, 1)
 	assert.Nil(t, render(t, charttest.Set("application.flask.enabled=false", "ingress.enabled=false")).Object("Pod", "ai-film-test"))
 }
 
@@ -404,7 +404,7 @@ func TestNotesWarnOfPlainHTTP(t *testing.T) {
 		assert.Equal(t, "true", environment(workloads(r)["flask"].container())["COOKIE_SECURE"], tls)
 	}
 	assert.NotContains(t, environment(workloads(render(t))["flask"].container()), "COOKIE_SECURE")
-	issued := charttest.Get[*networkingv1.Ingress](render(t, charttest.Set("ingress.host=film.example.com", "ingress.tls.issuer=letsencrypt")), "ai-film")
+	issued := charttest.Get[*networkingv1.Ingress](t, render(t, charttest.Set("ingress.host=film.example.com", "ingress.tls.issuer=letsencrypt")), "ai-film")
 	assert.Equal(t, "letsencrypt", issued.Annotations["cert-manager.io/cluster-issuer"])
 	require.Len(t, issued.Spec.TLS, 1)
 	assert.Equal(t, "ai-film-tls", issued.Spec.TLS[0].SecretName)
@@ -426,7 +426,7 @@ func TestFlasksDoor(t *testing.T) {
 func TestReleasesTellOutputsApart(t *testing.T) {
 	releases := func(set ...string) map[string]string {
 		r := render(t, charttest.Set(set...))
-		releases := charttest.Get[*corev1.ConfigMap](r, "dagster-releases").Data
+		releases := charttest.Get[*corev1.ConfigMap](t, r, "dagster-releases").Data
 		for _, e := range runPod(t, r).Containers[0].Env {
 			if name, found := strings.CutSuffix(e.Name, "_VERSION"); found {
 				require.Equal(t, "dagster-releases "+name, e.ValueFrom.ConfigMapKeyRef.Name+" "+e.ValueFrom.ConfigMapKeyRef.Key)

@@ -50,7 +50,7 @@ func TestEveryPod(t *testing.T) {
 				assert.NotNil(t, c.Lifecycle.PreStop, "%s: stops gracefully", name)
 				assert.Greater(t, *w.template.Spec.TerminationGracePeriodSeconds, int64(25), name)
 			}
-			pod(t, "helm test", charttest.Get[*corev1.Pod](r, "ai-film-test").Spec)
+			pod(t, "helm test", charttest.Get[*corev1.Pod](t, r, "ai-film-test").Spec)
 		})
 	}
 }
@@ -87,7 +87,7 @@ func pod(t *testing.T, name string, spec corev1.PodSpec) {
 // The webserver neither launches nor has anything to launch with.
 func TestDagstersPageLaunchesNothing(t *testing.T) {
 	r := render(t)
-	config := charttest.Get[*corev1.ConfigMap](r, "dagster").Data
+	config := charttest.Get[*corev1.ConfigMap](t, r, "dagster").Data
 	assert.NotContains(t, config["webserver.yaml"], "run_launcher")
 	assert.Contains(t, config["webserver.yaml"], "QueuedRunCoordinator")
 	webserver := workloads(r)["dagster"]

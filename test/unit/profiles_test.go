@@ -81,9 +81,9 @@ func TestDevFitsALaptop(t *testing.T) {
 		assert.Equal(t, []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, claim.Spec.AccessModes, claim.Name)
 		assert.Nil(t, claim.Spec.StorageClassName, claim.Name)
 	}
-	assert.Equal(t, "nginx", *charttest.Get[*networkingv1.Ingress](r, "ai-film").Spec.IngressClassName)
+	assert.Equal(t, "nginx", *charttest.Get[*networkingv1.Ingress](t, r, "ai-film").Spec.IngressClassName)
 	r = profile(t, "dev", charttest.Set("ingress.className=traefik"))
-	assert.Equal(t, "traefik", *charttest.Get[*networkingv1.Ingress](r, "ai-film").Spec.IngressClassName)
+	assert.Equal(t, "traefik", *charttest.Get[*networkingv1.Ingress](t, r, "ai-film").Spec.IngressClassName)
 }
 
 func TestK3sHasOneGPU(t *testing.T) {
@@ -98,7 +98,7 @@ func TestK3sHasOneGPU(t *testing.T) {
 		assert.Equal(t, "local-path", *claim.Spec.StorageClassName)
 		assert.Equal(t, corev1.ReadWriteOnce, claim.Spec.AccessModes[0])
 	}
-	assert.Equal(t, "traefik", *charttest.Get[*networkingv1.Ingress](r, "ai-film").Spec.IngressClassName)
+	assert.Equal(t, "traefik", *charttest.Get[*networkingv1.Ingress](t, r, "ai-film").Spec.IngressClassName)
 	reference := workloads(render(t))
 	for name, w := range workloads(r) {
 		assert.Equal(t, *reference[name].replicas, *w.replicas, name)
@@ -136,10 +136,10 @@ func TestGKEScales(t *testing.T) {
 		assert.Equal(t, class, *claim.Spec.StorageClassName, claim.Name)
 		assert.Equal(t, mode, claim.Spec.AccessModes[0], claim.Name)
 	}
-	ingress := charttest.Get[*networkingv1.Ingress](r, "ai-film")
+	ingress := charttest.Get[*networkingv1.Ingress](t, r, "ai-film")
 	assert.Equal(t, "gce-internal", ingress.Annotations["kubernetes.io/ingress.class"], "no page on plain HTTP and a public address")
 	assert.Nil(t, ingress.Spec.IngressClassName)
-	assert.JSONEq(t, `{"default": "flask"}`, charttest.Get[*corev1.Service](r, "flask").Annotations["cloud.google.com/backend-config"])
+	assert.JSONEq(t, `{"default": "flask"}`, charttest.Get[*corev1.Service](t, r, "flask").Annotations["cloud.google.com/backend-config"])
 	require.NotNil(t, r.Object("BackendConfig", "flask"))
 }
 

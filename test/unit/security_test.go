@@ -80,7 +80,7 @@ func everybody(t testing.TB, r *charttest.Render) []somebody {
 	}
 	run := dagster(t, r).RunLauncher.Config.RunK8sConfig.PodMetadata.Labels
 	all = append(all, somebody{name: "dagster-run", namespace: "ai-film", labels: run},
-		somebody{name: "ai-film-test", namespace: "ai-film", labels: charttest.Get[*corev1.Pod](r, "ai-film-test").Labels})
+		somebody{name: "ai-film-test", namespace: "ai-film", labels: charttest.Get[*corev1.Pod](t, r, "ai-film-test").Labels})
 	return all
 }
 
@@ -242,7 +242,7 @@ func TestPageIsOpenedToWhomTheOperatorNames(t *testing.T) {
 		assert.Equal(t, name == "page" || name == "ai-film-test", does, name)
 	}
 	var ranges []string
-	for _, peer := range charttest.Get[*networkingv1.NetworkPolicy](profile(t, "gke-autoscaling", peers), "flask").Spec.Ingress[0].From {
+	for _, peer := range charttest.Get[*networkingv1.NetworkPolicy](t, profile(t, "gke-autoscaling", peers), "flask").Spec.Ingress[0].From {
 		if peer.IPBlock != nil {
 			ranges = append(ranges, peer.IPBlock.CIDR)
 		}
@@ -253,7 +253,7 @@ func TestPageIsOpenedToWhomTheOperatorNames(t *testing.T) {
 // What the callers show: who is said to show the service token has it, and so has who asks for it.
 func TestCallersHaveWhatTheyShow(t *testing.T) {
 	r := render(t)
-	env := map[string]map[string]string{"dagster-run": environment(runPod(t, r).Containers[0]), "ai-film-test": environment(charttest.Get[*corev1.Pod](r, "ai-film-test").Spec.Containers[0])}
+	env := map[string]map[string]string{"dagster-run": environment(runPod(t, r).Containers[0]), "ai-film-test": environment(charttest.Get[*corev1.Pod](t, r, "ai-film-test").Spec.Containers[0])}
 	for name, w := range workloads(r) {
 		env[name] = environment(w.container())
 	}

@@ -17,7 +17,7 @@ var passwordKeys = []string{
 }
 
 func TestPasswordsAreMadeOnceAndKept(t *testing.T) {
-	first := charttest.Get[*corev1.Secret](render(t, charttest.Profile{Random: true}), "ai-film")
+	first := charttest.Get[*corev1.Secret](t, render(t, charttest.Profile{Random: true}), "ai-film")
 	assert.Equal(t, "keep", first.Annotations["helm.sh/resource-policy"])
 	require.Len(t, first.Data, len(passwordKeys))
 	seen := map[string]bool{}
@@ -27,16 +27,16 @@ func TestPasswordsAreMadeOnceAndKept(t *testing.T) {
 		assert.False(t, seen[value], "%s: each its own", key)
 		seen[value] = true
 	}
-	second := charttest.Get[*corev1.Secret](render(t, charttest.Profile{Random: true}), "ai-film")
+	second := charttest.Get[*corev1.Secret](t, render(t, charttest.Profile{Random: true}), "ai-film")
 	assert.NotEqual(t, first.Data, second.Data, "another installation has others")
 
 	first.Namespace = "ai-film"
-	upgraded := charttest.Get[*corev1.Secret](render(t, charttest.Profile{Random: true}, charttest.Upgrade(), charttest.Lookup(first)), "ai-film")
+	upgraded := charttest.Get[*corev1.Secret](t, render(t, charttest.Profile{Random: true}, charttest.Upgrade(), charttest.Lookup(first)), "ai-film")
 	assert.Equal(t, first.Data, upgraded.Data)
 
 	// A release from before a key existed gets that one made, the others stay.
 	delete(first.Data, "secret-key")
-	upgraded = charttest.Get[*corev1.Secret](render(t, charttest.Profile{Random: true}, charttest.Upgrade(), charttest.Lookup(first)), "ai-film")
+	upgraded = charttest.Get[*corev1.Secret](t, render(t, charttest.Profile{Random: true}, charttest.Upgrade(), charttest.Lookup(first)), "ai-film")
 	assert.Regexp(t, `^[A-Za-z0-9]{32}$`, string(upgraded.Data["secret-key"]))
 	assert.Equal(t, first.Data["admin-password"], upgraded.Data["admin-password"])
 }
@@ -50,24 +50,24 @@ func TestExistingSecret(t *testing.T) {
 		}
 	}
 	assert.Equal(t, "secret mine/admin-password", environment(workloads(r)["flask"].container())["ADMIN_PASSWORD"])
-	assert.NotContains(t, charttest.Get[*corev1.ConfigMap](r, "dagster").Data["dagster.yaml"], "name: ai-film\n")
+	assert.NotContains(t, charttest.Get[*corev1.ConfigMap](t, r, "dagster").Data["dagster.yaml"], "name: ai-film\n")
 	assert.Contains(t, r.Notes, "get secret mine")
 }
 
 // A claim whose class the cluster's default gave keeps it: an upgrade that left the field out would ask for another.
 func TestClaimsKeepTheirClass(t *testing.T) {
 	r := render(t, charttest.Upgrade(), charttest.Lookup(claim("videos-pvc", "was-default-then", corev1.ReadWriteMany)))
-	class := charttest.Get[*corev1.PersistentVolumeClaim](r, "videos-pvc").Spec.StorageClassName
+	class := charttest.Get[*corev1.PersistentVolumeClaim](t, r, "videos-pvc").Spec.StorageClassName
 	require.NotNil(t, class)
 	assert.Equal(t, "was-default-then", *class)
-	assert.Nil(t, charttest.Get[*corev1.PersistentVolumeClaim](r, "images-pvc").Spec.StorageClassName)
+	assert.Nil(t, charttest.Get[*corev1.PersistentVolumeClaim](t, r, "images-pvc").Spec.StorageClassName)
 }
 
 // An upgrade changes nothing that Kubernetes holds immutable: selectors, a StatefulSet's Service, and no password.
 func TestUpgradeOfTheSameValuesChangesNothing(t *testing.T) {
 	for _, p := range profiles(t) {
 		before := studio(t).MustRender(t, p)
-		secret := charttest.Get[*corev1.Secret](before, "ai-film")
+		secret := charttest.Get[*corev1.Secret](t, before, "ai-film")
 		after := studio(t).MustRender(t, p, charttest.Upgrade(), charttest.Lookup(secret), charttest.Seed(99))
 		assert.Equal(t, before.Manifest(true), after.Manifest(true), p.Name)
 	}
@@ -83,7 +83,7 @@ func TestTwoReleasesInOneNamespace(t *testing.T) {
 	assert.Equal(t, "postgresql://studio:$(STUDIO_PASSWORD)@second-postgresql:5432/studio", env["DATABASE_URL"])
 	assert.Equal(t, "secret second-ai-film/admin-password", env["ADMIN_PASSWORD"])
 	assert.Equal(t, "second-comfyui-headless", workloads(r)["second-comfyui"].serviceName)
-	assert.Contains(t, charttest.Get[*corev1.ConfigMap](r, "second-dagster").Data["workspace.yaml"], "host: second-dagster-code")
+	assert.Contains(t, charttest.Get[*corev1.ConfigMap](t, r, "second-dagster").Data["workspace.yaml"], "host: second-dagster-code")
 	for _, finding := range findings(r) {
 		t.Error(finding)
 	}
@@ -100,7 +100,7 @@ func TestUpgradeToANewVersionIsNotRefused(t *testing.T) {
 	})
 	for _, p := range profiles(t) {
 		before := studio(t).MustRender(t, p)
-		secret := charttest.Get[*corev1.Secret](before, "ai-film")
+		secret := charttest.Get[*corev1.Secret](t, before, "ai-film")
 		d := next.MustRender(t, p, charttest.Upgrade(), charttest.Lookup(secret)).Diff(before)
 		assert.GreaterOrEqual(t, d.Count(diff.Changed), 30, "%s: every object names its chart", p.Name)
 		assert.Zero(t, d.Count(diff.Added)+d.Count(diff.Removed), "%s:\n%s", p.Name, d)
@@ -119,7 +119,7 @@ func TestOneVersionForAllImages(t *testing.T) {
 		return text
 	})
 	r := next.MustRender(t, installed)
-	images := map[string]string{"run": dagster(t, r).RunLauncher.Config.JobImage, "test": charttest.Get[*corev1.Pod](r, "ai-film-test").Spec.Containers[0].Image}
+	images := map[string]string{"run": dagster(t, r).RunLauncher.Config.JobImage, "test": charttest.Get[*corev1.Pod](t, r, "ai-film-test").Spec.Containers[0].Image}
 	for name, w := range workloads(r) {
 		for _, c := range append(w.template.Spec.InitContainers, w.template.Spec.Containers...) {
 			images[name+"/"+c.Name] = c.Image
@@ -138,7 +138,7 @@ func TestDigests(t *testing.T) {
 	digest := "sha256:" + strings.Repeat("ab", 32)
 	r := render(t, charttest.Set("global.imageDigests.aifilm/flask="+digest, "global.imageDigests.aifilm/dagster="+digest, "data.redis.image.digest="+digest))
 	assert.Equal(t, "docker.io/aifilm/flask:0.1.0@"+digest, workloads(r)["flask"].container().Image)
-	assert.Equal(t, "docker.io/aifilm/flask:0.1.0@"+digest, charttest.Get[*corev1.Pod](r, "ai-film-test").Spec.Containers[0].Image)
+	assert.Equal(t, "docker.io/aifilm/flask:0.1.0@"+digest, charttest.Get[*corev1.Pod](t, r, "ai-film-test").Spec.Containers[0].Image)
 	assert.Equal(t, "docker.io/aifilm/dagster:0.1.0@"+digest, dagster(t, r).RunLauncher.Config.JobImage)
 	assert.Equal(t, "docker.io/library/redis:8@"+digest, workloads(r)["redis"].container().Image)
 	assert.Equal(t, "docker.io/aifilm/blender:0.1.0", workloads(r)["blender"].container().Image)
@@ -148,7 +148,7 @@ func TestDigests(t *testing.T) {
 
 // Passwords that change bring new pods to those who read them, and to no others.
 func TestChangedSecretRolls(t *testing.T) {
-	secret := charttest.Get[*corev1.Secret](render(t), "ai-film")
+	secret := charttest.Get[*corev1.Secret](t, render(t), "ai-film")
 	before := workloads(render(t, charttest.Upgrade(), charttest.Lookup(secret)))
 	assert.Equal(t, asJSON(t, workloads(render(t))["flask"].template), asJSON(t, before["flask"].template), "no upgrade rolls by itself")
 	for _, set := range [][]string{nil, {"global.existingSecret=mine"}} {
@@ -170,15 +170,15 @@ func TestChangedSecretRolls(t *testing.T) {
 // make other passwords.
 func TestWithoutTheClusterPasswordsAreGivenOrDerived(t *testing.T) {
 	argo := charttest.APIVersions("apiregistration.k8s.io/v1", "apps/v1")
-	_, err := studio(t).Render(installed, argo)
+	_, err := studio(t).Render(t.Context(), installed, argo)
 	assert.ErrorContains(t, err, "global.existingSecret")
 	assert.ErrorContains(t, err, "global.secretSeed")
-	_, err = studio(t).Render(installed, argo, charttest.Set("global.existingSecret=mine"))
+	_, err = studio(t).Render(t.Context(), installed, argo, charttest.Set("global.existingSecret=mine"))
 	assert.NoError(t, err)
 
 	seeded := charttest.Set("global.secretSeed=a text of at least thirty-two characters")
-	first := charttest.Get[*corev1.Secret](render(t, argo, seeded), "ai-film").Data
-	second := charttest.Get[*corev1.Secret](render(t, argo, seeded, charttest.Seed(99), charttest.Upgrade()), "ai-film").Data
+	first := charttest.Get[*corev1.Secret](t, render(t, argo, seeded), "ai-film").Data
+	second := charttest.Get[*corev1.Secret](t, render(t, argo, seeded, charttest.Seed(99), charttest.Upgrade()), "ai-film").Data
 	assert.Equal(t, first, second)
 	seen := map[string]bool{}
 	for key, value := range first {
@@ -186,9 +186,9 @@ func TestWithoutTheClusterPasswordsAreGivenOrDerived(t *testing.T) {
 		assert.False(t, seen[string(value)], key)
 		seen[string(value)] = true
 	}
-	elsewhere := charttest.Get[*corev1.Secret](studio(t).MustRender(t, argo, seeded, charttest.Release("ai-film", "other")), "ai-film").Data
+	elsewhere := charttest.Get[*corev1.Secret](t, studio(t).MustRender(t, argo, seeded, charttest.Release("ai-film", "other")), "ai-film").Data
 	assert.NotEqual(t, first, elsewhere, "another namespace has other passwords")
-	_, err = studio(t).Render(installed, charttest.Set("global.secretSeed=short"))
+	_, err = studio(t).Render(t.Context(), installed, charttest.Set("global.secretSeed=short"))
 	assert.ErrorContains(t, err, "global.secretSeed")
 }
 

@@ -305,7 +305,7 @@ func TestValidation(t *testing.T) {
 			if rule.prefix != "" {
 				options = append(options, charttest.Release(rule.prefix, "ai-film"))
 			}
-			_, err := studio(t).Render(options...)
+			_, err := studio(t).Render(t.Context(), options...)
 			var failure *charttest.Failure
 			require.ErrorAs(t, err, &failure)
 			assert.Contains(t, err.Error(), "templates/_validation.tpl")
@@ -313,7 +313,7 @@ func TestValidation(t *testing.T) {
 				assert.Contains(t, err.Error(), text)
 			}
 			if rule.mended != nil {
-				_, err = studio(t).Render(append(options, charttest.Set(rule.mended...))...)
+				_, err = studio(t).Render(t.Context(), append(options, charttest.Set(rule.mended...))...)
 				assert.NoError(t, err, "the remedy")
 			}
 		})
@@ -322,7 +322,7 @@ func TestValidation(t *testing.T) {
 
 // What is right is let through: the operator's own complete Secret, and claims as they are.
 func TestValidationLetsThrough(t *testing.T) {
-	_, err := studio(t).Render(installed, charttest.Upgrade(), charttest.Set("global.existingSecret=mine"), charttest.Lookup(
+	_, err := studio(t).Render(t.Context(), installed, charttest.Upgrade(), charttest.Set("global.existingSecret=mine"), charttest.Lookup(
 		passwords(map[string]string{"secret-key": "any + thing / at = all"}),
 		of("ai-film", claim("images-pvc", "nfs", corev1.ReadWriteMany)), claim("postgres-pvc", "slow", corev1.ReadWriteOnce),
 	))
@@ -341,7 +341,7 @@ func TestValuesOfAnOlderRelease(t *testing.T) {
 			}
 			return text
 		})
-		_, err := older.Render(installed, charttest.Upgrade())
+		_, err := older.Render(t.Context(), installed, charttest.Upgrade())
 		var failure *charttest.Failure
 		require.ErrorAs(t, err, &failure)
 		assert.Contains(t, err.Error(), "the value "+path+" is missing")

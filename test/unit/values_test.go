@@ -134,7 +134,7 @@ func TestSchemaRefuses(t *testing.T) {
 		"studio.anything=1":                                        "studio",
 	} {
 		t.Run(set, func(t *testing.T) {
-			_, err := studio(t).Render(installed, charttest.Set(set))
+			_, err := studio(t).Render(t.Context(), installed, charttest.Set(set))
 			if set == "storage.images.size=50" { // 50 bytes: odd, and Kubernetes' to judge
 				assert.NoError(t, err)
 				return
@@ -185,7 +185,7 @@ func TestNullRemoves(t *testing.T) {
 	limits := workloads(r)["opencv"].container().Resources.Limits
 	assert.NotContains(t, limits, corev1.ResourceCPU)
 	assert.Contains(t, limits, corev1.ResourceMemory)
-	assert.NotContains(t, charttest.Get[*corev1.ConfigMap](r, "postgresql").Data["postgresql.conf"], "shared_buffers")
+	assert.NotContains(t, charttest.Get[*corev1.ConfigMap](t, r, "postgresql").Data["postgresql.conf"], "shared_buffers")
 	for _, spec := range []corev1.PodSpec{workloads(r)["dagster"].template.Spec, runPod(t, r)} {
 		assert.Equal(t, "b", environment(spec.Containers[0])["A"])
 		assert.NotContains(t, environment(spec.Containers[0]), "C")

@@ -59,11 +59,11 @@ func TestValuesOfTheWildAreJudgedRightly(t *testing.T) {
 			var renders []*charttest.Render
 			for _, p := range chart.Profiles() {
 				p.KubeVersion, p.Lax = "1.36", true
-				r, err := chart.Render(p)
+				r, err := chart.Render(t.Context(), p)
 				require.NoError(t, err)
 				renders = append(renders, r)
 			}
-			report, err := chart.ExamineValues(renders...)
+			report, err := chart.ExamineValues(t.Context(), renders...)
 			require.NoError(t, err)
 			paths := func(list []charttest.ValueUse) (all []string) {
 				for _, v := range list {
