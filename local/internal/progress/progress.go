@@ -24,6 +24,7 @@ type Log struct {
 	terminal bool
 	start    time.Time
 	busy     time.Duration // the machine's processors at the start
+	pods     time.Duration // the pods' at the start
 	running  []*Step       // in the order they began
 	steps    []*Step       // in the order they ended
 	held     []string      // lines that wait while another program has the terminal
@@ -59,7 +60,7 @@ func New() *Log {
 func NewTo(out io.Writer) *Log { return newLog(out, false) }
 
 func newLog(out io.Writer, terminal bool) *Log {
-	return &Log{out: out, terminal: terminal, start: time.Now(), busy: busy()}
+	return &Log{out: out, terminal: terminal, start: time.Now(), busy: busy(), pods: pods(controlGroups)}
 }
 
 // Say prints a line, stamped with the time since the start.

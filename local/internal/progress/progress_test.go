@@ -141,3 +141,26 @@ func TestDrawnLineIsTakenAwayBeforeOthers(t *testing.T) {
 		t.Errorf("got %q", out.String())
 	}
 }
+
+func TestPodsOfBothVersionsOfControlGroups(t *testing.T) {
+	groups := t.TempDir()
+	if got := pods(groups); got != 0 {
+		t.Errorf("without a cluster: %s", got)
+	}
+	for _, c := range []struct{ file, text string }{
+		{"kubepods/cpu.stat", "usage_usec 90000000\nuser_usec 1\n"},
+		{"cpuacct/kubepods/cpuacct.usage", "90000000000\n"},
+	} {
+		file := filepath.Join(groups, c.file)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(c.text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := pods(groups); got != 90*time.Second {
+			t.Errorf("%s: %s", c.file, got)
+		}
+		os.RemoveAll(filepath.Join(groups, strings.Split(c.file, "/")[0]))
+	}
+}

@@ -18,7 +18,8 @@ type Report struct {
 	Steps      []Cost  `json:"steps"` // in the order they ended; they overlap
 	Wall       float64 `json:"wall_seconds"`
 	CPU        float64 `json:"cpu_seconds"`         // of all commands that were run, whatever step they belong to
-	MachineCPU float64 `json:"machine_cpu_seconds"` // of all processes of the machine meanwhile: containers, and strangers
+	PodsCPU    float64 `json:"pods_cpu_seconds"`    // of the pods meanwhile; 0 where the cluster's control groups aren't this machine's
+	MachineCPU float64 `json:"machine_cpu_seconds"` // of all processes of the machine meanwhile: pods, the cluster, and strangers
 	Processors int     `json:"processors"`
 }
 
@@ -33,6 +34,11 @@ type Cost struct {
 // Report sums up what was done until now.
 func (l *Log) Report() Report {
 	r := Report{Steps: []Cost{}, Wall: l.Total().Seconds(), CPU: children().Seconds(), MachineCPU: (busy() - l.busy).Seconds(), Processors: runtime.NumCPU()}
+	used := pods(controlGroups)
+	if used >= l.pods { // else the cluster was made anew meanwhile
+		used -= l.pods
+	}
+	r.PodsCPU = used.Seconds()
 	for _, s := range l.Steps() {
 		r.Steps = append(r.Steps, Cost{s.Name, s.Took.Seconds(), s.CPU.Seconds(), s.Err != nil})
 	}
@@ -64,6 +70,9 @@ func (r Report) Table(out io.Writer) error {
 		row(name, clock(s.Wall), clock(s.CPU))
 	}
 	row("all: steps overlap", clock(r.Wall), clock(r.CPU))
+	if r.PodsCPU > 0 {
+		row("pods meanwhile", "", clock(r.PodsCPU))
+	}
 	row(fmt.Sprintf("the whole machine meanwhile, %d processors", r.Processors), "", clock(r.MachineCPU))
 	return w.Flush()
 }
@@ -98,4 +107,22 @@ func busy() time.Duration {
 		ticks += n
 	}
 	return time.Duration(ticks) * (time.Second / 100) // USER_HZ is 100 on every architecture that Go runs on
+}
+
+const controlGroups = "/sys/fs/cgroup"
+
+// pods is the processor time that pods have used since the kubelet made their control group, version 1 or 2; 0 without one.
+func pods(groups string) time.Duration {
+	if data, err := os.ReadFile(filepath.Join(groups, "cpuacct/kubepods/cpuacct.usage")); err == nil {
+		n, _ := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64)
+		return time.Duration(n)
+	}
+	data, _ := os.ReadFile(filepath.Join(groups, "kubepods/cpu.stat"))
+	for line := range strings.Lines(string(data)) {
+		if usage, ok := strings.CutPrefix(line, "usage_usec "); ok {
+			n, _ := strconv.ParseInt(strings.TrimSpace(usage), 10, 64)
+			return time.Duration(n) * time.Microsecond
+		}
+	}
+	return 0
 }
