@@ -23,14 +23,14 @@ import (
 	clientscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/restmapper"
 
-	"github.com/ai-film/ai-film/charttest/internal/plane"
+	"github.com/ai-film/ai-film/charttest/internal/envtest"
 )
 
 // TestAPIServerAgrees tries every change of TestRefused on a real API server,
-// with the patch that Helm sends, as a dry run. Package plane says where the
+// with the patch that Helm sends, as a dry run. Package envtest says where the
 // server comes from.
 func TestAPIServerAgrees(t *testing.T) {
-	config := plane.Start(t)
+	config := envtest.Start(t)
 	found, err := discovery.NewDiscoveryClientForConfig(config)
 	require.NoError(t, err)
 	client, err := dynamic.NewForConfig(config)

@@ -20,9 +20,9 @@ import (
 
 	"github.com/ai-film/ai-film/charttest"
 	"github.com/ai-film/ai-film/charttest/diff"
+	"github.com/ai-film/ai-film/charttest/dryrun"
 	"github.com/ai-film/ai-film/charttest/internal/engine"
 	"github.com/ai-film/ai-film/charttest/internal/installed"
-	"github.com/ai-film/ai-film/charttest/server"
 )
 
 // immutableField is the rule for changes that the API server refuses.
@@ -128,7 +128,7 @@ func (r *Result) upgradeChart(ctx context.Context, chart *charttest.Chart, confi
 // was given, for the cluster's version, with lookup answered by the cluster.
 func (r *Result) upgradeRelease(ctx context.Context, chart *charttest.Chart, config Config, found *collection) error {
 	against := config.Against
-	cluster, err := server.Connect(ctx, against.Cluster)
+	cluster, err := dryrun.Connect(ctx, against.Cluster)
 	if err != nil {
 		return &AgainstError{against.Release, err}
 	}
@@ -137,7 +137,7 @@ func (r *Result) upgradeRelease(ctx context.Context, chart *charttest.Chart, con
 		err = fmt.Errorf("there is no folder or archive of that name, and no such release in namespace %q: helm list -A shows those that there are, -n chooses the namespace", against.Namespace)
 	}
 	if apierrors.IsForbidden(err) {
-		err = &server.Error{Message: "the release can't be read", Err: err,
+		err = &dryrun.Error{Message: "the release can't be read", Err: err,
 			Remedy: fmt.Sprintf("ask as a user who may list Secrets in namespace %q, where Helm keeps releases (--kube-context)", against.Namespace)}
 	}
 	if err != nil {

@@ -47,7 +47,7 @@ type Config struct {
 	Coverage float64 `json:"coverage,omitempty"`
 
 	// Server is an API server to rehearse every profile on; none if nil. See
-	// package server.
+	// package dryrun.
 	Server *rest.Config `json:"-"`
 	// Against is what an upgrade to the chart would start from; none is looked
 	// at if it is nil.

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/ai-film/ai-film/charttest"
-	"github.com/ai-film/ai-film/charttest/server"
+	"github.com/ai-film/ai-film/charttest/dryrun"
 )
 
 // Rehearsal is what took place on an API server, for one profile.
@@ -27,7 +27,7 @@ type Unrehearsed struct {
 
 // rehearse sends every profile to the API server, rendered for it.
 func (r *Result) rehearse(ctx context.Context, chart *charttest.Chart, config Config, found *collection) error {
-	s, err := server.Connect(ctx, config.Server)
+	s, err := dryrun.Connect(ctx, config.Server)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (r *Result) rehearse(ctx context.Context, chart *charttest.Chart, config Co
 
 // heard takes a server's findings over, but for those that strict decoding
 // has anyhow.
-func (c *cell) heard(rehearsal *server.Rehearsal) Rehearsal {
+func (c *cell) heard(rehearsal *dryrun.Rehearsal) Rehearsal {
 	out := Rehearsal{Profile: c.profile.Name, Version: rehearsal.Version, Objects: rehearsal.Objects, Pods: rehearsal.Pods}
 	for _, f := range rehearsal.Findings {
 		known := slices.ContainsFunc(c.findings, func(k Finding) bool {
@@ -94,7 +94,7 @@ func (c *cell) heard(rehearsal *server.Rehearsal) Rehearsal {
 }
 
 // remedy is what to do about a server's finding.
-func remedy(f server.Finding) string {
+func remedy(f dryrun.Finding) string {
 	parts := strings.Split(f.Lacks, "/")
 	switch {
 	case f.Lacks == "":

@@ -105,7 +105,7 @@ func rule(name string) *check.Check {
 }
 
 // Run verifies the chart in a folder or an archive. Errors are those that keep
-// it from starting: *charttest.LoadError, *server.Error, or the context's. What is wrong with
+// it from starting: *charttest.LoadError, *dryrun.Error, or the context's. What is wrong with
 // a chart that can be loaded is a finding.
 func Run(ctx context.Context, chartPath string, config Config) (*Result, error) {
 	start := time.Now()

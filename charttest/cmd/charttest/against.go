@@ -6,7 +6,7 @@ import (
 
 	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/ai-film/ai-film/charttest/server"
+	"github.com/ai-film/ai-film/charttest/dryrun"
 	"github.com/ai-film/ai-film/charttest/verify"
 )
 
@@ -19,7 +19,7 @@ func whatAgainst(name, namespace, kubeconfig, kubeContext string) (*verify.Again
 	if verify.LooksLikePath(name) {
 		return nil, &verify.AgainstError{What: name, Err: errors.New("there is no such folder or archive")}
 	}
-	cluster, err := server.Config(kubeconfig, kubeContext)
+	cluster, err := dryrun.Config(kubeconfig, kubeContext)
 	if err != nil {
 		return nil, &verify.AgainstError{What: name, Err: err}
 	}

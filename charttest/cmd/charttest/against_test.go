@@ -13,7 +13,7 @@ import (
 	"golang.org/x/tools/txtar"
 	"k8s.io/client-go/rest"
 
-	"github.com/ai-film/ai-film/charttest/internal/plane"
+	"github.com/ai-film/ai-film/charttest/internal/envtest"
 )
 
 // shops unpacks the two versions of a chart that package verify compares.
@@ -49,7 +49,7 @@ func TestVerifyAgainstNothing(t *testing.T) {
 	chart := filepath.Join(dir, "new")
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	nobody := plane.Kubeconfig(t, &rest.Config{Host: "http://" + closed.Addr().String()})
+	nobody := envtest.Kubeconfig(t, &rest.Config{Host: "http://" + closed.Addr().String()})
 	require.NoError(t, closed.Close())
 	empty := filepath.Join(dir, "kubeconfig")
 	require.NoError(t, os.WriteFile(empty, nil, 0o600))
@@ -82,8 +82,8 @@ func TestVerifyAgainstNothing(t *testing.T) {
 // A release that helm has installed, and the upgrade that the API server
 // refuses in the end.
 func TestVerifyAgainstRelease(t *testing.T) {
-	config := plane.Start(t)
-	kubeconfig := plane.Kubeconfig(t, config)
+	config := envtest.Start(t)
+	kubeconfig := envtest.Kubeconfig(t, config)
 	program, err := upstream()
 	require.NoError(t, err)
 	dir := shops(t)
@@ -146,8 +146,8 @@ spec: {accessModes: [ReadWriteOnce], `+class+`resources: {requests: {storage: 1G
 	require.Equal(t, 2, code)
 	require.ErrorContains(t, err, `in namespace "default"`)
 	nobody := rest.CopyConfig(config)
-	nobody.BearerToken = plane.Nobody
-	_, code, err = verifying(filepath.Join(dir, "new"), "--against", "demo", "-n", "town", "--kubeconfig", plane.Kubeconfig(t, nobody), "--kube-version", "1.36")
+	nobody.BearerToken = envtest.Nobody
+	_, code, err = verifying(filepath.Join(dir, "new"), "--against", "demo", "-n", "town", "--kubeconfig", envtest.Kubeconfig(t, nobody), "--kube-version", "1.36")
 	require.Equal(t, 2, code)
 	require.ErrorContains(t, err, "may list Secrets")
 	var notVerified unverified

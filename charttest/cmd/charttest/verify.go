@@ -17,7 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/ai-film/ai-film/charttest/check"
-	"github.com/ai-film/ai-film/charttest/server"
+	"github.com/ai-film/ai-film/charttest/dryrun"
 	"github.com/ai-film/ai-film/charttest/verify"
 )
 
@@ -125,7 +125,7 @@ Exit codes:
 						return nil
 					}
 					c.Progress = rehearsing(cmd.ErrOrStderr())
-					c.Server, err = server.Config(kubeconfig, kubeContext)
+					c.Server, err = dryrun.Config(kubeconfig, kubeContext)
 					return err
 				}, output, html, write)
 			}

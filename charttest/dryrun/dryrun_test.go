@@ -1,4 +1,4 @@
-package server_test
+package dryrun_test
 
 import (
 	"context"
@@ -24,8 +24,8 @@ import (
 
 	"github.com/ai-film/ai-film/charttest"
 	"github.com/ai-film/ai-film/charttest/check"
-	"github.com/ai-film/ai-film/charttest/internal/plane"
-	"github.com/ai-film/ai-film/charttest/server"
+	"github.com/ai-film/ai-film/charttest/dryrun"
+	"github.com/ai-film/ai-film/charttest/internal/envtest"
 )
 
 // unpack writes an archive's files into a folder, and returns them too.
@@ -58,11 +58,11 @@ func rows(table string) (all [][]string) {
 var restricted = check.Cluster{PodSecurity: "restricted", External: []string{"RuntimeClass/nvidia"}}
 
 func TestEveryDefectIsFoundAtItsPlaceAndNothingIsKept(t *testing.T) {
-	needPlane(t)
+	needServer(t)
 	dir, files := unpack(t, "testdata/defects.txtar")
 	apply(t, files["cluster.yaml"])
 	chart := charttest.MustLoad(t, dir)
-	var rehearsal *server.Rehearsal
+	var rehearsal *dryrun.Rehearsal
 	var before map[string]string
 	require.Eventually(t, func() bool { // until the server has taken notice of the definition and the policy
 		s := connect(t)
@@ -101,22 +101,22 @@ func TestEveryDefectIsFoundAtItsPlaceAndNothingIsKept(t *testing.T) {
 		assert.True(t, found, "%v is not among %v", row, rehearsal.Unrehearsed)
 	}
 
-	deployment, err := server.Defaulted[*appsv1.Deployment](rehearsal, "good")
+	deployment, err := dryrun.Defaulted[*appsv1.Deployment](rehearsal, "good")
 	require.NoError(t, err)
 	assert.Equal(t, int32(1), *deployment.Spec.Replicas)
 	assert.Equal(t, appsv1.RollingUpdateDeploymentStrategyType, deployment.Spec.Strategy.Type)
 	assert.Empty(t, deployment.Namespace)
-	pod, err := server.Pod(rehearsal, "Deployment/good")
+	pod, err := dryrun.Pod(rehearsal, "Deployment/good")
 	require.NoError(t, err)
 	assert.Equal(t, []corev1.LocalObjectReference{{Name: "pull"}}, pod.Spec.ImagePullSecrets, "of its account")
 	assert.Empty(t, pod.Spec.Volumes, "its account mounts no token")
 	assert.Equal(t, "64Mi", pod.Spec.Containers[0].Resources.Limits.Memory().String(), "of the LimitRange")
-	_, err = server.Pod(rehearsal, "Deployment/insecure")
+	_, err = dryrun.Pod(rehearsal, "Deployment/insecure")
 	assert.ErrorContains(t, err, "refused")
-	_, err = server.Defaulted[*appsv1.Deployment](rehearsal, "nobody")
+	_, err = dryrun.Defaulted[*appsv1.Deployment](rehearsal, "nobody")
 	var none *charttest.MissingError
 	assert.ErrorAs(t, err, &none)
-	film, err := server.Defaulted[*unstructured.Unstructured](rehearsal, "ConfigMap/home")
+	film, err := dryrun.Defaulted[*unstructured.Unstructured](rehearsal, "ConfigMap/home")
 	require.NoError(t, err)
 	assert.Equal(t, "kube-system", film.GetNamespace())
 }
@@ -156,8 +156,8 @@ func TestWhatKeepsARehearsalFromTakingPlaceIsSaidWithARemedy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := server.Connect(t.Context(), c.config)
-			var refused *server.Error
+			_, err := dryrun.Connect(t.Context(), c.config)
+			var refused *dryrun.Error
 			require.ErrorAs(t, err, &refused)
 			for _, part := range c.want {
 				require.ErrorContains(t, err, part)
@@ -167,37 +167,37 @@ func TestWhatKeepsARehearsalFromTakingPlaceIsSaidWithARemedy(t *testing.T) {
 	t.Run("cancelled", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err := server.Connect(ctx, &rest.Config{Host: "https://" + silent.Addr().String()})
+		_, err := dryrun.Connect(ctx, &rest.Config{Host: "https://" + silent.Addr().String()})
 		require.ErrorIs(t, err, context.Canceled)
 	})
 	t.Run("no kubeconfig", func(t *testing.T) {
 		t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
 		t.Setenv("HOME", t.TempDir())
 		t.Setenv("KUBERNETES_SERVICE_HOST", "")
-		_, err := server.Config("", "")
+		_, err := dryrun.Config("", "")
 		require.ErrorContains(t, err, "no kubeconfig was found")
-		_, err = server.Config("/nowhere", "")
+		_, err = dryrun.Config("/nowhere", "")
 		require.ErrorContains(t, err, "/nowhere")
-		_, err = server.Config("", "nowhere")
+		_, err = dryrun.Config("", "nowhere")
 		require.ErrorContains(t, err, "nowhere")
 	})
 	t.Run("wrong token", func(t *testing.T) {
-		needPlane(t)
+		needServer(t)
 		config := rest.CopyConfig(api.Config)
 		config.BearerToken = "wrong"
-		_, err := server.Connect(t.Context(), config)
+		_, err := dryrun.Connect(t.Context(), config)
 		require.ErrorContains(t, err, "doesn't know who asks")
 	})
 	t.Run("no rights", func(t *testing.T) {
-		needPlane(t)
-		s, err := server.Connect(t.Context(), api.As(plane.Nobody))
+		needServer(t)
+		s, err := dryrun.Connect(t.Context(), api.As(envtest.Nobody))
 		require.NoError(t, err)
 		_, err = s.Rehearse(t.Context(), good(t), check.Cluster{})
 		require.ErrorContains(t, err, `user "nobody"`)
 		require.ErrorContains(t, err, "may not create namespaces at the cluster scope")
 	})
 	t.Run("too few rights", func(t *testing.T) {
-		needPlane(t)
+		needServer(t)
 		apply(t, `
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
@@ -209,7 +209,7 @@ kind: ClusterRoleBinding
 metadata: {name: nobody}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: nobody}
 subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: nobody}]`)
-		s, err := server.Connect(t.Context(), api.As(plane.Nobody))
+		s, err := dryrun.Connect(t.Context(), api.As(envtest.Nobody))
 		require.NoError(t, err)
 		require.Eventually(t, func() bool { // until the right has got about
 			_, err = s.Rehearse(t.Context(), good(t), check.Cluster{})
@@ -241,7 +241,7 @@ func open(t *testing.T) (names []string) {
 	t.Helper()
 	client, err := dynamic.NewForConfig(api.Config)
 	require.NoError(t, err)
-	list, err := client.Resource(namespaces).List(context.Background(), metav1.ListOptions{LabelSelector: server.Label})
+	list, err := client.Resource(namespaces).List(context.Background(), metav1.ListOptions{LabelSelector: dryrun.Label})
 	require.NoError(t, err)
 	for _, n := range list.Items {
 		if n.GetDeletionTimestamp() == nil {

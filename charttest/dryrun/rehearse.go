@@ -1,4 +1,4 @@
-package server
+package dryrun
 
 import (
 	"cmp"
@@ -63,8 +63,8 @@ type rehearsal struct {
 	server    *Server
 	render    *charttest.Render
 	cluster   check.Cluster
-	namespace string           // the release's, as rendered
-	stages    map[string]stage // by namespace as rendered
+	namespace string            // the release's, as rendered
+	targets   map[string]target // by namespace as rendered
 	said      []answer
 	lacking   map[schema.GroupVersionKind]bool // kinds that the server should have, and hasn't
 	denied    denials
@@ -97,15 +97,15 @@ func (s *Server) Rehearse(ctx context.Context, render *charttest.Render, cluster
 	defer cancel()
 	r := &rehearsal{
 		server: s, render: render, cluster: cluster, namespace: cmp.Or(render.Profile.Namespace, "default"),
-		stages: map[string]stage{}, lacking: map[schema.GroupVersionKind]bool{}, said: make([]answer, len(render.Objects)),
+		targets: map[string]target{}, lacking: map[schema.GroupVersionKind]bool{}, said: make([]answer, len(render.Objects)),
 	}
 	defer func() {
-		if failed := r.strike(ctx); failed != nil && err == nil {
+		if failed := r.delete(ctx); failed != nil && err == nil {
 			result, err = nil, failed
 		}
 	}()
 	var first, rest []int
-	if _, err := r.stageFor(ctx, r.namespace); err != nil {
+	if _, err := r.targetFor(ctx, r.namespace); err != nil {
 		return nil, err
 	}
 	for i, o := range render.Objects {
@@ -117,7 +117,7 @@ func (s *Server) Rehearse(ctx context.Context, render *charttest.Render, cluster
 				r.find(i, "metadata.namespace", "metadata.namespace: Invalid value: %q: %s", o.Namespace, wrong[0])
 				continue
 			}
-			st, err := r.stageFor(ctx, r.namespaceOf(o))
+			st, err := r.targetFor(ctx, r.namespaceOf(o))
 			if err != nil {
 				return nil, err
 			}
@@ -135,7 +135,7 @@ func (s *Server) Rehearse(ctx context.Context, render *charttest.Render, cluster
 	if err := r.each(ctx, first); err != nil {
 		return nil, err
 	}
-	if err := r.cast(ctx); err != nil {
+	if err := r.create(ctx); err != nil {
 		return nil, err
 	}
 	if err := r.each(ctx, rest); err != nil {
@@ -266,7 +266,7 @@ func (r *rehearsal) rehearse(ctx context.Context, i int) error {
 	content := o.Unstructured()
 	namespace := ""
 	if a.kind.namespaced {
-		namespace = r.stages[r.namespaceOf(o)].name
+		namespace = r.targets[r.namespaceOf(o)].name
 		content.SetNamespace(namespace)
 	}
 	a.sent = true
@@ -337,7 +337,7 @@ func (r *rehearsal) warned(i int, warnings []string, at string) {
 		} else if at == "" && strings.Contains(w, "deprecated") {
 			field = "apiVersion"
 		}
-		message := "the server warns: " + r.unstaged(w)
+		message := "the server warns: " + r.asRendered(w)
 		if !slices.ContainsFunc(a.findings, func(f Finding) bool { return f.Field == field && f.Message == message }) {
 			a.findings = append(a.findings, Finding{Object: r.render.Objects[i], Field: field, Message: message, Warning: true})
 		}

@@ -1,7 +1,7 @@
-// Package plane runs an API server for tests that are about what a real one
+// Package envtest runs an API server for tests that are about what a real one
 // does: etcd and kube-apiserver, on free ports of the loopback, without
 // controllers or nodes.
-package plane
+package envtest
 
 import (
 	"cmp"
@@ -34,8 +34,8 @@ const Nobody = "nobody"
 // kube-apiserver are.
 var ErrNoPrograms = errors.New("KUBEBUILDER_ASSETS names no folder (absolutely) with etcd and kube-apiserver")
 
-// Plane is a running API server and its store.
-type Plane struct {
+// Server is a running API server and its store.
+type Server struct {
 	Config *rest.Config // of an administrator
 
 	dir      string
@@ -48,59 +48,59 @@ type Plane struct {
 // take controllers.
 func Start(t testing.TB) *rest.Config {
 	t.Helper()
-	p, err := Run("--disable-admission-plugins=ServiceAccount,PersistentVolumeClaimResize")
+	s, err := Run("--disable-admission-plugins=ServiceAccount,PersistentVolumeClaimResize")
 	if errors.Is(err, ErrNoPrograms) {
 		t.Skipf("there is no API server to try it on: %v", err)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(p.Stop)
-	return p.Config
+	t.Cleanup(s.Stop)
+	return s.Config
 }
 
 // Run starts an API server with further flags; Stop ends it. The programs are
-// found as by envtest: KUBEBUILDER_ASSETS names their folder, or
-// TEST_ASSET_ETCD and TEST_ASSET_KUBE_APISERVER the programs. Where none are
-// named, the error is ErrNoPrograms.
-func Run(flags ...string) (*Plane, error) {
+// found as by controller-runtime's package of this name: KUBEBUILDER_ASSETS
+// names their folder, or TEST_ASSET_ETCD and TEST_ASSET_KUBE_APISERVER the
+// programs. Where none are named, the error is ErrNoPrograms.
+func Run(flags ...string) (*Server, error) {
 	assets := os.Getenv("KUBEBUILDER_ASSETS")
 	etcd := cmp.Or(os.Getenv("TEST_ASSET_ETCD"), filepath.Join(assets, "etcd"))
 	server := cmp.Or(os.Getenv("TEST_ASSET_KUBE_APISERVER"), filepath.Join(assets, "kube-apiserver"))
 	if !filepath.IsAbs(etcd) || !filepath.IsAbs(server) {
 		return nil, ErrNoPrograms
 	}
-	dir, err := os.MkdirTemp("", "plane")
+	dir, err := os.MkdirTemp("", "envtest")
 	if err != nil {
 		return nil, err
 	}
-	p := &Plane{dir: dir}
-	if err := p.start(etcd, server, flags); err != nil {
-		p.Stop()
+	s := &Server{dir: dir}
+	if err := s.start(etcd, server, flags); err != nil {
+		s.Stop()
 		return nil, err
 	}
-	return p, nil
+	return s, nil
 }
 
 // As is Config with another bearer token.
-func (p *Plane) As(token string) *rest.Config {
-	config := rest.CopyConfig(p.Config)
+func (s *Server) As(token string) *rest.Config {
+	config := rest.CopyConfig(s.Config)
 	config.BearerToken = token
 	return config
 }
 
 // Stop ends the programs and removes what they kept.
-func (p *Plane) Stop() {
-	for _, cmd := range slices.Backward(p.programs) {
+func (s *Server) Stop() {
+	for _, cmd := range slices.Backward(s.programs) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	}
-	_ = os.RemoveAll(p.dir)
+	_ = os.RemoveAll(s.dir)
 }
 
-func (p *Plane) file(name string) string { return filepath.Join(p.dir, name) }
+func (s *Server) file(name string) string { return filepath.Join(s.dir, name) }
 
-func (p *Plane) start(etcd, server string, flags []string) error {
+func (s *Server) start(etcd, server string, flags []string) error {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		return err
@@ -109,7 +109,7 @@ func (p *Plane) start(etcd, server string, flags []string) error {
 		"accounts.key": pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}),
 		"tokens.csv":   []byte("test,admin,1,system:masters\n" + Nobody + ",nobody,2\n"),
 	} {
-		if err := os.WriteFile(p.file(name), data, 0o600); err != nil {
+		if err := os.WriteFile(s.file(name), data, 0o600); err != nil {
 			return err
 		}
 	}
@@ -118,52 +118,52 @@ func (p *Plane) start(etcd, server string, flags []string) error {
 		return err
 	}
 	store, peer := "http://127.0.0.1:"+ports[0], "http://127.0.0.1:"+ports[1]
-	if err := p.run(etcd, "--data-dir="+p.file("etcd"), "--unsafe-no-fsync", "--log-level=error", "--listen-client-urls="+store,
+	if err := s.run(etcd, "--data-dir="+s.file("etcd"), "--unsafe-no-fsync", "--log-level=error", "--listen-client-urls="+store,
 		"--advertise-client-urls="+store, "--listen-peer-urls="+peer, "--initial-advertise-peer-urls="+peer, "--initial-cluster=default="+peer); err != nil {
 		return err
 	}
-	if err := p.run(server, append([]string{"--etcd-servers=" + store, "--secure-port=" + ports[2], "--bind-address=127.0.0.1",
-		"--cert-dir=" + p.file("certificates"), "--service-cluster-ip-range=10.0.0.0/24", "--token-auth-file=" + p.file("tokens.csv"),
-		"--service-account-issuer=https://127.0.0.1", "--service-account-key-file=" + p.file("accounts.key"),
-		"--service-account-signing-key-file=" + p.file("accounts.key"), "--authorization-mode=RBAC", "--allow-privileged"}, flags...)...); err != nil {
+	if err := s.run(server, append([]string{"--etcd-servers=" + store, "--secure-port=" + ports[2], "--bind-address=127.0.0.1",
+		"--cert-dir=" + s.file("certificates"), "--service-cluster-ip-range=10.0.0.0/24", "--token-auth-file=" + s.file("tokens.csv"),
+		"--service-account-issuer=https://127.0.0.1", "--service-account-key-file=" + s.file("accounts.key"),
+		"--service-account-signing-key-file=" + s.file("accounts.key"), "--authorization-mode=RBAC", "--allow-privileged"}, flags...)...); err != nil {
 		return err
 	}
-	p.Config = &rest.Config{Host: "https://127.0.0.1:" + ports[2], BearerToken: "test", QPS: -1, Timeout: 30 * time.Second,
-		TLSClientConfig: rest.TLSClientConfig{CAFile: p.file("certificates/apiserver.crt")}}
-	return p.await(4 * time.Minute) // on a busy machine; seconds else
+	s.Config = &rest.Config{Host: "https://127.0.0.1:" + ports[2], BearerToken: "test", QPS: -1, Timeout: 30 * time.Second,
+		TLSClientConfig: rest.TLSClientConfig{CAFile: s.file("certificates/apiserver.crt")}}
+	return s.await(4 * time.Minute) // on a busy machine; seconds else
 }
 
 // await the API server's readiness.
-func (p *Plane) await(patience time.Duration) error {
+func (s *Server) await(patience time.Duration) error {
 	deadline := time.Now().Add(patience)
 	for {
-		client, err := discovery.NewDiscoveryClientForConfig(p.Config)
+		client, err := discovery.NewDiscoveryClientForConfig(s.Config)
 		if err == nil {
 			if _, err = client.RESTClient().Get().AbsPath("/readyz").DoRaw(context.Background()); err == nil {
 				return nil
 			}
 		}
 		if time.Now().After(deadline) {
-			log, _ := os.ReadFile(p.file("kube-apiserver.log"))
+			log, _ := os.ReadFile(s.file("kube-apiserver.log"))
 			return fmt.Errorf("the API server does not become ready: %w\n%s", err, log[max(0, len(log)-2000):])
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
 }
 
-func (p *Plane) run(program string, args ...string) error {
-	log, err := os.Create(p.file(filepath.Base(program) + ".log"))
+func (s *Server) run(program string, args ...string) error {
+	log, err := os.Create(s.file(filepath.Base(program) + ".log"))
 	if err != nil {
 		return err
 	}
 	defer log.Close()
 	cmd := exec.Command(program, args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = p.dir, log, log
+	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // tests that panic leave nothing running
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	p.programs = append(p.programs, cmd)
+	s.programs = append(s.programs, cmd)
 	return nil
 }
 
@@ -186,10 +186,10 @@ func freePorts(n int) ([]string, error) {
 func Kubeconfig(t testing.TB, config *rest.Config) string {
 	t.Helper()
 	c := api.NewConfig()
-	c.Clusters["plane"] = &api.Cluster{Server: config.Host, CertificateAuthority: config.CAFile}
-	c.AuthInfos["plane"] = &api.AuthInfo{Token: config.BearerToken}
-	c.Contexts["plane"] = &api.Context{Cluster: "plane", AuthInfo: "plane"}
-	c.CurrentContext = "plane"
+	c.Clusters["envtest"] = &api.Cluster{Server: config.Host, CertificateAuthority: config.CAFile}
+	c.AuthInfos["envtest"] = &api.AuthInfo{Token: config.BearerToken}
+	c.Contexts["envtest"] = &api.Context{Cluster: "envtest", AuthInfo: "envtest"}
+	c.CurrentContext = "envtest"
 	file := filepath.Join(t.TempDir(), "kubeconfig")
 	if err := clientcmd.WriteToFile(*c, file); err != nil {
 		t.Fatal(err)

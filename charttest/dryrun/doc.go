@@ -1,16 +1,16 @@
-// Package server rehearses a rendered chart on a real API server: every object
+// Package dryrun rehearses a rendered chart on a real API server: every object
 // is sent as a dry run, so that validation, defaulting, admission plugins,
 // policies (CEL), webhooks and the rules of installed CRDs speak, and nothing
 // is kept. Pods are rehearsed too, made of the templates of Deployments and
 // their like: Pod Security and limits act on pods only, and a Deployment whose
 // pods are all refused is itself accepted.
 //
-//	config, err := server.Config("", "")           // as kubectl finds its cluster
-//	s, err := server.Connect(ctx, config)
+//	config, err := dryrun.Config("", "")           // as kubectl finds its cluster
+//	s, err := dryrun.Connect(ctx, config)
 //	r := chart.MustRender(t, chart.Profile("dev"), s.Profile())
 //	rehearsal, err := s.Rehearse(ctx, r, check.Cluster{PodSecurity: "restricted"})
 //	require.Empty(t, rehearsal.Findings)
-//	set, err := server.Defaulted[*appsv1.StatefulSet](rehearsal, "comfyui")
+//	set, err := dryrun.Defaulted[*appsv1.StatefulSet](rehearsal, "comfyui")
 //
 // A dry run needs the namespace to exist. So each rehearsal makes a throw-away
 // namespace for those the chart would be installed in, with the Pod Security
@@ -22,4 +22,4 @@
 // What is rehearsed is a first installation. Objects that the server has
 // already, which are mostly of the cluster's scope, are applied over, still as
 // a dry run; immutable fields show then.
-package server
+package dryrun

@@ -1,4 +1,4 @@
-package server
+package dryrun
 
 import (
 	"context"
@@ -60,7 +60,7 @@ func (r *rehearsal) judge(i int, err error, q request, field, absent string) err
 		if q.what != "" {
 			message = q.what + " are refused: " + message
 		}
-		r.find(i, c.field, "%s", r.unstaged(shorten(message))).Lacks = absent
+		r.find(i, c.field, "%s", r.asRendered(shorten(message))).Lacks = absent
 	}
 	return nil
 }
@@ -146,10 +146,10 @@ func (r *rehearsal) unmade(err error) string {
 	return ""
 }
 
-// unstaged has the chart's own namespaces in a message, not those that stood
+// asRendered has the chart's own namespaces in a message, not those that stood
 // for them: messages are then the same every time.
-func (r *rehearsal) unstaged(message string) string {
-	for namespace, s := range r.stages {
+func (r *rehearsal) asRendered(message string) string {
+	for namespace, s := range r.targets {
 		if s.own {
 			message = strings.ReplaceAll(message, s.name, namespace)
 		}

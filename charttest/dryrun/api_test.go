@@ -1,4 +1,4 @@
-package server_test
+package dryrun_test
 
 import (
 	"bytes"
@@ -19,16 +19,16 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
-	"github.com/ai-film/ai-film/charttest/internal/plane"
-	"github.com/ai-film/ai-film/charttest/server"
+	"github.com/ai-film/ai-film/charttest/dryrun"
+	"github.com/ai-film/ai-film/charttest/internal/envtest"
 )
 
 // api is the API server of all tests; nil if there are no programs for it.
-var api *plane.Plane
+var api *envtest.Server
 
 func TestMain(m *testing.M) {
 	var err error
-	if api, err = plane.Run(); err != nil && !errors.Is(err, plane.ErrNoPrograms) {
+	if api, err = envtest.Run(); err != nil && !errors.Is(err, envtest.ErrNoPrograms) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -39,19 +39,19 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// connect connects to the control plane, or skips the test.
-func connect(t *testing.T) *server.Server {
+// connect connects to the API server, or skips the test.
+func connect(t *testing.T) *dryrun.Server {
 	t.Helper()
-	needPlane(t)
-	s, err := server.Connect(t.Context(), api.Config)
+	needServer(t)
+	s, err := dryrun.Connect(t.Context(), api.Config)
 	require.NoError(t, err)
 	return s
 }
 
-func needPlane(t *testing.T) {
+func needServer(t *testing.T) {
 	t.Helper()
 	if api == nil {
-		t.Skipf("there is no API server to rehearse on: %v", plane.ErrNoPrograms)
+		t.Skipf("there is no API server to rehearse on: %v", envtest.ErrNoPrograms)
 	}
 }
 
@@ -106,7 +106,7 @@ func inventory(t *testing.T) map[string]string {
 			objects, err := client.Resource(gv.WithResource(r.Name)).List(t.Context(), metav1.ListOptions{})
 			require.NoError(t, err)
 			for _, o := range objects.Items {
-				if o.GetLabels()[server.Label] != "" && o.GetDeletionTimestamp() != nil {
+				if o.GetLabels()[dryrun.Label] != "" && o.GetDeletionTimestamp() != nil {
 					leaving[o.GetName()] = true
 					continue
 				}

@@ -1,4 +1,4 @@
-package server
+package dryrun
 
 import (
 	"context"
@@ -30,17 +30,17 @@ var (
 	limits     = schema.GroupVersionResource{Version: "v1", Resource: "limitranges"}
 )
 
-// stage is the namespace that stands for one of the chart's.
-type stage struct {
+// target is the namespace that stands for one of the chart's.
+type target struct {
 	name string // on the server; "" if there is none
 	own  bool   // made for this rehearsal
 }
 
-// stageFor finds or makes the namespace in which objects of the given one are
+// targetFor finds or makes the namespace in which objects of the given one are
 // rehearsed: a throw-away one for the release's own and for those that the
 // chart makes, itself for one that the server has.
-func (r *rehearsal) stageFor(ctx context.Context, namespace string) (stage, error) {
-	if s, ok := r.stages[namespace]; ok {
+func (r *rehearsal) targetFor(ctx context.Context, namespace string) (target, error) {
+	if s, ok := r.targets[namespace]; ok {
 		return s, nil
 	}
 	labels := map[string]string{}
@@ -52,7 +52,7 @@ func (r *rehearsal) stageFor(ctx context.Context, namespace string) (stage, erro
 			}
 		}
 	}
-	var s stage
+	var s target
 	if namespace == r.namespace || made != nil {
 		if level := r.cluster.PodSecurity; level != "" && namespace == r.namespace && labels[enforce] == "" {
 			labels[enforce] = level
@@ -61,17 +61,17 @@ func (r *rehearsal) stageFor(ctx context.Context, namespace string) (stage, erro
 		if err != nil {
 			return s, err
 		}
-		s = stage{name, true}
+		s = target{name, true}
 	} else {
 		_, err := r.server.client.Resource(namespaces).Get(ctx, namespace, metav1.GetOptions{})
 		switch {
 		case err == nil:
-			s = stage{namespace, false}
+			s = target{namespace, false}
 		case !apierrors.IsNotFound(err):
 			return s, r.server.failed("look for namespace "+namespace, err)
 		}
 	}
-	r.stages[namespace] = s
+	r.targets[namespace] = s
 	return s, nil
 }
 
@@ -88,7 +88,7 @@ func (r *rehearsal) makeNamespace(ctx context.Context, labels map[string]string)
 	if err != nil {
 		return "", r.server.failed("make a throw-away namespace", err)
 	}
-	if len(r.stages) == 0 {
+	if len(r.targets) == 0 {
 		r.sweep(ctx, made.GetCreationTimestamp().Time)
 	}
 	return made.GetName(), nil
@@ -109,12 +109,12 @@ func (r *rehearsal) sweep(ctx context.Context, now time.Time) {
 	}
 }
 
-// strike deletes the throw-away namespaces, though the context may have ended.
-func (r *rehearsal) strike(ctx context.Context) error {
+// delete deletes the throw-away namespaces, though the context may have ended.
+func (r *rehearsal) delete(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTaken)
 	defer cancel()
 	var failed error
-	for _, s := range r.stages {
+	for _, s := range r.targets {
 		if !s.own {
 			continue
 		}
@@ -126,10 +126,10 @@ func (r *rehearsal) strike(ctx context.Context) error {
 	return failed
 }
 
-// cast makes for real what admission looks up before it lets a pod in: the
+// create makes for real what admission looks up before it lets a pod in: the
 // account it runs as and the limits of its namespace. Accounts lose their
 // annotations, on which controllers of clouds act.
-func (r *rehearsal) cast(ctx context.Context) error {
+func (r *rehearsal) create(ctx context.Context) error {
 	put := func(to schema.GroupVersionResource, namespace string, object *unstructured.Unstructured) error {
 		_, err := r.server.client.Resource(to).Namespace(namespace).Create(ctx, object, metav1.CreateOptions{FieldManager: fieldManager})
 		switch {
@@ -147,7 +147,7 @@ func (r *rehearsal) cast(ctx context.Context) error {
 		o.SetName(name)
 		return o
 	}
-	for _, s := range r.stages {
+	for _, s := range r.targets {
 		if s.own { // the controller that makes it may be slow, or not run
 			if err := put(accounts, s.name, account("default")); err != nil {
 				return err
@@ -155,7 +155,7 @@ func (r *rehearsal) cast(ctx context.Context) error {
 		}
 	}
 	for _, o := range r.render.Objects {
-		s := r.stages[r.namespaceOf(o)]
+		s := r.targets[r.namespaceOf(o)]
 		if !s.own {
 			continue
 		}

@@ -1,4 +1,4 @@
-package server_test
+package dryrun_test
 
 import (
 	"bytes"
@@ -17,8 +17,8 @@ import (
 
 	"github.com/ai-film/ai-film/charttest"
 	"github.com/ai-film/ai-film/charttest/check"
-	"github.com/ai-film/ai-film/charttest/internal/plane"
-	"github.com/ai-film/ai-film/charttest/server"
+	"github.com/ai-film/ai-film/charttest/dryrun"
+	"github.com/ai-film/ai-film/charttest/internal/envtest"
 	"github.com/ai-film/ai-film/charttest/verify"
 )
 
@@ -51,7 +51,7 @@ func TestWhatAKilledRehearsalLeftIsDeletedByALaterOne(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"rehearsal-killed"}, open(t), "one that may still be under way is left alone")
 	time.Sleep(2 * time.Second) // times of creation are whole seconds
-	defer server.Abandon(500 * time.Millisecond)()
+	defer dryrun.Abandon(500 * time.Millisecond)()
 	_, err = s.Rehearse(t.Context(), r, check.Cluster{})
 	require.NoError(t, err)
 	require.Empty(t, open(t))
@@ -95,7 +95,7 @@ webhooks:
 		_, err = s.Rehearse(t.Context(), r, check.Cluster{})
 		return err != nil
 	}, time.Minute, 100*time.Millisecond)
-	var trouble *server.Error
+	var trouble *dryrun.Error
 	require.ErrorAs(t, err, &trouble)
 	require.ErrorContains(t, err, "down.example.org")
 	require.ErrorContains(t, err, "mend the webhook's service")
@@ -105,7 +105,7 @@ webhooks:
 // A user without an administrator's rights can't bind a role that isn't there
 // yet, which is no fault of the chart's.
 func TestAUserOfFewRights(t *testing.T) {
-	needPlane(t)
+	needServer(t)
 	apply(t, `apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: few}
@@ -135,9 +135,9 @@ kind: Role
 metadata: {name: writer}
 rules: [{apiGroups: [""], resources: [secrets], verbs: [create]}]
 `)).MustRender(t)
-	var h *server.Rehearsal
+	var h *dryrun.Rehearsal
 	require.Eventually(t, func() bool { // until the rights have got about
-		s, err := server.Connect(t.Context(), api.As(plane.Nobody))
+		s, err := dryrun.Connect(t.Context(), api.As(envtest.Nobody))
 		require.NoError(t, err)
 		h, err = s.Rehearse(t.Context(), r, check.Cluster{})
 		return err == nil
@@ -151,7 +151,7 @@ rules: [{apiGroups: [""], resources: [secrets], verbs: [create]}]
 }
 
 func TestVerifyReportsWhatTheServerSays(t *testing.T) {
-	needPlane(t)
+	needServer(t)
 	dir := chartOf(t, strings.Replace(deployment, "spec: {containers", "spec: {tolerationz: [], runtimeClassName: turbo, containers", 1))
 	config := verify.Config{Server: api.Config, Suppress: []verify.Suppression{{Check: "server", Object: "Deployment/other", Reason: "old"}}}
 	var heard []int
@@ -187,8 +187,8 @@ func TestVerifyReportsWhatTheServerSays(t *testing.T) {
 	without, err := verify.Run(t.Context(), dir, verify.Config{Suppress: config.Suppress})
 	require.NoError(t, err)
 	require.Len(t, without.Findings, 1, "a suppression of server is no finding if no server was asked: %+v", without.Findings)
-	_, err = verify.Run(t.Context(), dir, verify.Config{Server: api.As(plane.Nobody)})
-	var trouble *server.Error
+	_, err = verify.Run(t.Context(), dir, verify.Config{Server: api.As(envtest.Nobody)})
+	var trouble *dryrun.Error
 	require.ErrorAs(t, err, &trouble)
 }
 

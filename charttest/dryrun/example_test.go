@@ -1,4 +1,4 @@
-package server_test
+package dryrun_test
 
 import (
 	"context"
@@ -9,18 +9,18 @@ import (
 
 	"github.com/ai-film/ai-film/charttest"
 	"github.com/ai-film/ai-film/charttest/check"
-	"github.com/ai-film/ai-film/charttest/server"
+	"github.com/ai-film/ai-film/charttest/dryrun"
 )
 
 // A rehearsal on the cluster of the kubeconfig: what it refuses, and what it
 // would make of the rest.
 func Example() {
 	ctx := context.Background()
-	config, err := server.Config("", "") // or that of envtest
+	config, err := dryrun.Config("", "") // or that of envtest
 	if err != nil {
 		log.Fatal(err)
 	}
-	cluster, err := server.Connect(ctx, config)
+	cluster, err := dryrun.Connect(ctx, config)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -42,12 +42,12 @@ func Example() {
 	for _, u := range rehearsal.Unrehearsed {
 		fmt.Println(u.Object, u.Reason)
 	}
-	deployment, err := server.Defaulted[*appsv1.Deployment](rehearsal, "web")
+	deployment, err := dryrun.Defaulted[*appsv1.Deployment](rehearsal, "web")
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(deployment.Spec.Strategy.Type) // RollingUpdate, though the chart doesn't say so
-	pod, err := server.Pod(rehearsal, "Deployment/web")
+	pod, err := dryrun.Pod(rehearsal, "Deployment/web")
 	if err != nil {
 		log.Fatal(err)
 	}
