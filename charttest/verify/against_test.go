@@ -79,10 +79,10 @@ func TestUpgradeFromAnotherVersion(t *testing.T) {
 	}
 	b.Reset()
 	require.NoError(t, verify.JSON(&b, result))
-	var report struct{ Upgrades []verify.Upgrade }
+	var report struct{ Charts []verify.Result }
 	require.NoError(t, json.Unmarshal(b.Bytes(), &report))
-	require.Len(t, report.Upgrades, 4)
-	require.Equal(t, 1, report.Upgrades[0].Kept)
+	require.Len(t, report.Charts[0].Upgrades, 4)
+	require.Equal(t, 1, report.Charts[0].Upgrades[0].Kept)
 }
 
 func TestUpgradeFromAnArchive(t *testing.T) {

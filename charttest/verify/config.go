@@ -52,6 +52,9 @@ type Config struct {
 	// Against is what an upgrade to the chart would start from; none is looked
 	// at if it is nil.
 	Against *Against `json:"-"`
+	// Repository are findings of the Rules "version-increment" and "maintainers",
+	// which take a look at the repository around the chart; nil if nobody looked.
+	Repository []Finding `json:"-"`
 	// Progress, if not nil, is told how many of how many objects have been
 	// rehearsed.
 	Progress func(done, total int) `json:"-"`

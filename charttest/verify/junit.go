@@ -38,8 +38,30 @@ type junitFailure struct {
 
 // JUnit writes one test case for each check, profile and version, as test
 // reporters read it.
-func JUnit(w io.Writer, r *Result) error {
+func JUnit(w io.Writer, all ...*Result) error {
 	suites := junitSuites{}
+	for _, r := range all {
+		suites.Suites = append(suites.Suites, r.junit()...)
+	}
+	if _, err := io.WriteString(w, xml.Header); err != nil {
+		return err
+	}
+	e := xml.NewEncoder(w)
+	e.Indent("", "  ")
+	if err := e.Encode(suites); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
+}
+
+func (r *Result) junit() []junitSuite {
+	if r.Unverified != "" {
+		return []junitSuite{{Name: r.Chart, Tests: 1, Failures: 1, Cases: []junitCase{{
+			Class: r.Chart, Name: "verify", Failure: &junitFailure{Message: r.Unverified, Type: "not verified"},
+		}}}}
+	}
+	var suites []junitSuite
 	for _, profile := range r.Profiles {
 		suite := junitSuite{Name: r.Chart + "/" + profile, Time: fmt.Sprintf("%.3f", r.Elapsed.Seconds()/float64(max(len(r.Profiles), 1)))}
 		for _, u := range r.Upgrades {
@@ -66,16 +88,7 @@ func JUnit(w io.Writer, r *Result) error {
 				suite.Cases = append(suite.Cases, c)
 			}
 		}
-		suites.Suites = append(suites.Suites, suite)
+		suites = append(suites, suite)
 	}
-	if _, err := io.WriteString(w, xml.Header); err != nil {
-		return err
-	}
-	e := xml.NewEncoder(w)
-	e.Indent("", "  ")
-	if err := e.Encode(suites); err != nil {
-		return err
-	}
-	_, err := io.WriteString(w, "\n")
-	return err
+	return suites
 }

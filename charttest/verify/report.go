@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -12,8 +11,8 @@ import (
 	"github.com/ai-film/ai-film/charttest/diff"
 )
 
-// Formats of reports, by name.
-var Formats = map[string]func(io.Writer, *Result) error{
+// Formats of reports on one chart or many, by name.
+var Formats = map[string]func(io.Writer, ...*Result) error{
 	"table":  Table,
 	"json":   JSON,
 	"junit":  JUnit,
@@ -22,8 +21,58 @@ var Formats = map[string]func(io.Writer, *Result) error{
 }
 
 // Table writes findings for people: a place a line that editors and terminals
-// link, what is wrong, and the remedy.
-func Table(w io.Writer, r *Result) error {
+// link, what is wrong, and the remedy. After many charts comes a summary.
+func Table(w io.Writer, all ...*Result) error {
+	for i, r := range all {
+		if i > 0 {
+			if _, err := io.WriteString(w, "\n"); err != nil {
+				return err
+			}
+		}
+		if err := r.table(w); err != nil {
+			return err
+		}
+	}
+	if len(all) < 2 {
+		return nil
+	}
+	found, faulty, unverified := 0, 0, 0
+	for _, r := range all {
+		found += len(r.Findings)
+		if len(r.Findings) > 0 {
+			faulty++
+		}
+		if r.Unverified != "" {
+			unverified++
+		}
+	}
+	text := fmt.Sprintf("\n%d charts: %s", len(all), count(found))
+	if faulty > 0 {
+		text += fmt.Sprintf(" in %d", faulty)
+	}
+	if unverified > 0 {
+		text += fmt.Sprintf(", %d not verified", unverified)
+	}
+	_, err := fmt.Fprintln(w, text)
+	return err
+}
+
+// count says how many findings there are.
+func count(n int) string {
+	switch n {
+	case 0:
+		return "no findings"
+	case 1:
+		return "1 finding"
+	}
+	return fmt.Sprintf("%d findings", n)
+}
+
+func (r *Result) table(w io.Writer) error {
+	if r.Unverified != "" {
+		_, err := fmt.Fprintf(w, "%s: not verified: %s\n", r.Chart, r.Unverified)
+		return err
+	}
 	var b strings.Builder
 	for _, f := range r.Findings {
 		fmt.Fprintf(&b, "%s: %s\n", f.place(), f.subject())
@@ -33,12 +82,7 @@ func Table(w io.Writer, r *Result) error {
 	for _, f := range r.Accepted {
 		fmt.Fprintf(&b, "%s: %s\n    %s, accepted: %s\n\n", f.place(), f.subject(), f.Check, f.Accepted)
 	}
-	verdict := "no findings"
-	if n := len(r.Findings); n == 1 {
-		verdict = "1 finding"
-	} else if n > 1 {
-		verdict = fmt.Sprintf("%d findings", n)
-	}
+	verdict := count(len(r.Findings))
 	if n := len(r.Accepted); n > 0 {
 		verdict += fmt.Sprintf(" (%d accepted)", n)
 	}
@@ -53,19 +97,24 @@ func Table(w io.Writer, r *Result) error {
 	return err
 }
 
-// JSON writes the result as it is.
-func JSON(w io.Writer, r *Result) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(r)
-}
-
 // GitHub writes findings as workflow commands, which GitHub shows beside the
 // lines of a pull request.
-func GitHub(w io.Writer, r *Result) error {
+func GitHub(w io.Writer, all ...*Result) error {
+	for _, r := range all {
+		if err := r.gitHub(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Result) gitHub(w io.Writer) error {
 	data := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
 	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
+	if r.Unverified != "" {
+		_, err := fmt.Fprintf(w, "::error file=%s,title=not verified::%s\n", property.Replace(r.Path), data.Replace(r.Unverified))
+		return err
+	}
 	for _, f := range r.Findings {
 		line := ""
 		if f.Line > 0 {

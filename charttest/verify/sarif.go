@@ -19,6 +19,8 @@ type (
 	sarifRun struct {
 		Tool    sarifTool     `json:"tool"`
 		Results []sarifResult `json:"results"`
+		// ColumnKind is what columns count.
+		ColumnKind string `json:"columnKind"`
 		// Properties may hold anything: here, what upgrades would change.
 		Properties map[string]any `json:"properties,omitempty"`
 	}
@@ -54,7 +56,9 @@ type (
 		URI string `json:"uri"`
 	}
 	sarifRegion struct {
-		StartLine int `json:"startLine"`
+		StartLine   int `json:"startLine"`
+		StartColumn int `json:"startColumn,omitempty"`
+		EndColumn   int `json:"endColumn,omitempty"`
 	}
 	sarifSuppression struct {
 		Kind          string `json:"kind"`
@@ -68,20 +72,34 @@ func (t sarifText) MarshalJSON() ([]byte, error) {
 
 // SARIF writes findings for code scanning. Accepted ones are in it, marked as
 // suppressed.
-func SARIF(w io.Writer, r *Result) error {
-	run := sarifRun{Results: []sarifResult{}}
-	if len(r.Upgrades) > 0 {
-		run.Properties = map[string]any{"upgrades": r.Upgrades}
+//
+// Many charts are one run, since code scanning takes one of a tool.
+func SARIF(w io.Writer, all ...*Result) error {
+	run := sarifRun{Results: []sarifResult{}, ColumnKind: "utf16CodeUnits"}
+	var upgrades []Upgrade
+	for _, r := range all {
+		upgrades = append(upgrades, r.Upgrades...)
+	}
+	if len(upgrades) > 0 {
+		run.Properties = map[string]any{"upgrades": upgrades}
 	}
 	run.Tool.Driver = sarifDriver{Name: "charttest verify", InformationURI: "https://github.com/ai-film/ai-film"}
 	for _, c := range append(check.All(), Rules...) {
 		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{c.Name, sarifText{c.Why}, sarifText{c.Remedy}})
 	}
-	for _, f := range append(append([]Finding{}, r.Findings...), r.Accepted...) {
+	var findings []Finding
+	for _, r := range all {
+		findings = append(append(findings, r.Findings...), r.Accepted...)
+	}
+	ranges := ranges{}
+	for _, f := range findings {
 		result := sarifResult{RuleID: f.Check, Level: "error", Message: sarifText{f.subject() + "\n" + f.Remedy}}
 		at := sarifLocation{Physical: sarifPhysical{Artifact: sarifArtifact{URI: filepath.ToSlash(relative(f.File))}}}
 		if f.Line > 0 {
 			at.Physical.Region = &sarifRegion{StartLine: f.Line}
+			if r := ranges.of(f); r.Start.Line == r.End.Line {
+				at.Physical.Region.StartColumn, at.Physical.Region.EndColumn = r.Start.Character+1, r.End.Character+1
+			}
 		}
 		result.Locations = []sarifLocation{at}
 		if f.Accepted != "" {

@@ -42,14 +42,18 @@ type Finding struct {
 
 // Result is what a verification found.
 type Result struct {
-	Chart    string        `json:"chart"`
+	Chart    string        `json:"chart"` // its name
+	Path     string        `json:"path"`  // its folder or archive
 	Profiles []string      `json:"profiles"`
 	Versions []string      `json:"versions"`
 	Renders  int           `json:"renders"`
 	Objects  int           `json:"objects"` // over all renders
-	Findings []Finding     `json:"findings"`
-	Accepted []Finding     `json:"accepted,omitempty"` // suppressed, with the reason
+	Findings []Finding     `json:"-"`       // JSON has those of all charts in one list
+	Accepted []Finding     `json:"-"`       // suppressed, with the reason
 	Elapsed  time.Duration `json:"elapsed_ns"`
+	// Unverified is why nothing can be said of one of many charts; "" if
+	// something is.
+	Unverified string `json:"unverified,omitempty"`
 
 	// Branches are the share of template branches that the renders executed,
 	// in percent; Coverage has it file by file.
@@ -84,6 +88,12 @@ var Rules = []*check.Check{
 		Remedy: "Give the value its type in values.schema.json."},
 	{Name: "server", Why: "The API server to rehearse on refuses the object or its pods, or warns: by validation, admission, a policy or a webhook.",
 		Remedy: "Do as the server says. A policy that only this cluster has can be accepted, with the reason, in the verify configuration (suppress)."},
+	{Name: "version-increment", Why: "A chart that changed under a version that is out can't be told from the one that was released. Asked for by ct.yaml " +
+		"(check-version-increment), looked for with --changed-since.",
+		Remedy: "Raise the version in Chart.yaml."},
+	{Name: "maintainers", Why: "ct takes a chart only with maintainers who have an account where the repository is, and a deprecated one only without. " +
+		"Asked for by ct.yaml (validate-maintainers).",
+		Remedy: "Correct the maintainers in Chart.yaml, or set validate-maintainers: false in ct.yaml."},
 	{Name: immutableField, Why: "The API server refuses to change some fields while their object exists: an upgrade that tries fails half-way, and so does " +
 		"rolling it back. Looked for with --against.",
 		Remedy: "Keep the field as it was, give the object another name, or delete the object before the upgrade; the finding says what that means for the kind."},
@@ -117,7 +127,7 @@ func Run(ctx context.Context, chartPath string, config Config) (*Result, error) 
 	if len(versions) == 0 {
 		versions = charttest.KubeVersions
 	}
-	result := &Result{Chart: chart.Name(), Versions: versions, Findings: []Finding{}}
+	result := &Result{Chart: chart.Name(), Path: chartPath, Versions: versions, Findings: []Finding{}}
 	var cells []*cell
 	for _, p := range config.profiles(chart) {
 		result.Profiles = append(result.Profiles, p.Name)
@@ -144,6 +154,10 @@ func Run(ctx context.Context, chartPath string, config Config) (*Result, error) 
 		for _, f := range c.findings {
 			collected.add(f, c.profile.Name, c.version)
 		}
+	}
+	for _, f := range config.Repository {
+		f.Remedy = rule(f.Check).Remedy
+		collected.add(f, "", "")
 	}
 	if config.Server != nil {
 		if err := result.rehearse(ctx, chart, config, collected); err != nil {
@@ -311,7 +325,8 @@ next:
 		report = append(report, f)
 	}
 	for i, s := range c.Suppress {
-		if !used[i] && (s.Check != "server" || c.Server != nil) && (s.Check != immutableField || c.Against != nil) {
+		if !used[i] && (s.Check != "server" || c.Server != nil) && (s.Check != immutableField || c.Against != nil) &&
+			(c.Repository != nil || s.Check != "version-increment" && s.Check != "maintainers") {
 			report = append(report, Finding{
 				Check: "suppression", Message: fmt.Sprintf("suppress[%d] (%s %s) matches no finding", i, s.Check, s.Object),
 				Remedy: rule("suppression").Remedy, File: ConfigFile,

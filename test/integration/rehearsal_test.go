@@ -39,10 +39,12 @@ type rehearsed struct {
 		Check, Message, Object, Field, File, Remedy string
 		Line                                        int
 	}
-	Rehearsals []struct {
-		Profile       string
-		Objects, Pods int
-		Unrehearsed   []struct{ Object, Reason string }
+	Charts []struct {
+		Rehearsals []struct {
+			Profile       string
+			Objects, Pods int
+			Unrehearsed   []struct{ Object, Reason string }
+		}
 	}
 }
 
@@ -88,9 +90,10 @@ func TestVerifyRehearsesEveryProfile(t *testing.T) {
 	r, code := rehearse(t, program(t), chart)
 	assert.Zero(t, code)
 	assert.Empty(t, r.Findings)
-	require.Len(t, r.Rehearsals, 7)
+	require.Len(t, r.Charts, 1)
+	require.Len(t, r.Charts[0].Rehearsals, 7)
 	elsewhere := []string{"BackendConfig/", "ManagedCertificate/", "FrontendConfig/", "PodMonitoring/", "PodMonitor/", "ScaledObject/", "StatefulSet/comfyui"}
-	for _, h := range r.Rehearsals {
+	for _, h := range r.Charts[0].Rehearsals {
 		assert.GreaterOrEqual(t, h.Objects, 30, h.Profile)
 		assert.GreaterOrEqual(t, h.Pods, 9, h.Profile)
 		for _, u := range h.Unrehearsed {

@@ -1,35 +1,59 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os"
+	"strings"
 
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/ai-film/ai-film/charttest/dryrun"
+	"github.com/ai-film/ai-film/charttest/internal/ct"
 	"github.com/ai-film/ai-film/charttest/verify"
 )
 
-// whatAgainst is what --against names: a folder or archive if there is one,
-// else a release of the cluster.
-func whatAgainst(name, namespace, kubeconfig, kubeContext string) (*verify.Against, error) {
-	if _, err := os.Stat(name); err == nil {
-		return &verify.Against{Chart: name}, nil
+// gitPrefix says that --against names a commit.
+const gitPrefix = "git:"
+
+// whatAgainst is what --against names: a commit, a folder or archive if there
+// is one, else a release of the cluster. done clears away what was made for it.
+func (v *verification) whatAgainst(ctx context.Context, chart string) (against *verify.Against, done func(), err error) {
+	done = func() {}
+	if ref, ok := strings.CutPrefix(v.against, gitPrefix); ok {
+		dir, err := os.MkdirTemp("", "against")
+		if err != nil {
+			return nil, done, err
+		}
+		done = func() { _ = os.RemoveAll(dir) }
+		before, err := ct.Checkout(ctx, chart, ref, dir)
+		if err != nil {
+			done()
+			return nil, func() {}, &verify.AgainstError{What: v.against, Err: err}
+		}
+		if before == "" { // a new chart
+			return nil, done, nil
+		}
+		return &verify.Against{Chart: before}, done, nil
 	}
-	if verify.LooksLikePath(name) {
-		return nil, &verify.AgainstError{What: name, Err: errors.New("there is no such folder or archive")}
+	if _, err := os.Stat(v.against); err == nil {
+		return &verify.Against{Chart: v.against}, done, nil
 	}
-	cluster, err := dryrun.Config(kubeconfig, kubeContext)
+	if verify.LooksLikePath(v.against) {
+		return nil, done, &verify.AgainstError{What: v.against, Err: errors.New("there is no such folder or archive")}
+	}
+	cluster, err := dryrun.Config(v.kubeconfig, v.kubeContext)
 	if err != nil {
-		return nil, &verify.AgainstError{What: name, Err: err}
+		return nil, done, &verify.AgainstError{What: v.against, Err: err}
 	}
+	namespace := v.namespace
 	if namespace == "" {
 		rules := clientcmd.NewDefaultClientConfigLoadingRules()
-		rules.ExplicitPath = kubeconfig
-		loaded := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: kubeContext})
+		rules.ExplicitPath = v.kubeconfig
+		loaded := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: v.kubeContext})
 		if namespace, _, err = loaded.Namespace(); err != nil {
-			return nil, &verify.AgainstError{What: name, Err: err}
+			return nil, done, &verify.AgainstError{What: v.against, Err: err}
 		}
 	}
-	return &verify.Against{Release: name, Namespace: namespace, Cluster: cluster}, nil
+	return &verify.Against{Release: v.against, Namespace: namespace, Cluster: cluster}, done, nil
 }
