@@ -42,6 +42,7 @@ func newRoot() *cobra.Command {
 	}
 	root.AddCommand(
 		newRender(),
+		newUnittest(),
 		newVerify(),
 	)
 	cobra.AddTemplateFunc("wrapped", func(flags *pflag.FlagSet) string { return flags.FlagUsagesWrapped(columns) })

@@ -16,7 +16,7 @@ import (
 var updateUsage = flag.Bool("update-usage", false, "write the golden --help texts anew")
 
 func TestUsage(t *testing.T) {
-	for _, name := range []string{"verify"} {
+	for _, name := range []string{"unittest", "verify"} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
 			root := newRoot()

@@ -57,7 +57,7 @@ type everything struct {
 // templates.
 func (c *Chart) Points() ([]Point, error) {
 	c.everything.once.Do(func() {
-		p := newProgram(c.source)
+		p := newProgram(c.source, nil)
 		if c.everything.err = p.parse(true); c.everything.err == nil {
 			c.everything.points = p.points(nil)
 			for _, probe := range p.probes {

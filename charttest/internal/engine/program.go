@@ -34,8 +34,14 @@ type program struct {
 type scope struct {
 	name     string
 	parent   int // index into scopes; -1 for the root
-	metadata any
+	metadata metadata
 	files    files
+}
+
+// metadata is what templates see as .Chart; they can print its type.
+type metadata = struct {
+	chart.Metadata
+	IsRoot bool
 }
 
 // source is one template file.
@@ -65,11 +71,12 @@ type entry struct {
 // thousand, and a test that visits them all must not keep them all.
 const maxPrograms = 64
 
-func (c *Chart) program(vals map[string]any, instrumented bool) (*program, error) {
+func (c *Chart) program(vals map[string]any, instrumented bool, sel Selection) (*program, error) {
 	key, err := c.resolve(vals)
 	if err != nil {
 		return nil, err
 	}
+	key += sel.Key
 	if instrumented {
 		key += "+"
 	}
@@ -89,7 +96,7 @@ func (c *Chart) program(vals map[string]any, instrumented bool) (*program, error
 			e.err = err
 			return
 		}
-		e.program = newProgram(processed)
+		e.program = newProgram(processed, sel.Keep)
 		e.err = e.program.parse(instrumented)
 	})
 	if e.program == nil {
@@ -98,10 +105,10 @@ func (c *Chart) program(vals map[string]any, instrumented bool) (*program, error
 	return e.program, e.err
 }
 
-func newProgram(ch *chart.Chart) *program {
+func newProgram(ch *chart.Chart, keep func(string) bool) *program {
 	p := &program{chart: ch}
 	sources := make(map[string]*source)
-	p.addChart(ch, -1, sources)
+	p.addChart(ch, -1, sources, keep)
 	for _, s := range sources {
 		p.templates = append(p.templates, s)
 	}
@@ -117,19 +124,16 @@ func newProgram(ch *chart.Chart) *program {
 	return p
 }
 
-func (p *program) addChart(ch *chart.Chart, parent int, sources map[string]*source) {
+func (p *program) addChart(ch *chart.Chart, parent int, sources map[string]*source, keep func(string) bool) {
 	at := len(p.scopes)
 	p.scopes = append(p.scopes, &scope{
-		name:   ch.Name(),
-		parent: parent,
-		metadata: struct {
-			chart.Metadata
-			IsRoot bool
-		}{*ch.Metadata, ch.IsRoot()},
-		files: newFiles(ch.Files),
+		name:     ch.Name(),
+		parent:   parent,
+		metadata: metadata{*ch.Metadata, ch.IsRoot()},
+		files:    newFiles(ch.Files),
 	})
 	for _, sub := range ch.Dependencies() {
-		p.addChart(sub, at, sources)
+		p.addChart(sub, at, sources, keep)
 	}
 	full := ch.ChartFullPath()
 	library := strings.EqualFold(ch.Metadata.Type, "library")
@@ -138,6 +142,9 @@ func (p *program) addChart(ch *chart.Chart, parent int, sources map[string]*sour
 			continue
 		}
 		name := path.Join(full, t.Name)
+		if partial := strings.HasPrefix(path.Base(name), "_"); !partial && keep != nil && !keep(name) {
+			continue
+		}
 		sources[name] = &source{
 			name:     name,
 			basePath: path.Join(full, "templates"),

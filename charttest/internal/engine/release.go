@@ -100,7 +100,7 @@ func (c *Chart) render(ctx context.Context, vals map[string]any, release Release
 	if err != nil {
 		return nil, err
 	}
-	p, err := c.program(vals, traced)
+	p, err := c.program(vals, traced, Selection{})
 	if p == nil {
 		return nil, err
 	}
