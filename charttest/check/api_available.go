@@ -29,12 +29,12 @@ var apiAvailable = &Check{
 			}
 			if t, ok := o.Typed.(interface{ APILifecycleIntroduced() (int, int) }); ok {
 				if a, b := t.APILifecycleIntroduced(); !target.reached(a, b) {
-					p.report(o, "apiVersion", "%s %s is served from Kubernetes %d.%d on, not by %d.%d", o.APIVersion, o.Kind, a, b, target.major, target.minor)
+					p.Report(o, "apiVersion", "%s %s is served from Kubernetes %d.%d on, not by %d.%d", o.APIVersion, o.Kind, a, b, target.major, target.minor)
 				}
 			}
 			if t, ok := o.Typed.(interface{ APILifecycleRemoved() (int, int) }); ok {
 				if a, b := t.APILifecycleRemoved(); target.reached(a, b) {
-					p.report(o, "apiVersion", "%s %s is no longer served since Kubernetes %d.%d%s", o.APIVersion, o.Kind, a, b, instead(o))
+					p.Report(o, "apiVersion", "%s %s is no longer served since Kubernetes %d.%d%s", o.APIVersion, o.Kind, a, b, instead(o))
 				}
 			}
 		}
@@ -47,7 +47,7 @@ func (p *Pass) gone(o *charttest.Object) {
 	if strings.HasSuffix(o.Kind, "List") || o.APIVersion == "apiregistration.k8s.io/v1" || o.APIVersion == "apiregistration.k8s.io/v1beta1" {
 		return // aggregation has libraries of its own
 	}
-	p.report(o, "apiVersion", "Kubernetes serves no %s in %s", o.Kind, o.APIVersion)
+	p.Report(o, "apiVersion", "Kubernetes serves no %s in %s", o.Kind, o.APIVersion)
 }
 
 // replaced is a type that says which one took its place.

@@ -39,7 +39,7 @@ var apiDeprecated = &Check{
 			if !ok {
 				continue // there is nothing else to use yet
 			}
-			p.report(o, "apiVersion", "%s %s is deprecated since Kubernetes %d.%d%s%s", o.APIVersion, o.Kind, a, b, until, use)
+			p.Report(o, "apiVersion", "%s %s is deprecated since Kubernetes %d.%d%s%s", o.APIVersion, o.Kind, a, b, until, use)
 		}
 	},
 }

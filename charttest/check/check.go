@@ -15,35 +15,30 @@ package check
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/ai-film/ai-film/charttest"
 )
 
-// Check is one rule over the objects of a render.
+// Check is one rule over the objects of a render. Checks of one's own are run
+// beside the others by [Run], and by package verify:
+//
+//	var owner = &check.Check{
+//		Name: "owner", Why: "Nobody is called when it fails.", Remedy: "Add the label.",
+//		Run: func(p *check.Pass) {
+//			for _, o := range p.Render.Objects {
+//				if o.Unstructured().GetLabels()["owner"] == "" {
+//					p.Report(o, "metadata.labels", "has no label owner")
+//				}
+//			}
+//		},
+//	}
 type Check struct {
 	Name   string // kebab-case, as in reports and suppressions
 	Why    string // what goes wrong in a cluster
 	Remedy string // what to do about it
 	Run    func(*Pass)
-}
-
-// Finding is a defect, at a place.
-type Finding struct {
-	Check   *Check
-	Object  *charttest.Object
-	Field   string // such as "spec.ports[0].targetPort"; "" for the whole object
-	Message string
-}
-
-// Place is the template line that wrote the field.
-func (f Finding) Place() charttest.Place { return f.Object.At(f.Field) }
-
-// String is like "charts/…/service.yaml:12: Service/web: … (service-port)".
-func (f Finding) String() string {
-	return fmt.Sprintf("%s: %s: %s (%s)", f.Place(), f.Object, f.Message, f.Check.Name)
 }
 
 // Pass is one run of a check over a render.
@@ -56,8 +51,10 @@ type Pass struct {
 	findings []Finding
 }
 
-func (p *Pass) report(o *charttest.Object, field, format string, args ...any) {
-	p.findings = append(p.findings, Finding{Check: p.check, Object: o, Field: field, Message: fmt.Sprintf(format, args...)})
+// Report tells of a defect in an object's field, such as
+// "spec.ports[0].targetPort", or with "" in the whole object.
+func (p *Pass) Report(o *charttest.Object, field, format string, args ...any) {
+	p.findings = append(p.findings, p.check.Finding(o, field, format, args...))
 }
 
 // All returns every check, by name.
@@ -90,8 +87,8 @@ func Run(r *charttest.Render, cluster Cluster, checks ...*Check) []Finding {
 		order[o] = i
 	}
 	slices.SortStableFunc(findings, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(order[a.Object], order[b.Object]), strings.Compare(a.Field, b.Field),
-			strings.Compare(a.Check.Name, b.Check.Name))
+		return cmp.Or(cmp.Compare(order[a.object], order[b.object]), strings.Compare(a.Field, b.Field),
+			strings.Compare(a.Check, b.Check))
 	})
 	return findings
 }

@@ -39,9 +39,9 @@ var claimShared = &Check{
 				continue
 			}
 			if len(users) == 1 {
-				p.report(o, "spec.accessModes", "is %s, but up to %d pods of %s use it", claim.Spec.AccessModes[0], pods, users[0])
+				p.Report(o, "spec.accessModes", "is %s, but up to %d pods of %s use it", claim.Spec.AccessModes[0], pods, users[0])
 			} else {
-				p.report(o, "spec.accessModes", "is %s, but %s, %s%s use it", claim.Spec.AccessModes[0], users[0], users[1], more(len(users)-2))
+				p.Report(o, "spec.accessModes", "is %s, but %s, %s%s use it", claim.Spec.AccessModes[0], users[0], users[1], more(len(users)-2))
 			}
 		}
 	},

@@ -40,7 +40,7 @@ func TestClaims(t *testing.T) {
 				require.NoError(t, err)
 				var have []string
 				for _, f := range check.Run(r, c.cluster) {
-					have = append(have, fmt.Sprintf("%s %s: %s", f.Check.Name, f.Object, f.Message))
+					have = append(have, fmt.Sprintf("%s %s: %s", f.Check, f.Object, f.Message))
 				}
 				require.Len(t, have, len(c.want), "%q", have)
 				for i := range have {

@@ -15,19 +15,19 @@ var containerValid = &Check{
 	Run: func(p *Pass) {
 		for _, w := range p.index.workloads {
 			if len(w.template.Spec.Containers) == 0 {
-				p.report(w.object, w.spec(), "has no containers")
+				p.Report(w.object, w.spec(), "has no containers")
 			}
 			names := map[string]bool{}
 			for _, c := range w.containers() {
 				for _, problem := range validation.IsDNS1123Label(c.Name) {
-					p.report(w.object, join(c.path, "name"), "container name %q: %s", c.Name, problem)
+					p.Report(w.object, join(c.path, "name"), "container name %q: %s", c.Name, problem)
 				}
 				if names[c.Name] {
-					p.report(w.object, join(c.path, "name"), "a second container is named %q", c.Name)
+					p.Report(w.object, join(c.path, "name"), "a second container is named %q", c.Name)
 				}
 				names[c.Name] = true
 				if problem := imageProblem(c.Image); problem != "" {
-					p.report(w.object, join(c.path, "image"), "container %q: image %q %s", c.Name, c.Image, problem)
+					p.Report(w.object, join(c.path, "image"), "container %q: image %q %s", c.Name, c.Image, problem)
 				}
 				p.env(w, c)
 			}
@@ -68,13 +68,13 @@ func (p *Pass) env(w workload, c container) {
 	for i, e := range c.Env {
 		field := elem(join(c.path, "env"), i)
 		if e.Name == "" {
-			p.report(w.object, field, "container %q has a variable without a name", c.Name)
+			p.Report(w.object, field, "container %q has a variable without a name", c.Name)
 		}
 		if e.Value != "" && e.ValueFrom != nil {
-			p.report(w.object, field, "container %q: variable %s has both value and valueFrom", c.Name, e.Name)
+			p.Report(w.object, field, "container %q: variable %s has both value and valueFrom", c.Name, e.Name)
 		}
 		if first, ok := seen[e.Name]; ok && c.Env[first].Value != e.Value {
-			p.report(w.object, field, "container %q sets %s twice; only the last one counts, and an upgrade may lose it", c.Name, e.Name)
+			p.Report(w.object, field, "container %q sets %s twice; only the last one counts, and an upgrade may lose it", c.Name, e.Name)
 		}
 		seen[e.Name] = i
 	}
@@ -87,11 +87,11 @@ func (p *Pass) restartPolicy(w workload) {
 	case "Pod":
 	case "Job", "CronJob":
 		if policy != corev1.RestartPolicyNever && policy != corev1.RestartPolicyOnFailure {
-			p.report(w.object, join(w.spec(), "restartPolicy"), "a Job's restartPolicy must be Never or OnFailure, not %q", policy)
+			p.Report(w.object, join(w.spec(), "restartPolicy"), "a Job's restartPolicy must be Never or OnFailure, not %q", policy)
 		}
 	default:
 		if policy != "" && policy != corev1.RestartPolicyAlways {
-			p.report(w.object, join(w.spec(), "restartPolicy"), "restartPolicy must be Always, not %q", policy)
+			p.Report(w.object, join(w.spec(), "restartPolicy"), "restartPolicy must be Always, not %q", policy)
 		}
 	}
 }

@@ -56,7 +56,7 @@ func TestDefinitionsOfCRDFoldersAreInstalledOnce(t *testing.T) {
 				return
 			}
 			require.Len(t, findings, 1)
-			require.Equal(t, "duplicate-object", findings[0].Check.Name)
+			require.Equal(t, "duplicate-object", findings[0].Check)
 			require.Equal(t, filepath.Join(dir, c.at), findings[0].Place().String())
 		})
 	}

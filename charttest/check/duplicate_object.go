@@ -17,7 +17,7 @@ var duplicateObject = &Check{
 			if other := first[k]; other != nil && o.CRD && other.CRD {
 				continue // of crds/ Helm installs the first and skips those that are there
 			} else if other != nil {
-				p.report(o, "metadata.name", "is made a second time; the first is at %s", other.At("metadata.name"))
+				p.Report(o, "metadata.name", "is made a second time; the first is at %s", other.At("metadata.name"))
 				continue
 			}
 			first[k] = o

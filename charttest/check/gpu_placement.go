@@ -32,14 +32,14 @@ var gpuPlacement = &Check{
 				}
 				tolerated = true
 				if gpu == "" && accelerator == "" {
-					p.report(w.object, elem(join(w.spec(), "tolerations"), i), "tolerates GPU nodes but no container asks for a GPU")
+					p.Report(w.object, elem(join(w.spec(), "tolerations"), i), "tolerates GPU nodes but no container asks for a GPU")
 				}
 			}
 			switch {
 			case accelerator != "" && gpu == "":
-				p.report(w.object, join(w.spec(), "nodeSelector"), "selects GPU nodes (%s) but no container asks for a GPU", accelerator)
+				p.Report(w.object, join(w.spec(), "nodeSelector"), "selects GPU nodes (%s) but no container asks for a GPU", accelerator)
 			case accelerator == "cloud.google.com/gke-accelerator" && !tolerated:
-				p.report(w.object, join(w.spec(), "nodeSelector"), "selects GPU nodes (%s) but doesn't tolerate their taint nvidia.com/gpu", accelerator)
+				p.Report(w.object, join(w.spec(), "nodeSelector"), "selects GPU nodes (%s) but doesn't tolerate their taint nvidia.com/gpu", accelerator)
 			}
 		}
 	},

@@ -25,7 +25,7 @@ var gpuRollout = &Check{
 				unavailable = *r.MaxUnavailable
 			}
 			if n, err := intstr.GetScaledValueFromIntOrPercent(&unavailable, replicas, false); err == nil && n == 0 && replicas > 0 {
-				p.report(w.object, "spec.strategy", "replaces its GPU pods by starting the new one first (maxUnavailable %s of %d is 0)", unavailable.String(), replicas)
+				p.Report(w.object, "spec.strategy", "replaces its GPU pods by starting the new one first (maxUnavailable %s of %d is 0)", unavailable.String(), replicas)
 			}
 		}
 	},

@@ -7,7 +7,7 @@ var hpaReplicas = &Check{
 	Run: func(p *Pass) {
 		for _, s := range p.scalers() {
 			if w := p.workload(s.kind, s.name); w != nil && w.replicas != nil {
-				p.report(w.object, "spec.replicas", "sets replicas, which %s also does", s.object)
+				p.Report(w.object, "spec.replicas", "sets replicas, which %s also does", s.object)
 			}
 		}
 	},

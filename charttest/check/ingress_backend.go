@@ -27,7 +27,7 @@ var ingressBackend = &Check{
 				for j := range rule.HTTP.Paths {
 					field := elem(join(elem("spec.rules", i), "http.paths"), j)
 					if rule.HTTP.Paths[j].PathType == nil {
-						p.report(o, field, "has no pathType, which the API server requires")
+						p.Report(o, field, "has no pathType, which the API server requires")
 					}
 					p.backend(o, join(field, "backend"), &rule.HTTP.Paths[j].Backend)
 				}
@@ -39,7 +39,7 @@ var ingressBackend = &Check{
 func (p *Pass) backend(o *charttest.Object, field string, b *networkingv1.IngressBackend) {
 	if b.Service == nil {
 		if b.Resource == nil {
-			p.report(o, field, "has neither a service nor a resource")
+			p.Report(o, field, "has neither a service nor a resource")
 		}
 		return
 	}
@@ -48,7 +48,7 @@ func (p *Pass) backend(o *charttest.Object, field string, b *networkingv1.Ingres
 		// An Ingress beside no Services routes to what others installed, and
 		// use-annotation is the AWS controller's name for none.
 		if len(p.services()) > 0 && !p.Cluster.Declares("Service", b.Service.Name) && b.Service.Port.Name != "use-annotation" {
-			p.report(o, join(field, "service.name"), "routes to Service %q, which this chart doesn't make", b.Service.Name)
+			p.Report(o, join(field, "service.name"), "routes to Service %q, which this chart doesn't make", b.Service.Name)
 		}
 		return
 	}
@@ -65,5 +65,5 @@ func (p *Pass) backend(o *charttest.Object, field string, b *networkingv1.Ingres
 	if b.Service.Port.Name != "" {
 		want, key = b.Service.Port.Name, "name"
 	}
-	p.report(o, join(field, "service.port."+key), "routes to port %v of %s, which it doesn't have", want, target)
+	p.Report(o, join(field, "service.port."+key), "routes to port %v of %s, which it doesn't have", want, target)
 }

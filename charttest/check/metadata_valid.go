@@ -16,7 +16,7 @@ var metadataValid = &Check{
 	Run: func(p *Pass) {
 		for _, o := range p.Render.Objects {
 			if problem := nameProblem(o); problem != "" {
-				p.report(o, "metadata.name", "name %q: %s", o.Name, problem)
+				p.Report(o, "metadata.name", "name %q: %s", o.Name, problem)
 			}
 			meta, _ := o.Content()["metadata"].(map[string]any)
 			p.labels(o, "metadata.labels", meta["labels"])
@@ -63,13 +63,13 @@ func (p *Pass) labels(o *charttest.Object, field string, v any) {
 	for _, key := range sorted(all) {
 		value, isString := all[key].(string)
 		for _, problem := range validation.IsQualifiedName(key) {
-			p.report(o, field, "label %q: %s", key, problem)
+			p.Report(o, field, "label %q: %s", key, problem)
 		}
 		if !isString {
 			continue // strict decoding reports it
 		}
 		for _, problem := range validation.IsValidLabelValue(value) {
-			p.report(o, field, "label %s: value %q: %s", key, value, problem)
+			p.Report(o, field, "label %s: value %q: %s", key, value, problem)
 		}
 	}
 }
@@ -78,7 +78,7 @@ func (p *Pass) keys(o *charttest.Object, field string, v any) {
 	all, _ := v.(map[string]any)
 	for _, key := range sorted(all) {
 		for _, problem := range validation.IsQualifiedName(strings.ToLower(key)) {
-			p.report(o, field, "annotation %q: %s", key, problem)
+			p.Report(o, field, "annotation %q: %s", key, problem)
 		}
 	}
 }

@@ -22,18 +22,18 @@ var namedPorts = &Check{
 				for i, port := range c.Ports {
 					field := elem(join(c.path, "ports"), i)
 					if port.ContainerPort < 1 || port.ContainerPort > 65535 {
-						p.report(w.object, field, "container %q: containerPort %d is not between 1 and 65535", c.Name, port.ContainerPort)
+						p.Report(w.object, field, "container %q: containerPort %d is not between 1 and 65535", c.Name, port.ContainerPort)
 					}
 					if port.Name == "" {
 						continue
 					}
 					for _, problem := range validation.IsValidPortName(port.Name) {
-						p.report(w.object, join(field, "name"), "container %q: port name %q %s", c.Name, port.Name, problem)
+						p.Report(w.object, join(field, "name"), "container %q: port name %q %s", c.Name, port.Name, problem)
 					}
 					if seen[port.Name] {
-						p.report(w.object, join(field, "name"), "container %q has a second port named %q", c.Name, port.Name)
+						p.Report(w.object, join(field, "name"), "container %q has a second port named %q", c.Name, port.Name)
 					} else if other := names[port.Name]; other != "" {
-						p.report(w.object, join(field, "name"), "containers %q and %q both have a port named %q", other, c.Name, port.Name)
+						p.Report(w.object, join(field, "name"), "containers %q and %q both have a port named %q", other, c.Name, port.Name)
 					}
 					seen[port.Name], names[port.Name] = true, c.Name
 				}
@@ -45,22 +45,22 @@ var namedPorts = &Check{
 				continue
 			}
 			if len(svc.Spec.Ports) == 0 && svc.Spec.ClusterIP != corev1.ClusterIPNone && svc.Spec.Type != corev1.ServiceTypeExternalName {
-				p.report(o, "spec", "has no ports")
+				p.Report(o, "spec", "has no ports")
 			}
 			names, numbers := map[string]bool{}, map[string]bool{}
 			for i, port := range svc.Spec.Ports {
 				field := elem("spec.ports", i)
 				if port.Port < 1 || port.Port > 65535 {
-					p.report(o, join(field, "port"), "port %d is not between 1 and 65535", port.Port)
+					p.Report(o, join(field, "port"), "port %d is not between 1 and 65535", port.Port)
 				}
 				if port.Name == "" && len(svc.Spec.Ports) > 1 {
-					p.report(o, field, "has no name, which a Service with several ports must give each")
+					p.Report(o, field, "has no name, which a Service with several ports must give each")
 				} else if names[port.Name] {
-					p.report(o, join(field, "name"), "a second port is named %q", port.Name)
+					p.Report(o, join(field, "name"), "a second port is named %q", port.Name)
 				}
 				number := fmt.Sprint(port.Port, "/", port.Protocol)
 				if numbers[number] {
-					p.report(o, join(field, "port"), "port %d stands twice", port.Port)
+					p.Report(o, join(field, "port"), "port %d stands twice", port.Port)
 				}
 				names[port.Name], numbers[number] = true, true
 			}

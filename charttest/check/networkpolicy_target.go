@@ -18,7 +18,7 @@ var networkPolicyTarget = &Check{
 			if len(p.index.workloads) == 0 || p.index.custom() || len(p.matched(&policy.Spec.PodSelector)) > 0 {
 				continue
 			}
-			p.report(o, "spec.podSelector", "selects no pod of this chart: %s", metav1.FormatLabelSelector(&policy.Spec.PodSelector))
+			p.Report(o, "spec.podSelector", "selects no pod of this chart: %s", metav1.FormatLabelSelector(&policy.Spec.PodSelector))
 		}
 	},
 }

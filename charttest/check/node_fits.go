@@ -27,7 +27,7 @@ var nodeFits = &Check{
 				reasons = append(reasons, fmt.Sprintf("%s: %s", n.Name, reason))
 			}
 			if len(reasons) > 0 {
-				p.report(w.object, w.spec(), "fits no node (%s)", strings.Join(reasons, "; "))
+				p.Report(w.object, w.spec(), "fits no node (%s)", strings.Join(reasons, "; "))
 			}
 		}
 		if p.Cluster.singleNode() {
@@ -60,7 +60,7 @@ func (p *Pass) sum(n Node) {
 					before.Sub(q)
 				}
 				if before.Cmp(have) <= 0 {
-					p.report(w.object, w.spec(), "with this workload the chart asks for %s of %s; the only node has %s", sum.String(), name, have.String())
+					p.Report(w.object, w.spec(), "with this workload the chart asks for %s of %s; the only node has %s", sum.String(), name, have.String())
 				}
 			}
 		}

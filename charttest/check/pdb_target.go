@@ -18,12 +18,12 @@ var pdbTarget = &Check{
 				continue
 			}
 			if pdb.Spec.MinAvailable != nil && pdb.Spec.MaxUnavailable != nil {
-				p.report(o, "spec.maxUnavailable", "sets both minAvailable and maxUnavailable, which the API server refuses")
+				p.Report(o, "spec.maxUnavailable", "sets both minAvailable and maxUnavailable, which the API server refuses")
 			}
 			pods := p.matched(pdb.Spec.Selector)
 			if len(pods) == 0 {
 				if !p.index.custom() && len(p.index.workloads) > 0 {
-					p.report(o, "spec.selector", "selects no pod of this chart: %s", metav1.FormatLabelSelector(pdb.Spec.Selector))
+					p.Report(o, "spec.selector", "selects no pod of this chart: %s", metav1.FormatLabelSelector(pdb.Spec.Selector))
 				}
 				continue
 			}
@@ -38,7 +38,7 @@ var pdbTarget = &Check{
 				replicas += int(*w.replicas)
 			}
 			if min := pdb.Spec.MinAvailable; min != nil && min.Type == intstr.Int && replicas > 1 && int(min.IntVal) >= replicas {
-				p.report(o, "spec.minAvailable", "wants %d of %d pods available at any time: no node can be drained", min.IntVal, replicas)
+				p.Report(o, "spec.minAvailable", "wants %d of %d pods available at any time: no node can be drained", min.IntVal, replicas)
 			}
 		}
 	},

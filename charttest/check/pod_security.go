@@ -24,7 +24,7 @@ var podSecurity = &Check{
 				// Containers that users add are held to what is said of the
 				// cluster, not to what the chart says of itself.
 				if said || v.container == "" || !p.index.told().containers[v.container] {
-					p.report(w.object, v.field, "violates Pod Security %q: %s", level.Level, v.message)
+					p.Report(w.object, v.field, "violates Pod Security %q: %s", level.Level, v.message)
 				}
 			}
 		}

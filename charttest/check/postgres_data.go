@@ -26,7 +26,7 @@ var postgresData = &Check{
 				}
 				for i, m := range c.VolumeMounts {
 					if path.Clean(m.MountPath) == "/var/lib/postgresql/data" {
-						p.report(w.object, join(elem(join(c.path, "volumeMounts"), i), "mountPath"),
+						p.Report(w.object, join(elem(join(c.path, "volumeMounts"), i), "mountPath"),
 							"container %q mounts %s at %s, but PostgreSQL %d keeps its data in /var/lib/postgresql/%d/docker", c.Name, m.Name, m.MountPath, major, major)
 					}
 				}

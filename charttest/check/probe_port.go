@@ -49,5 +49,5 @@ func (p *Pass) probed(w workload, c container, field string, port intstr.IntOrSt
 	if port.Type == intstr.Int || slices.ContainsFunc(c.Ports, func(have corev1.ContainerPort) bool { return have.Name == port.StrVal }) {
 		return
 	}
-	p.report(w.object, field, "%s port %s, which container %q doesn't declare", does, port.StrVal, c.Name)
+	p.Report(w.object, field, "%s port %s, which container %q doesn't declare", does, port.StrVal, c.Name)
 }

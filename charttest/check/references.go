@@ -54,7 +54,7 @@ func (p *Pass) reference(o *charttest.Object, r reference) {
 	}
 	if made := p.index.names[[2]string{r.kind, r.name}]; made != nil {
 		if r.key != "" && !hasKey(made, r.key) {
-			p.report(o, r.field, "refers to key %q of %s, which it doesn't have", r.key, made)
+			p.Report(o, r.field, "refers to key %q of %s, which it doesn't have", r.key, made)
 		}
 		return
 	}
@@ -76,7 +76,7 @@ func (p *Pass) reference(o *charttest.Object, r reference) {
 			return
 		}
 	}
-	p.report(o, r.field, "refers to %s %q, which this chart doesn't make and nobody declares as external", r.kind, r.name)
+	p.Report(o, r.field, "refers to %s %q, which this chart doesn't make and nobody declares as external", r.kind, r.name)
 }
 
 // described says whether anything is known of the cluster.

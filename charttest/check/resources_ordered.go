@@ -19,22 +19,22 @@ var resourcesOrdered = &Check{
 					limit, limited := c.Resources.Limits[name]
 					switch {
 					case request.Sign() < 0:
-						p.report(w.object, join(field, "requests"), "container %q requests a negative amount of %s", c.Name, name)
+						p.Report(w.object, join(field, "requests"), "container %q requests a negative amount of %s", c.Name, name)
 					case extended(name) && !limited:
-						p.report(w.object, join(field, "requests"), "container %q requests %s but has no limit of it", c.Name, name)
+						p.Report(w.object, join(field, "requests"), "container %q requests %s but has no limit of it", c.Name, name)
 					case extended(name) && request.Cmp(limit) != 0:
-						p.report(w.object, join(field, "requests"), "container %q requests %s of %s but is limited to %s; they must be equal", c.Name, request.String(), name, limit.String())
+						p.Report(w.object, join(field, "requests"), "container %q requests %s of %s but is limited to %s; they must be equal", c.Name, request.String(), name, limit.String())
 					case limited && request.Cmp(limit) > 0:
-						p.report(w.object, join(field, "requests"), "container %q requests %s of %s but is limited to %s", c.Name, request.String(), name, limit.String())
+						p.Report(w.object, join(field, "requests"), "container %q requests %s of %s but is limited to %s", c.Name, request.String(), name, limit.String())
 					}
 				}
 				for name, limit := range c.Resources.Limits {
 					if extended(name) && limit.MilliValue()%1000 != 0 {
-						p.report(w.object, join(field, "limits"), "container %q asks for %s of %s, which comes in whole pieces", c.Name, limit.String(), name)
+						p.Report(w.object, join(field, "limits"), "container %q asks for %s of %s, which comes in whole pieces", c.Name, limit.String(), name)
 					}
 				}
 				if c.Resources.Limits.Memory() != nil && has(c.Resources.Limits, corev1.ResourceMemory) && c.Resources.Limits.Memory().Value() < 1<<20 && c.Resources.Limits.Memory().Sign() > 0 {
-					p.report(w.object, join(field, "limits.memory"), "container %q is limited to %s of memory: is the unit missing?", c.Name, c.Resources.Limits.Memory())
+					p.Report(w.object, join(field, "limits.memory"), "container %q is limited to %s of memory: is the unit missing?", c.Name, c.Resources.Limits.Memory())
 				}
 			}
 		}

@@ -26,10 +26,10 @@ var roleRef = &Check{
 
 func (p *Pass) binding(o *charttest.Object, ref rbacv1.RoleRef, subjects []rbacv1.Subject) {
 	if ref.Name == "" {
-		p.report(o, "roleRef.name", "names no role")
+		p.Report(o, "roleRef.name", "names no role")
 	} else if ref.Kind == "Role" && !p.has("Role", ref.Name) && p.index.any("Role") && p.namespace(o) == p.releaseNamespace() {
 		// Roles of other namespaces, such as extension-apiserver-authentication-reader, are the cluster's.
-		p.report(o, "roleRef", "binds Role %q, which this chart doesn't make", ref.Name)
+		p.Report(o, "roleRef", "binds Role %q, which this chart doesn't make", ref.Name)
 	}
 	for i, s := range subjects {
 		if s.Kind != rbacv1.ServiceAccountKind {
@@ -39,11 +39,11 @@ func (p *Pass) binding(o *charttest.Object, ref rbacv1.RoleRef, subjects []rbacv
 		field := elem("subjects", i)
 		switch {
 		case account == nil && p.owned(s.Name) && p.namespaceOf(s) == p.namespace(o) && !p.Cluster.Declares("ServiceAccount", s.Name):
-			p.report(o, join(field, "name"), "binds ServiceAccount %q, which this chart doesn't make", s.Name)
+			p.Report(o, join(field, "name"), "binds ServiceAccount %q, which this chart doesn't make", s.Name)
 		case s.Namespace == "" && o.Kind == "ClusterRoleBinding":
-			p.report(o, field, "names no namespace for ServiceAccount %q, which a ClusterRoleBinding must", s.Name)
+			p.Report(o, field, "names no namespace for ServiceAccount %q, which a ClusterRoleBinding must", s.Name)
 		case account != nil && s.Namespace != "" && s.Namespace != p.namespace(account):
-			p.report(o, join(field, "namespace"), "binds ServiceAccount %q in namespace %q, but the chart makes it in %q", s.Name, s.Namespace, p.namespace(account))
+			p.Report(o, join(field, "namespace"), "binds ServiceAccount %q in namespace %q, but the chart makes it in %q", s.Name, s.Namespace, p.namespace(account))
 		}
 	}
 }

@@ -47,7 +47,7 @@ var scaleTarget = &Check{
 			target := p.workload(s.kind, s.name)
 			if target == nil {
 				if builtinWorkload(s.kind) && !p.has(s.kind, s.name) {
-					p.report(s.object, "spec.scaleTargetRef", "scales %s/%s, which this chart doesn't make", s.kind, s.name)
+					p.Report(s.object, "spec.scaleTargetRef", "scales %s/%s, which this chart doesn't make", s.kind, s.name)
 				}
 				continue
 			}
@@ -58,7 +58,7 @@ var scaleTarget = &Check{
 				for _, c := range target.containers() {
 					// A limit without a request is a request of that size.
 					if !c.init && !has(c.Resources.Requests, resource) && !has(c.Resources.Limits, resource) {
-						p.report(s.object, field, "measures %s use of %s, whose container %q requests none", resource, target.object, c.Name)
+						p.Report(s.object, field, "measures %s use of %s, whose container %q requests none", resource, target.object, c.Name)
 					}
 				}
 			}

@@ -17,11 +17,11 @@ var selectorMatches = &Check{
 				continue
 			}
 			if w.selector == nil || len(w.selector.MatchLabels)+len(w.selector.MatchExpressions) == 0 {
-				p.report(w.object, "spec.selector", "has no selector")
+				p.Report(w.object, "spec.selector", "has no selector")
 			} else if _, err := metav1.LabelSelectorAsSelector(w.selector); err != nil {
-				p.report(w.object, "spec.selector", "has an invalid selector: %v", err)
+				p.Report(w.object, "spec.selector", "has an invalid selector: %v", err)
 			} else if !selects(w.selector, w.template.Labels) {
-				p.report(w.object, "spec.selector", "the selector %s doesn't match the labels of its own pods", metav1.FormatLabelSelector(w.selector))
+				p.Report(w.object, "spec.selector", "the selector %s doesn't match the labels of its own pods", metav1.FormatLabelSelector(w.selector))
 			}
 			p.overlap(w)
 			p.governing(w)
@@ -40,7 +40,7 @@ func (p *Pass) overlap(w workload) {
 			continue
 		}
 		if len(w.selector.MatchExpressions) == 0 || selects(w.selector, other.template.Labels) {
-			p.report(w.object, "spec.selector", "the selector matches the pods of %s too", other.object)
+			p.Report(w.object, "spec.selector", "the selector matches the pods of %s too", other.object)
 		}
 	}
 }
@@ -57,7 +57,7 @@ func (p *Pass) governing(w workload) {
 		svc, ok := o.Typed.(*corev1.Service)
 		if ok && svc.Spec.ClusterIP == corev1.ClusterIPNone && len(svc.Spec.Selector) > 0 &&
 			labels.SelectorFromSet(svc.Spec.Selector).Matches(labels.Set(w.template.Labels)) {
-			p.report(w.object, "spec.serviceName", "names the Service %q, which this chart doesn't make, while %s selects its pods: they get no DNS names", sts.Spec.ServiceName, o)
+			p.Report(w.object, "spec.serviceName", "names the Service %q, which this chart doesn't make, while %s selects its pods: they get no DNS names", sts.Spec.ServiceName, o)
 			return
 		}
 	}

@@ -31,7 +31,7 @@ var serviceAsleep = &Check{
 						if len(c.Command) == 0 {
 							field = join(c.path, "args")
 						}
-						p.report(w.object, field, "container %q only sleeps, and %s sends connections to it", c.Name, o)
+						p.Report(w.object, field, "container %q only sleeps, and %s sends connections to it", c.Name, o)
 					}
 				}
 			}

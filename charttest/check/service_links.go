@@ -37,7 +37,7 @@ var serviceLinks = &Check{
 							if i >= len(c.Command) {
 								field = elem(join(c.path, "args"), i-len(c.Command))
 							}
-							p.report(w.object, field, "container %q reads %s, which Service %q sets to «tcp://…»", c.Name, name, services[name])
+							p.Report(w.object, field, "container %q reads %s, which Service %q sets to «tcp://…»", c.Name, name, services[name])
 						}
 					}
 				}

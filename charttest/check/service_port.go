@@ -22,7 +22,7 @@ var servicePort = &Check{
 			}
 			for i, port := range svc.Spec.Ports {
 				if target := port.TargetPort; target.Type == intstr.String && target.StrVal != "" && !anyNames(pods, target.StrVal, protocol(port.Protocol)) {
-					p.report(o, join(elem("spec.ports", i), "targetPort"), "targets port %s (%s), which no selected container declares", target.StrVal, protocol(port.Protocol))
+					p.Report(o, join(elem("spec.ports", i), "targetPort"), "targets port %s (%s), which no selected container declares", target.StrVal, protocol(port.Protocol))
 				}
 			}
 		}

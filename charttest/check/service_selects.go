@@ -22,7 +22,7 @@ var serviceSelects = &Check{
 			if len(p.index.workloads) == 0 {
 				continue
 			}
-			p.report(o, "spec.selector", "selects no pod of this chart: %s", labels.Set(svc.Spec.Selector))
+			p.Report(o, "spec.selector", "selects no pod of this chart: %s", labels.Set(svc.Spec.Selector))
 		}
 	},
 }

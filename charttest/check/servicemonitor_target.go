@@ -70,12 +70,12 @@ func (p *Pass) serviceMonitor(o *charttest.Object, m monitor) {
 		}
 	}
 	if services > 0 && selected == 0 {
-		p.report(o, "spec.selector", "selects no Service of this chart: %s", metav1.FormatLabelSelector(&m.Spec.Selector))
+		p.Report(o, "spec.selector", "selects no Service of this chart: %s", metav1.FormatLabelSelector(&m.Spec.Selector))
 	}
 	if selected > 0 {
 		for i, e := range m.Spec.Endpoints {
 			if e.Port != "" && !ports[e.Port] {
-				p.report(o, join(elem("spec.endpoints", i), "port"), "no selected Service has a port named %q", e.Port)
+				p.Report(o, join(elem("spec.endpoints", i), "port"), "no selected Service has a port named %q", e.Port)
 			}
 		}
 	}
@@ -85,7 +85,7 @@ func (p *Pass) podMonitor(o *charttest.Object, m monitor) {
 	pods := p.matched(&m.Spec.Selector)
 	if len(pods) == 0 {
 		if len(p.index.workloads) > 0 {
-			p.report(o, "spec.selector", "selects no pod of this chart: %s", metav1.FormatLabelSelector(&m.Spec.Selector))
+			p.Report(o, "spec.selector", "selects no pod of this chart: %s", metav1.FormatLabelSelector(&m.Spec.Selector))
 		}
 		return
 	}
@@ -99,7 +99,7 @@ func (p *Pass) podMonitor(o *charttest.Object, m monitor) {
 	}
 	for i, e := range m.Spec.PodMetricsEndpoints {
 		if e.Port != "" && !ports[e.Port] {
-			p.report(o, join(elem("spec.podMetricsEndpoints", i), "port"), "no selected container has a port named %q", e.Port)
+			p.Report(o, join(elem("spec.podMetricsEndpoints", i), "port"), "no selected container has a port named %q", e.Port)
 		}
 	}
 }

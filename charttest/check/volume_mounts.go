@@ -16,7 +16,7 @@ var volumeMounts = &Check{
 			}
 			for i, v := range w.template.Spec.Volumes {
 				if volumes[v.Name] && !claimTemplate(w, v.Name) {
-					p.report(w.object, join(elem(join(w.spec(), "volumes"), i), "name"), "a second volume is named %q", v.Name)
+					p.Report(w.object, join(elem(join(w.spec(), "volumes"), i), "name"), "a second volume is named %q", v.Name)
 				}
 				volumes[v.Name] = true
 			}
@@ -25,12 +25,12 @@ var volumeMounts = &Check{
 				for i, m := range c.VolumeMounts {
 					field := elem(join(c.path, "volumeMounts"), i)
 					if !volumes[m.Name] {
-						p.report(w.object, join(field, "name"), "container %q mounts the volume %q, which the pod doesn't have", c.Name, m.Name)
+						p.Report(w.object, join(field, "name"), "container %q mounts the volume %q, which the pod doesn't have", c.Name, m.Name)
 					}
 					if m.MountPath == "" {
-						p.report(w.object, field, "container %q mounts the volume %q at no path", c.Name, m.Name)
+						p.Report(w.object, field, "container %q mounts the volume %q at no path", c.Name, m.Name)
 					} else if paths[m.MountPath] {
-						p.report(w.object, join(field, "mountPath"), "container %q mounts a second volume at %s", c.Name, m.MountPath)
+						p.Report(w.object, join(field, "mountPath"), "container %q mounts a second volume at %s", c.Name, m.MountPath)
 					}
 					paths[m.MountPath] = true
 				}

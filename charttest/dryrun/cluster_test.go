@@ -146,7 +146,7 @@ rules: [{apiGroups: [""], resources: [secrets], verbs: [create]}]
 	require.Equal(t, "RoleBinding/reader", h.Unrehearsed[0].Object.String())
 	require.Contains(t, h.Unrehearsed[0].Reason, "needs Role/reader")
 	require.Len(t, h.Findings, 1)
-	require.Equal(t, "Role/writer", h.Findings[0].Object.String())
+	require.Equal(t, "Role/writer", h.Findings[0].Object)
 	require.Contains(t, h.Findings[0].Message, "attempting to grant RBAC permissions not currently held")
 }
 
@@ -158,7 +158,7 @@ func TestVerifyReportsWhatTheServerSays(t *testing.T) {
 	config.Progress = func(done, total int) { heard = append(heard, done, total) }
 	result, err := verify.Run(t.Context(), dir, config)
 	require.NoError(t, err)
-	checks := map[string]verify.Finding{}
+	checks := map[string]check.Finding{}
 	for _, f := range result.Findings {
 		checks[f.Check] = f
 	}

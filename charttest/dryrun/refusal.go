@@ -60,7 +60,10 @@ func (r *rehearsal) judge(i int, err error, q request, field, absent string) err
 		if q.what != "" {
 			message = q.what + " are refused: " + message
 		}
-		r.find(i, c.field, "%s", r.asRendered(shorten(message))).Lacks = absent
+		f := r.find(i, c.field, "%s", r.asRendered(shorten(message)))
+		if absent != "" {
+			f.Remedy = lacking(absent)
+		}
 	}
 	return nil
 }

@@ -25,31 +25,32 @@ import (
 
 // Rehearsal is what an API server said to a render.
 type Rehearsal struct {
-	Version     string // of the server, such as "v1.36.3"
-	Objects     int    // rehearsed
-	Pods        int    // made of the objects' templates, and rehearsed
-	Findings    []Finding
+	Version     string          // of the server, such as "v1.36.3"
+	Objects     int             // rehearsed
+	Pods        int             // made of the objects' templates, and rehearsed
+	Findings    []check.Finding // of the check Refused
 	Unrehearsed []Unrehearsed
 
 	render *charttest.Render
 	said   []answer // by index of render.Objects
 }
 
-// Finding is a refusal or a warning of the server's.
-type Finding struct {
-	Object  *charttest.Object
-	Field   string // such as "spec.replicas"; "" for the whole object
-	Message string // what the server said, without the name of the object
-	Warning bool   // it was let pass
-	Lacks   string // what this cluster doesn't have: "RuntimeClass/fast", "example.org/v1/Film"; else ""
+// Refused is the check of the server's own: what it refuses, or lets pass with a
+// warning.
+var Refused = &check.Check{
+	Name:   "server",
+	Why:    "The API server to rehearse on refuses the object or its pods, or warns: by validation, admission, a policy or a webhook.",
+	Remedy: "Do as the server says. A policy that only this cluster has can be accepted, with the reason, in the verify configuration (suppress).",
 }
 
-// Place is the template line that wrote the field.
-func (f Finding) Place() charttest.Place { return f.Object.At(f.Field) }
-
-// String is like "charts/…/web.yaml:12: Deployment/web: spec.replicas: …".
-func (f Finding) String() string {
-	return fmt.Sprintf("%s: %s: %s", f.Place(), f.Object, f.Message)
+// lacking is the remedy for what this cluster doesn't have: "RuntimeClass/fast",
+// or a kind as in "example.org/v1/Film".
+func lacking(what string) string {
+	if parts := strings.Split(what, "/"); len(parts) > 2 {
+		return fmt.Sprintf("Install what brings %s, or make it with the chart. If other clusters have it, declare it in the verify configuration (apiVersions: [%s/%s]).",
+			parts[2], parts[0], parts[1])
+	}
+	return fmt.Sprintf("Make %s in the cluster or in the chart, or correct its name. If other clusters have it, declare it in the verify configuration (cluster: {external: [%[1]s]}).", what)
 }
 
 // Unrehearsed is an object, or a part of one, that this server could not judge.
@@ -77,7 +78,7 @@ type answer struct {
 	pod       *unstructured.Unstructured
 	sent      bool
 	pods      int
-	findings  []Finding
+	findings  []check.Finding
 	omissions []Unrehearsed
 }
 
@@ -197,8 +198,8 @@ func (r *rehearsal) each(ctx context.Context, objects []int) error {
 	return nil
 }
 
-func (r *rehearsal) find(i int, field, format string, args ...any) *Finding {
-	all := append(r.said[i].findings, Finding{Object: r.render.Objects[i], Field: field, Message: fmt.Sprintf(format, args...)})
+func (r *rehearsal) find(i int, field, format string, args ...any) *check.Finding {
+	all := append(r.said[i].findings, Refused.Finding(r.render.Objects[i], field, format, args...))
 	r.said[i].findings = all
 	return &all[len(all)-1]
 }
@@ -238,7 +239,7 @@ func (r *rehearsal) resolve(i int) bool {
 		r.lacking[gv.WithKind(o.Kind)] = true
 		f := r.find(i, "apiVersion", "this server has no %s in %s", o.Kind, o.APIVersion)
 		if _, custom := o.Typed.(*unstructured.Unstructured); custom && strings.Contains(gv.Group, ".") {
-			f.Lacks = o.APIVersion + "/" + o.Kind // Kubernetes' own kinds can't be installed
+			f.Remedy = lacking(o.APIVersion + "/" + o.Kind) // Kubernetes' own kinds can't be installed
 		}
 	}
 	return false
@@ -338,8 +339,8 @@ func (r *rehearsal) warned(i int, warnings []string, at string) {
 			field = "apiVersion"
 		}
 		message := "the server warns: " + r.asRendered(w)
-		if !slices.ContainsFunc(a.findings, func(f Finding) bool { return f.Field == field && f.Message == message }) {
-			a.findings = append(a.findings, Finding{Object: r.render.Objects[i], Field: field, Message: message, Warning: true})
+		if !slices.ContainsFunc(a.findings, func(f check.Finding) bool { return f.Field == field && f.Message == message }) {
+			r.find(i, field, "%s", message)
 		}
 	}
 }

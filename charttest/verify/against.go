@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/ai-film/ai-film/charttest"
+	"github.com/ai-film/ai-film/charttest/check"
 	"github.com/ai-film/ai-film/charttest/diff"
 	"github.com/ai-film/ai-film/charttest/dryrun"
 	"github.com/ai-film/ai-film/charttest/internal/engine"
@@ -38,14 +39,10 @@ type Against struct {
 	Cluster   *rest.Config // that it is in
 }
 
-// AgainstError is why there is nothing to compare with.
-type AgainstError struct {
-	What string // what was asked for
-	Err  error
+// nothingAgainst is why there is nothing to compare with.
+func nothingAgainst(name string, err error) error {
+	return &Error{Source: "--against " + name, Err: err}
 }
-
-func (e *AgainstError) Error() string { return "--against " + e.What + ": " + e.Err.Error() }
-func (e *AgainstError) Unwrap() error { return e.Err }
 
 // Upgrade is what an upgrade to the chart would change.
 type Upgrade struct {
@@ -75,7 +72,7 @@ func (r *Result) upgrade(ctx context.Context, chart *charttest.Chart, config Con
 func (r *Result) upgradeChart(ctx context.Context, chart *charttest.Chart, config Config, found *collection) error {
 	old, done, err := loadOther(config.Against.Chart)
 	if err != nil {
-		return &AgainstError{config.Against.Chart, err}
+		return nothingAgainst(config.Against.Chart, err)
 	}
 	defer done()
 	version := r.Versions[len(r.Versions)-1]
@@ -130,7 +127,7 @@ func (r *Result) upgradeRelease(ctx context.Context, chart *charttest.Chart, con
 	against := config.Against
 	cluster, err := dryrun.Connect(ctx, against.Cluster)
 	if err != nil {
-		return &AgainstError{against.Release, err}
+		return nothingAgainst(against.Release, err)
 	}
 	in, err := installed.Find(ctx, against.Cluster, against.Namespace, against.Release)
 	if errors.Is(err, installed.ErrNotFound) {
@@ -141,11 +138,11 @@ func (r *Result) upgradeRelease(ctx context.Context, chart *charttest.Chart, con
 			Remedy: fmt.Sprintf("ask as a user who may list Secrets in namespace %q, where Helm keeps releases (--kube-context)", against.Namespace)}
 	}
 	if err != nil {
-		return &AgainstError{against.Release, err}
+		return nothingAgainst(against.Release, err)
 	}
 	before, err := objectsOf(in)
 	if err != nil {
-		return &AgainstError{against.Release, err}
+		return nothingAgainst(against.Release, err)
 	}
 	u := Upgrade{From: fmt.Sprintf("release %s in %s, revision %d (%s)", in.Name, in.Namespace, in.Revision, in.Chart)}
 	p := charttest.Profile{
@@ -260,7 +257,7 @@ func (r *Result) take(u Upgrade, render *charttest.Render, found *collection) {
 			continue
 		}
 		for _, refusal := range o.Refused() {
-			f := Finding{
+			f := check.Finding{
 				Check: immutableField, Object: o.String(), Field: refusal.Field.Path, Remedy: refusal.Remedy,
 				Message: "an upgrade would be refused: " + refusal.Change() + ": " + refusal.Reason,
 			}

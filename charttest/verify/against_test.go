@@ -15,6 +15,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/ai-film/ai-film/charttest"
+	"github.com/ai-film/ai-film/charttest/check"
 	"github.com/ai-film/ai-film/charttest/verify"
 )
 
@@ -55,7 +56,7 @@ func TestUpgradeFromAnotherVersion(t *testing.T) {
 	}
 	require.Equal(t, string(want.Data), got)
 
-	var refused []verify.Finding
+	var refused []check.Finding
 	for _, f := range result.Findings {
 		if f.Check == "immutable-field" {
 			refused = append(refused, f)
@@ -127,7 +128,7 @@ func TestUpgradeFromWhatIsNoChart(t *testing.T) {
 	for name, path := range map[string]string{"a folder": t.TempDir(), "a file": text, "nothing": filepath.Join(dir, "nothing")} {
 		t.Run(name, func(t *testing.T) {
 			_, err := verify.Run(context.Background(), filepath.Join(dir, "new"), verify.Config{Against: &verify.Against{Chart: path}})
-			var e *verify.AgainstError
+			var e *verify.Error
 			require.ErrorAs(t, err, &e)
 			var load *charttest.LoadError
 			require.ErrorAs(t, err, &load)

@@ -46,6 +46,8 @@ type Config struct {
 	// must execute; 0 asks for none.
 	Coverage float64 `json:"coverage,omitempty"`
 
+	// Checks of one's own, run beside those of package check.
+	Checks []*check.Check `json:"-"`
 	// Server is an API server to rehearse every profile on; none if nil. See
 	// package dryrun.
 	Server *rest.Config `json:"-"`
@@ -54,7 +56,7 @@ type Config struct {
 	Against *Against `json:"-"`
 	// Repository are findings of the Rules "version-increment" and "maintainers",
 	// which take a look at the repository around the chart; nil if nobody looked.
-	Repository []Finding `json:"-"`
+	Repository []check.Finding `json:"-"`
 	// Progress, if not nil, is told how many of how many objects have been
 	// rehearsed.
 	Progress func(done, total int) `json:"-"`
@@ -80,7 +82,7 @@ type Suppression struct {
 	Reason string `json:"reason"`           // why it is accepted; required
 }
 
-func (s Suppression) matches(f Finding) bool {
+func (s Suppression) matches(f check.Finding) bool {
 	if s.Check != f.Check {
 		return false
 	}
@@ -91,19 +93,21 @@ func (s Suppression) matches(f Finding) bool {
 	return ok
 }
 
-// ConfigError says what is wrong in a configuration file.
-type ConfigError struct {
-	File string
-	Err  error
+// Error is why a verification can't take place: something is wrong in a
+// configuration file, or there is nothing to compare with.
+type Error struct {
+	Source string // the file, or "--against NAME"
+	Err    error
 }
 
-func (e *ConfigError) Error() string { return e.File + ": " + e.Err.Error() }
-func (e *ConfigError) Unwrap() error { return e.Err }
+func (e *Error) Error() string { return e.Source + ": " + e.Err.Error() }
+func (e *Error) Unwrap() error { return e.Err }
 
 // LoadConfig reads a configuration file. With file "" it reads the chart's
-// own, if it has one. Errors are of type *ConfigError.
-func LoadConfig(chartDir, file string) (Config, error) {
-	var c Config
+// own, if it has one. It may speak of checks of one's own, which are then in
+// the Config. Errors are of type [*Error].
+func LoadConfig(chartDir, file string, own ...*check.Check) (Config, error) {
+	c := Config{Checks: own}
 	optional := file == ""
 	if optional {
 		file = filepath.Join(chartDir, ConfigFile)
@@ -113,30 +117,30 @@ func LoadConfig(chartDir, file string) (Config, error) {
 		return c, nil
 	}
 	if err != nil {
-		return c, &ConfigError{file, err}
+		return c, &Error{file, err}
 	}
 	if len(bytes.TrimSpace(data)) == 0 {
 		return c, nil
 	}
 	if err := yaml.UnmarshalStrict(data, &c); err != nil {
-		return c, &ConfigError{file, err}
+		return c, &Error{file, err}
 	}
 	if err := c.podSecurity(); err != nil {
-		return c, &ConfigError{file, err}
+		return c, &Error{file, err}
 	}
 	known := map[string]bool{}
-	for _, name := range Names() {
-		known[name] = true
+	for _, k := range append(c.checks(), Rules...) {
+		known[k.Name] = true
 	}
 	for i, s := range c.Suppress {
 		if !known[s.Check] {
-			return c, &ConfigError{file, fmt.Errorf("suppress[%d]: there is no check %q (charttest verify --list shows them)", i, s.Check)}
+			return c, &Error{file, fmt.Errorf("suppress[%d]: there is no check %q (charttest verify --list shows them)", i, s.Check)}
 		}
 		if s.Reason == "" {
-			return c, &ConfigError{file, fmt.Errorf("suppress[%d]: a suppression of %q needs a reason", i, s.Check)}
+			return c, &Error{file, fmt.Errorf("suppress[%d]: a suppression of %q needs a reason", i, s.Check)}
 		}
 		if _, err := path.Match(s.Object, ""); err != nil {
-			return c, &ConfigError{file, fmt.Errorf("suppress[%d]: object %q: %w", i, s.Object, err)}
+			return c, &Error{file, fmt.Errorf("suppress[%d]: object %q: %w", i, s.Object, err)}
 		}
 	}
 	return c, nil
@@ -157,6 +161,9 @@ func (c Config) podSecurity() error {
 	}
 	return nil
 }
+
+// checks are those that are run over renders.
+func (c Config) checks() []*check.Check { return append(check.All(), c.Checks...) }
 
 func isArchive(path string) bool {
 	info, err := os.Stat(path)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/ai-film/ai-film/charttest"
+	"github.com/ai-film/ai-film/charttest/check"
 )
 
 // examine asks the renders together what none can tell alone: which branches
@@ -40,7 +41,7 @@ func (r *Result) examine(ctx context.Context, chart *charttest.Chart, config Con
 		"value-dead": values.Dead, "value-undeclared": values.Undeclared, "value-hole": values.Holes,
 	} {
 		for _, v := range uses {
-			found.add(Finding{
+			found.add(check.Finding{
 				Check: name, Message: v.Path + ": " + v.Message, Remedy: rule(name).Remedy, Field: v.Path, File: v.Place.File, Line: v.Place.Line,
 			}, "", "")
 		}
@@ -52,7 +53,7 @@ func (r *Result) examine(ctx context.Context, chart *charttest.Chart, config Con
 func (r *Result) missed(coverage *charttest.Coverage, want float64, found *collection) {
 	for _, file := range coverage.Files {
 		for _, m := range file.Missed {
-			found.add(Finding{
+			found.add(check.Finding{
 				Check:   "coverage",
 				Message: fmt.Sprintf("no profile takes %s (%.1f %% of branches are taken, %.1f %% are asked for)", m.Branch, r.Branches, want),
 				Remedy:  rule("coverage").Remedy, File: m.Place.File, Line: m.Place.Line,

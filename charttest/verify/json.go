@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"unicode/utf16"
+
+	"github.com/ai-film/ai-film/charttest/check"
 )
 
 // SchemaURL is where the JSON Schema of what JSON writes is published.
@@ -29,7 +31,7 @@ type Position struct {
 // placed is a finding as JSON has it.
 type placed struct {
 	Chart string `json:"chart"` // the path of the chart
-	Finding
+	check.Finding
 	Range Range `json:"range"`
 }
 
@@ -44,7 +46,7 @@ func JSON(w io.Writer, all ...*Result) error {
 	}{SchemaURL, []placed{}, []placed{}, all}
 	ranges := ranges{}
 	for _, r := range all {
-		place := func(findings []Finding) (all []placed) {
+		place := func(findings []check.Finding) (all []placed) {
 			for _, f := range findings {
 				of := ranges.of(f)
 				f.File = relative(f.File)
@@ -73,7 +75,7 @@ type ranges map[string][]string
 // written there if the line has that key, else the line without its margins. A
 // line that can't be read, as in an archive, counts as a whole; a finding
 // without a line is at the start of the file.
-func (r ranges) of(f Finding) Range {
+func (r ranges) of(f check.Finding) Range {
 	if f.Line == 0 {
 		return Range{}
 	}

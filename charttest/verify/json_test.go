@@ -14,6 +14,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ai-film/ai-film/charttest/check"
 	"github.com/ai-film/ai-film/charttest/diff"
 	"github.com/ai-film/ai-film/charttest/verify"
 )
@@ -64,7 +65,7 @@ func TestJSONKeepsToItsSchema(t *testing.T) {
 		is  any
 		own []string
 	}{
-		{verify.Finding{}, definitions["finding"], []string{"chart", "range"}}, {verify.Result{}, chart, nil},
+		{check.Finding{}, definitions["finding"], []string{"chart", "range"}}, {verify.Result{}, chart, nil},
 		{verify.Rehearsal{}, items(chart, "rehearsals"), nil}, {verify.Unrehearsed{}, items(chart, "rehearsals", "unrehearsed"), nil},
 		{verify.Upgrade{}, items(chart, "upgrades"), nil}, {diff.Object{}, items(chart, "upgrades", "objects"), nil},
 		{diff.Field{}, items(chart, "upgrades", "objects", "fields"), nil},

@@ -70,14 +70,15 @@ func (r *Result) junit() []junitSuite {
 			}
 		}
 		for _, version := range r.everyVersion() {
-			for _, name := range Names() {
+			for _, check := range r.checks() {
+				name := check.Name
 				c := junitCase{Class: r.Chart + "." + profile + "." + version, Name: name}
 				var lines, messages []string
 				for _, f := range r.Findings {
 					everywhere := len(f.Profiles) == 0
 					if f.Check == name && (everywhere || slices.Contains(f.Profiles, profile) && (len(f.Versions) == 0 || slices.Contains(f.Versions, version))) {
-						lines = append(lines, f.place()+": "+f.subject()+"\n  remedy: "+f.Remedy)
-						messages = append(messages, f.subject())
+						lines = append(lines, place(f)+": "+subject(f)+"\n  remedy: "+f.Remedy)
+						messages = append(messages, subject(f))
 					}
 				}
 				if len(lines) > 0 {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ai-film/ai-film/charttest/check"
 	"github.com/ai-film/ai-film/charttest/diff"
 )
 
@@ -75,12 +76,12 @@ func (r *Result) table(w io.Writer) error {
 	}
 	var b strings.Builder
 	for _, f := range r.Findings {
-		fmt.Fprintf(&b, "%s: %s\n", f.place(), f.subject())
-		fmt.Fprintf(&b, "    %s%s\n", f.Check, f.where(r))
+		fmt.Fprintf(&b, "%s: %s\n", place(f), subject(f))
+		fmt.Fprintf(&b, "    %s%s\n", f.Check, r.where(f))
 		fmt.Fprintf(&b, "    remedy: %s\n\n", f.Remedy)
 	}
 	for _, f := range r.Accepted {
-		fmt.Fprintf(&b, "%s: %s\n    %s, accepted: %s\n\n", f.place(), f.subject(), f.Check, f.Accepted)
+		fmt.Fprintf(&b, "%s: %s\n    %s, accepted: %s\n\n", place(f), subject(f), f.Check, f.Accepted)
 	}
 	verdict := count(len(r.Findings))
 	if n := len(r.Accepted); n > 0 {
@@ -121,7 +122,7 @@ func (r *Result) gitHub(w io.Writer) error {
 			line = fmt.Sprintf(",line=%d", f.Line)
 		}
 		if _, err := fmt.Fprintf(w, "::error file=%s%s,title=%s::%s\n", property.Replace(relative(f.File)), line,
-			property.Replace(f.Check), data.Replace(f.subject()+"\n"+f.Remedy)); err != nil {
+			property.Replace(f.Check), data.Replace(subject(f)+"\n"+f.Remedy)); err != nil {
 			return err
 		}
 	}
@@ -133,14 +134,14 @@ func (r *Result) gitHub(w io.Writer) error {
 	return nil
 }
 
-func (f Finding) place() string {
+func place(f check.Finding) string {
 	if f.Line == 0 {
 		return relative(f.File)
 	}
 	return fmt.Sprintf("%s:%d", relative(f.File), f.Line)
 }
 
-func (f Finding) subject() string {
+func subject(f check.Finding) string {
 	if f.Object == "" {
 		return f.Message
 	}
@@ -148,7 +149,7 @@ func (f Finding) subject() string {
 }
 
 // where says which profiles and versions show a finding, if not all.
-func (f Finding) where(r *Result) string {
+func (r *Result) where(f check.Finding) string {
 	var where []string
 	if len(f.Profiles) > 0 && len(f.Profiles) < len(r.Profiles) {
 		where = append(where, "in "+strings.Join(f.Profiles, ", "))

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"path/filepath"
+	"slices"
 
 	"github.com/ai-film/ai-film/charttest/check"
 )
@@ -70,6 +71,22 @@ func (t sarifText) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]string{"text": t.Text})
 }
 
+// checksOf are the checks of all results, each once.
+func checksOf(all []*Result) []*check.Check {
+	if len(all) == 0 {
+		return new(Result).checks()
+	}
+	var checks []*check.Check
+	for _, r := range all {
+		for _, c := range r.checks() {
+			if !slices.Contains(checks, c) {
+				checks = append(checks, c)
+			}
+		}
+	}
+	return checks
+}
+
 // SARIF writes findings for code scanning. Accepted ones are in it, marked as
 // suppressed.
 //
@@ -84,16 +101,16 @@ func SARIF(w io.Writer, all ...*Result) error {
 		run.Properties = map[string]any{"upgrades": upgrades}
 	}
 	run.Tool.Driver = sarifDriver{Name: "charttest verify", InformationURI: "https://github.com/ai-film/ai-film"}
-	for _, c := range append(check.All(), Rules...) {
+	for _, c := range checksOf(all) {
 		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{c.Name, sarifText{c.Why}, sarifText{c.Remedy}})
 	}
-	var findings []Finding
+	var findings []check.Finding
 	for _, r := range all {
 		findings = append(append(findings, r.Findings...), r.Accepted...)
 	}
 	ranges := ranges{}
 	for _, f := range findings {
-		result := sarifResult{RuleID: f.Check, Level: "error", Message: sarifText{f.subject() + "\n" + f.Remedy}}
+		result := sarifResult{RuleID: f.Check, Level: "error", Message: sarifText{subject(f) + "\n" + f.Remedy}}
 		at := sarifLocation{Physical: sarifPhysical{Artifact: sarifArtifact{URI: filepath.ToSlash(relative(f.File))}}}
 		if f.Line > 0 {
 			at.Physical.Region = &sarifRegion{StartLine: f.Line}

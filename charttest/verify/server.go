@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/ai-film/ai-film/charttest"
+	"github.com/ai-film/ai-film/charttest/check"
 	"github.com/ai-film/ai-film/charttest/dryrun"
 )
 
@@ -75,35 +76,18 @@ func (r *Result) rehearse(ctx context.Context, chart *charttest.Chart, config Co
 func (c *cell) heard(rehearsal *dryrun.Rehearsal) Rehearsal {
 	out := Rehearsal{Profile: c.profile.Name, Version: rehearsal.Version, Objects: rehearsal.Objects, Pods: rehearsal.Pods}
 	for _, f := range rehearsal.Findings {
-		known := slices.ContainsFunc(c.findings, func(k Finding) bool {
-			return k.Check == "strict" && k.Object == f.Object.String() && k.Field == f.Field
+		known := slices.ContainsFunc(c.findings, func(k check.Finding) bool {
+			return k.Check == "strict" && k.Object == f.Object && k.Field == f.Field
 		})
-		if known {
-			continue
+		if !known {
+			f.Locate()
+			c.findings = append(c.findings, f)
 		}
-		place := f.Place()
-		c.findings = append(c.findings, Finding{
-			Check: "server", Message: f.Message, Remedy: remedy(f), Object: f.Object.String(), Field: f.Field,
-			File: place.File, Line: place.Line,
-		})
 	}
 	for _, u := range rehearsal.Unrehearsed {
 		out.Unrehearsed = append(out.Unrehearsed, Unrehearsed{u.Object.String(), u.Reason})
 	}
 	return out
-}
-
-// remedy is what to do about a server's finding.
-func remedy(f dryrun.Finding) string {
-	parts := strings.Split(f.Lacks, "/")
-	switch {
-	case f.Lacks == "":
-		return rule("server").Remedy
-	case len(parts) > 2:
-		return fmt.Sprintf("Install what brings %s, or make it with the chart. If other clusters have it, declare it in the verify configuration (apiVersions: [%s/%s]).",
-			parts[2], parts[0], parts[1])
-	}
-	return fmt.Sprintf("Make %s in the cluster or in the chart, or correct its name. If other clusters have it, declare it in the verify configuration (cluster: {external: [%[1]s]}).", f.Lacks)
 }
 
 // label is a server's version as the versions that are verified for are

@@ -23,34 +23,20 @@ import (
 
 	"github.com/ai-film/ai-film/charttest"
 	"github.com/ai-film/ai-film/charttest/check"
+	"github.com/ai-film/ai-film/charttest/dryrun"
 )
-
-// Finding is a defect of a chart, told once for all profiles and versions that
-// show it.
-type Finding struct {
-	Check    string   `json:"check"`            // name of the check
-	Message  string   `json:"message"`          // what is wrong
-	Remedy   string   `json:"remedy"`           // what to do about it
-	Object   string   `json:"object,omitempty"` // "Kind/name"
-	Field    string   `json:"field,omitempty"`  // such as "spec.replicas", or the path of a value
-	File     string   `json:"file"`             // relative to the working directory where it can be
-	Line     int      `json:"line,omitempty"`   // from 1; 0 if unknown
-	Profiles []string `json:"profiles"`         // that show it
-	Versions []string `json:"versions"`         // of Kubernetes, that show it
-	Accepted string   `json:"accepted,omitempty"`
-}
 
 // Result is what a verification found.
 type Result struct {
-	Chart    string        `json:"chart"` // its name
-	Path     string        `json:"path"`  // its folder or archive
-	Profiles []string      `json:"profiles"`
-	Versions []string      `json:"versions"`
-	Renders  int           `json:"renders"`
-	Objects  int           `json:"objects"` // over all renders
-	Findings []Finding     `json:"-"`       // JSON has those of all charts in one list
-	Accepted []Finding     `json:"-"`       // suppressed, with the reason
-	Elapsed  time.Duration `json:"elapsed_ns"`
+	Chart    string          `json:"chart"` // its name
+	Path     string          `json:"path"`  // its folder or archive
+	Profiles []string        `json:"profiles"`
+	Versions []string        `json:"versions"`
+	Renders  int             `json:"renders"`
+	Objects  int             `json:"objects"` // over all renders
+	Findings []check.Finding `json:"-"`       // JSON has those of all charts in one list
+	Accepted []check.Finding `json:"-"`       // suppressed, with the reason
+	Elapsed  time.Duration   `json:"elapsed_ns"`
 	// Unverified is why nothing can be said of one of many charts; "" if
 	// something is.
 	Unverified string `json:"unverified,omitempty"`
@@ -64,6 +50,8 @@ type Result struct {
 	Rehearsals []Rehearsal `json:"rehearsals,omitempty"`
 	// Upgrades are what upgrades to the chart would change, profile by profile.
 	Upgrades []Upgrade `json:"upgrades,omitempty"`
+
+	ran []*check.Check // over renders
 }
 
 // Rules that are not in package check: what keeps a render from being checked.
@@ -86,8 +74,7 @@ var Rules = []*check.Check{
 		Remedy: "Declare it in values.yaml, with a comment."},
 	{Name: "value-hole", Why: "The schema takes a value of the wrong type, and what comes out is broken or ignored.",
 		Remedy: "Give the value its type in values.schema.json."},
-	{Name: "server", Why: "The API server to rehearse on refuses the object or its pods, or warns: by validation, admission, a policy or a webhook.",
-		Remedy: "Do as the server says. A policy that only this cluster has can be accepted, with the reason, in the verify configuration (suppress)."},
+	dryrun.Refused,
 	{Name: "version-increment", Why: "A chart that changed under a version that is out can't be told from the one that was released. Asked for by ct.yaml " +
 		"(check-version-increment), looked for with --changed-since.",
 		Remedy: "Raise the version in Chart.yaml."},
@@ -101,13 +88,12 @@ var Rules = []*check.Check{
 		Remedy: "Remove it from the verify configuration."},
 }
 
-// Names are the names of all checks and rules.
-func Names() []string {
-	var names []string
-	for _, c := range append(check.All(), Rules...) {
-		names = append(names, c.Name)
+// checks are all that could find something, rules included.
+func (r *Result) checks() []*check.Check {
+	if r.ran == nil {
+		return append(check.All(), Rules...)
 	}
-	return names
+	return append(slices.Clone(r.ran), Rules...)
 }
 
 func rule(name string) *check.Check {
@@ -115,8 +101,8 @@ func rule(name string) *check.Check {
 }
 
 // Run verifies the chart in a folder or an archive. Errors are those that keep
-// it from starting: *charttest.LoadError, *dryrun.Error, or the context's. What is wrong with
-// a chart that can be loaded is a finding.
+// it from starting: *charttest.LoadError, *dryrun.Error, *Error, or the
+// context's. What is wrong with a chart that can be loaded is a finding.
 func Run(ctx context.Context, chartPath string, config Config) (*Result, error) {
 	start := time.Now()
 	chart, err := charttest.Load(chartPath)
@@ -127,7 +113,7 @@ func Run(ctx context.Context, chartPath string, config Config) (*Result, error) 
 	if len(versions) == 0 {
 		versions = charttest.KubeVersions
 	}
-	result := &Result{Chart: chart.Name(), Path: chartPath, Versions: versions, Findings: []Finding{}}
+	result := &Result{Chart: chart.Name(), Path: chartPath, Versions: versions, Findings: []check.Finding{}, ran: config.checks()}
 	var cells []*cell
 	for _, p := range config.profiles(chart) {
 		result.Profiles = append(result.Profiles, p.Name)
@@ -137,7 +123,7 @@ func Run(ctx context.Context, chartPath string, config Config) (*Result, error) 
 			cells = append(cells, c)
 		}
 	}
-	inParallel(cells, func(c *cell) { c.verify(ctx) })
+	inParallel(cells, func(c *cell) { c.verify(ctx, result.ran) })
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -175,12 +161,12 @@ func Run(ctx context.Context, chartPath string, config Config) (*Result, error) 
 }
 
 // missing reports the dependencies that aren't there.
-func missing(chart *charttest.Chart) []Finding {
+func missing(chart *charttest.Chart) []check.Finding {
 	file := filepath.Join(chart.Path(), "Chart.yaml")
 	data, _ := os.ReadFile(file) // an archive has none to read
-	var all []Finding
+	var all []check.Finding
 	for _, name := range chart.Missing() {
-		f := Finding{Check: "dependencies", Message: fmt.Sprintf("the dependency %q isn't in the charts folder", name), Remedy: rule("dependencies").Remedy, File: file}
+		f := check.Finding{Check: "dependencies", Message: fmt.Sprintf("the dependency %q isn't in the charts folder", name), Remedy: rule("dependencies").Remedy, File: file}
 		for i, line := range strings.Split(string(data), "\n") {
 			if fields := strings.Fields(strings.TrimPrefix(strings.TrimSpace(line), "- ")); len(fields) > 1 && fields[0] == "name:" && strings.Trim(fields[1], `"'`) == name {
 				f.Line = i + 1
@@ -199,10 +185,10 @@ type cell struct {
 	cluster  check.Cluster
 	objects  int
 	render   *charttest.Render // nil if it failed
-	findings []Finding
+	findings []check.Finding
 }
 
-func (c *cell) verify(ctx context.Context) {
+func (c *cell) verify(ctx context.Context, checks []*check.Check) {
 	r, err := c.chart.Render(ctx, c.profile)
 	if err != nil {
 		c.failed(err)
@@ -211,19 +197,16 @@ func (c *cell) verify(ctx context.Context) {
 		return
 	}
 	c.objects, c.render = len(r.Objects), r
-	for _, f := range check.Run(r, c.cluster) {
-		place := f.Place()
-		c.findings = append(c.findings, Finding{
-			Check: f.Check.Name, Message: f.Message, Remedy: f.Check.Remedy, Object: f.Object.String(), Field: f.Field,
-			File: place.File, Line: place.Line,
-		})
+	for _, f := range check.Run(r, c.cluster, checks...) {
+		f.Locate()
+		c.findings = append(c.findings, f)
 	}
 }
 
 // failed makes findings of the errors of a render.
 func (c *cell) failed(err error) {
 	add := func(name, object, field, file string, line int, message string) {
-		c.findings = append(c.findings, Finding{Check: name, Message: message, Remedy: rule(name).Remedy, Object: object, Field: field, File: file, Line: line})
+		c.findings = append(c.findings, check.Finding{Check: name, Message: message, Remedy: rule(name).Remedy, Object: object, Field: field, File: file, Line: line})
 	}
 	var (
 		values  *charttest.ValuesError
@@ -280,12 +263,12 @@ func inParallel[T any](items []T, f func(T)) {
 // collection tells findings of many renders once each.
 type collection struct {
 	index map[string]int
-	all   []Finding
+	all   []check.Finding
 }
 
 func newCollection() *collection { return &collection{index: map[string]int{}} }
 
-func (c *collection) add(f Finding, profile, version string) {
+func (c *collection) add(f check.Finding, profile, version string) {
 	key := fmt.Sprint(f.Check, "\x00", f.File, "\x00", f.Line, "\x00", f.Object, "\x00", f.Field, "\x00", f.Message)
 	i, ok := c.index[key]
 	if !ok {
@@ -301,16 +284,16 @@ func (c *collection) add(f Finding, profile, version string) {
 }
 
 // findings in the order of places.
-func (c *collection) findings() []Finding {
-	slices.SortStableFunc(c.all, func(a, b Finding) int {
+func (c *collection) findings() []check.Finding {
+	slices.SortStableFunc(c.all, func(a, b check.Finding) int {
 		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), strings.Compare(a.Check, b.Check))
 	})
 	return c.all
 }
 
 // sift parts findings into those to report and those that are accepted.
-func (c Config) sift(all []Finding) (report, accepted []Finding) {
-	report = []Finding{}
+func (c Config) sift(all []check.Finding) (report, accepted []check.Finding) {
+	report = []check.Finding{}
 	used := make([]bool, len(c.Suppress))
 next:
 	for _, f := range all {
@@ -327,7 +310,7 @@ next:
 	for i, s := range c.Suppress {
 		if !used[i] && (s.Check != "server" || c.Server != nil) && (s.Check != immutableField || c.Against != nil) &&
 			(c.Repository != nil || s.Check != "version-increment" && s.Check != "maintainers") {
-			report = append(report, Finding{
+			report = append(report, check.Finding{
 				Check: "suppression", Message: fmt.Sprintf("suppress[%d] (%s %s) matches no finding", i, s.Check, s.Object),
 				Remedy: rule("suppression").Remedy, File: ConfigFile,
 			})

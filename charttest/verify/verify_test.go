@@ -104,7 +104,7 @@ func TestSuppressionNeedsAReasonAndACheckThatExists(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := write(t, map[string]string{".verify.yaml": config})
 			_, err := verify.LoadConfig(dir, "")
-			var configError *verify.ConfigError
+			var configError *verify.Error
 			require.ErrorAs(t, err, &configError)
 		})
 	}

@@ -20,7 +20,7 @@ import (
 // findings are those of the library's checks, but for the one that .verify.yaml accepts: Dagster's daemon makes the pods of runs.
 func findings(r *charttest.Render) []check.Finding {
 	return slices.DeleteFunc(check.Run(r, check.Cluster{}), func(f check.Finding) bool {
-		return f.Check.Name == "network-policy-target" && strings.Contains(f.String(), "dagster-run: ")
+		return f.Check == "network-policy-target" && strings.Contains(f.String(), "dagster-run: ")
 	})
 }
 

@@ -29,7 +29,7 @@ func (v *verification) whatAgainst(ctx context.Context, chart string) (against *
 		before, err := ct.Checkout(ctx, chart, ref, dir)
 		if err != nil {
 			done()
-			return nil, func() {}, &verify.AgainstError{What: v.against, Err: err}
+			return nil, func() {}, &verify.Error{Source: "--against " + v.against, Err: err}
 		}
 		if before == "" { // a new chart
 			return nil, done, nil
@@ -40,11 +40,11 @@ func (v *verification) whatAgainst(ctx context.Context, chart string) (against *
 		return &verify.Against{Chart: v.against}, done, nil
 	}
 	if verify.LooksLikePath(v.against) {
-		return nil, done, &verify.AgainstError{What: v.against, Err: errors.New("there is no such folder or archive")}
+		return nil, done, &verify.Error{Source: "--against " + v.against, Err: errors.New("there is no such folder or archive")}
 	}
 	cluster, err := dryrun.Config(v.kubeconfig, v.kubeContext)
 	if err != nil {
-		return nil, done, &verify.AgainstError{What: v.against, Err: err}
+		return nil, done, &verify.Error{Source: "--against " + v.against, Err: err}
 	}
 	namespace := v.namespace
 	if namespace == "" {
@@ -52,7 +52,7 @@ func (v *verification) whatAgainst(ctx context.Context, chart string) (against *
 		rules.ExplicitPath = v.kubeconfig
 		loaded := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: v.kubeContext})
 		if namespace, _, err = loaded.Namespace(); err != nil {
-			return nil, done, &verify.AgainstError{What: v.against, Err: err}
+			return nil, done, &verify.Error{Source: "--against " + v.against, Err: err}
 		}
 	}
 	return &verify.Against{Release: v.against, Namespace: namespace, Cluster: cluster}, done, nil

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/ai-film/ai-film/charttest/check"
 	"github.com/ai-film/ai-film/charttest/internal/ct"
-	"github.com/ai-film/ai-film/charttest/verify"
 )
 
 // target is a chart to verify.
@@ -74,7 +74,7 @@ func (v *verification) targets(ctx context.Context, say io.Writer) ([]target, er
 var accounts = &http.Client{Timeout: 30 * time.Second}
 
 // findings are what ct.yaml asks of the chart and isn't so.
-func (t target) findings(ctx context.Context) ([]verify.Finding, error) {
+func (t target) findings(ctx context.Context) ([]check.Finding, error) {
 	if t.config == nil {
 		return nil, nil
 	}
@@ -82,9 +82,9 @@ func (t target) findings(ctx context.Context) ([]verify.Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := []verify.Finding{}
+	all := []check.Finding{}
 	for _, c := range complaints {
-		all = append(all, verify.Finding{Check: c.Check, Message: c.Message, File: c.File, Line: c.Line})
+		all = append(all, check.Finding{Check: c.Check, Message: c.Message, File: c.File, Line: c.Line})
 	}
 	return all, nil
 }

@@ -40,8 +40,8 @@ var known = map[string][]struct{ check, field, why string }{
 }
 
 // unknown are the findings of a chart beyond those known.
-func unknown(name string, all []verify.Finding) []verify.Finding {
-	return slices.DeleteFunc(slices.Clone(all), func(f verify.Finding) bool {
+func unknown(name string, all []check.Finding) []check.Finding {
+	return slices.DeleteFunc(slices.Clone(all), func(f check.Finding) bool {
 		for _, k := range known[name] {
 			if f.Check == k.check && f.Field == k.field {
 				return true

@@ -1,0 +1,58 @@
+package verify_test
+
+import (
+	"bytes"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ai-film/ai-film/charttest"
+	"github.com/ai-film/ai-film/charttest/check"
+	"github.com/ai-film/ai-film/charttest/verify"
+)
+
+// owned is a check that no package of ours has.
+var owned = &check.Check{
+	Name: "owned", Why: "Nobody is called when it fails.", Remedy: "Add the label owner.",
+	Run: func(p *check.Pass) {
+		for _, o := range p.Render.Objects {
+			if o.Unstructured().GetLabels()["owner"] == "" {
+				p.Report(o, "metadata.labels", "has no label owner in %s", p.Render.Profile.Namespace)
+			}
+		}
+	},
+}
+
+func TestChecksOfOnesOwn(t *testing.T) {
+	dir := write(t, map[string]string{
+		"templates/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: loose\n  labels:\n    tier: web\n",
+		"templates/b.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: tied\n  labels:\n    owner: films\n",
+	})
+	chart := charttest.MustLoad(t, dir)
+	findings := check.Run(chart.MustRender(t, charttest.Release("r", "town")), check.Cluster{}, append(check.All(), owned)...)
+	require.Len(t, findings, 1)
+	require.Equal(t, filepath.Join(dir, "templates/a.yaml")+":5: ConfigMap/loose: has no label owner in town (owned)", findings[0].String())
+	require.Equal(t, "Add the label owner.", findings[0].Remedy)
+
+	result, err := verify.Run(t.Context(), dir, verify.Config{Namespace: "town", Checks: []*check.Check{owned}})
+	require.NoError(t, err)
+	require.Len(t, result.Findings, 1)
+	require.Equal(t, 5, result.Findings[0].Line)
+	for name, write := range verify.Formats {
+		var b bytes.Buffer
+		require.NoError(t, write(&b, result))
+		require.Contains(t, b.String(), "owned", name)
+	}
+
+	config := write(t, map[string]string{".verify.yaml": "suppress: [{check: owned, object: ConfigMap/*, reason: a toy}]"})
+	file := filepath.Join(config, ".verify.yaml")
+	_, err = verify.LoadConfig(dir, file)
+	require.ErrorContains(t, err, `there is no check "owned"`)
+	c, err := verify.LoadConfig(dir, file, owned)
+	require.NoError(t, err)
+	result, err = verify.Run(t.Context(), dir, c)
+	require.NoError(t, err)
+	require.Empty(t, result.Findings)
+	require.Len(t, result.Accepted, 1)
+}
