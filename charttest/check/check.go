@@ -60,7 +60,7 @@ func (p *Pass) Report(o *charttest.Object, field, format string, args ...any) {
 // All returns every check, by name.
 func All() []*Check {
 	all := []*Check{
-		apiAvailable, apiDeprecated, claimShared, containerValid, duplicateObject, gpuPlacement, gpuRollout,
+		apiAvailable, apiDeprecated, claimShared, containerValid, duplicateObject, fieldValid, gpuPlacement, gpuRollout,
 		hpaReplicas, metadataValid, namedPorts, networkPolicyTarget, nodeFits, pdbTarget, podSecurity,
 		probePort, references, resourcesOrdered, postgresData, roleRef, scaleTarget, serviceAsleep, selectorMatches, serviceLinks,
 		servicePort, serviceSelects, serviceMonitorTarget, volumeMounts, ingressBackend,
@@ -82,6 +82,7 @@ func Run(r *charttest.Render, cluster Cluster, checks ...*Check) []Finding {
 		c.Run(p)
 		findings = append(findings, p.findings...)
 	}
+	findings = concise(findings)
 	order := make(map[*charttest.Object]int, len(r.Objects))
 	for i, o := range r.Objects {
 		order[o] = i

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/ai-film/ai-film/charttest"
 )
@@ -64,15 +65,16 @@ func (w workload) containers() []container {
 // index holds a render's objects the way checks ask for them.
 type index struct {
 	workloads []workload
-	labelled  map[[2]string][]workload        // by a label of their pods and its value
-	names     map[[2]string]*charttest.Object // by kind and name
-	mentioned map[string]bool                 // lazily: strings in places where a maker would name what it makes
-	tolds     *told                           // lazily
+	labelled  map[[2]string][]workload              // by a label of their pods and its value
+	names     map[[2]string]*charttest.Object       // by kind and name
+	mentioned map[string]bool                       // lazily: strings in places where a maker would name what it makes
+	tolds     *told                                 // lazily
+	refused   map[*charttest.Object]field.ErrorList // by the API server's validation, as far as asked
 	render    *charttest.Render
 }
 
 func newIndex(r *charttest.Render) *index {
-	ix := &index{render: r, names: make(map[[2]string]*charttest.Object, len(r.Objects)), labelled: make(map[[2]string][]workload)}
+	ix := &index{render: r, refused: make(map[*charttest.Object]field.ErrorList), names: make(map[[2]string]*charttest.Object, len(r.Objects)), labelled: make(map[[2]string][]workload)}
 	for _, o := range r.Objects {
 		ix.names[[2]string{o.Kind, o.Name}] = o
 		if w, ok := workloadOf(o); ok {

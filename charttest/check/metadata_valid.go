@@ -15,47 +15,25 @@ var metadataValid = &Check{
 	Remedy: "Cut names to 63 characters and trim what is left («trunc 63 | trimSuffix \"-\"»); quote values that look like numbers.",
 	Run: func(p *Pass) {
 		for _, o := range p.Render.Objects {
-			if problem := nameProblem(o); problem != "" {
-				p.Report(o, "metadata.name", "name %q: %s", o.Name, problem)
+			for _, e := range p.refused(o) {
+				if ofMetadata(e.Field) && !(o.Name == "" && e.Field == "metadata.name") { // strict decoding reports that
+					p.refusal(o, e)
+				}
+			}
+			if ruled(o) {
+				continue
+			}
+			if o.Name != "" && builtin(o.APIVersion) {
+				for _, problem := range validation.IsDNS1123Subdomain(o.Name) {
+					p.Report(o, "metadata.name", "name %q: %s", o.Name, problem)
+				}
 			}
 			meta, _ := o.Content()["metadata"].(map[string]any)
 			p.labels(o, "metadata.labels", meta["labels"])
 			p.keys(o, "metadata.annotations", meta["annotations"])
 		}
-		for _, w := range p.index.workloads {
-			have := make(map[string]any, len(w.template.Labels))
-			for k, v := range w.template.Labels {
-				have[k] = v
-			}
-			if w.path != "" {
-				p.labels(w.object, join(w.path, "metadata.labels"), have)
-			}
-		}
+		p.derived()
 	},
-}
-
-func nameProblem(o *charttest.Object) string {
-	if o.Name == "" || !builtin(o.APIVersion) {
-		return ""
-	}
-	var problems []string
-	switch o.Kind {
-	case "Service":
-		problems = validation.IsDNS1035Label(o.Name)
-	case "Namespace":
-		problems = validation.IsDNS1123Label(o.Name)
-	case "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding":
-		if strings.ContainsAny(o.Name, "/%") || o.Name == "." || o.Name == ".." {
-			return "may not contain / or %"
-		}
-	default:
-		problems = validation.IsDNS1123Subdomain(o.Name)
-		// A pod's name is made of these and becomes a host name and a label.
-		if limit := map[string]int{"CronJob": 52, "Job": 63, "StatefulSet": 63}[o.Kind]; limit > 0 && len(o.Name) > limit {
-			problems = append(problems, "is too long for a "+o.Kind)
-		}
-	}
-	return strings.Join(problems, "; ")
 }
 
 func (p *Pass) labels(o *charttest.Object, field string, v any) {

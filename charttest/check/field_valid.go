@@ -1,0 +1,93 @@
+package check
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/ai-film/ai-film/charttest"
+	"github.com/ai-film/ai-film/charttest/internal/validation"
+)
+
+var fieldValid = &Check{
+	Name: "field-valid",
+	Why: "The API server refuses values outside of a closed set, numbers out of range, names and paths out of form, two fields of which one may be set, " +
+		"and a missing field that another requires. The rules are the server's own, for the version of Kubernetes that is rendered for.",
+	Remedy: "Give the field one of the values that the finding names, or leave out the field that it forbids.",
+	Run: func(p *Pass) {
+		misspelt := map[*charttest.Object][]string{}
+		for _, problem := range p.Render.Problems {
+			i := max(0, strings.LastIndexByte(problem.Field, '.'))
+			misspelt[problem.Object] = append(misspelt[problem.Object], problem.Field[:i])
+		}
+		for _, o := range p.Render.Objects {
+			for _, e := range p.refused(o) {
+				// What is missing may be there under a name that strict decoding reports.
+				if e.Type == field.ErrorTypeRequired && slices.ContainsFunc(misspelt[o], func(in string) bool { return strings.HasPrefix(e.Field, in) }) {
+					continue
+				}
+				if !ofMetadata(e.Field) {
+					p.refusal(o, e)
+				}
+			}
+		}
+	},
+}
+
+// refused is what the API server's validation would say of an object.
+func (p *Pass) refused(o *charttest.Object) field.ErrorList {
+	errs, ok := p.index.refused[o]
+	if !ok {
+		target, _ := p.target()
+		errs = validation.Validate(o.Typed, target.minor)
+		p.index.refused[o] = errs
+	}
+	return errs
+}
+
+func (p *Pass) refusal(o *charttest.Object, e *field.Error) {
+	at := keyed.ReplaceAllString(e.Field, ".$1")
+	p.Report(o, at, "%s: %s", at, shorten(e.ErrorBody()))
+}
+
+// keyed are the keys of tables in the API server's paths: «limits[cpu]».
+var keyed = regexp.MustCompile(`\[([^\]]*[^\]0-9][^\]]*)\]`)
+
+func shorten(s string) string {
+	if runes := []rune(s); len(runes) > 300 {
+		return string(runes[:300]) + "…"
+	}
+	return s
+}
+
+// ofMetadata says whether a field is one of names, labels and annotations,
+// which metadataValid reports.
+func ofMetadata(at string) bool {
+	return strings.HasPrefix(at, "metadata.") || strings.Contains(at, ".metadata.labels") && !strings.Contains(at, "selector") || strings.Contains(at, ".metadata.annotations")
+}
+
+// concise drops what the general rules say of fields that a check of their own
+// has findings for.
+func concise(findings []Finding) []Finding {
+	said := map[*charttest.Object][]string{}
+	for _, f := range findings {
+		if f.Check != fieldValid.Name {
+			said[f.object] = append(said[f.object], f.Field)
+		}
+	}
+	kept := findings[:0]
+next:
+	for _, f := range findings {
+		if f.Check == fieldValid.Name {
+			for _, at := range said[f.object] {
+				if at != "" && (strings.HasPrefix(at, f.Field) || strings.HasPrefix(f.Field, at)) {
+					continue next
+				}
+			}
+		}
+		kept = append(kept, f)
+	}
+	return kept
+}
