@@ -27,7 +27,7 @@ status: ## say which components run
 env: ## print shell lines for kubectl, helm and ctr: eval "$(make -s env)"
 	@$(LOCAL) env
 
-deps: ## install what the tests need from Debian
+deps: ## install what the tests need beside the images
 	@$(LOCAL) deps
 
 test: ## lint, unit and integration tests; leaves the machine as it was

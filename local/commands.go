@@ -240,12 +240,17 @@ containerd (for ctr).`,
 
 func depsCommand(local *cluster.Local) *cobra.Command {
 	return &cobra.Command{
-		Use: "deps", Short: "Install what the tests need from Debian", Args: cobra.NoArgs,
-		Long: `Install what building the images and running the tests needs from Debian. What
-the services run (PostgreSQL, Redis, FFmpeg, Blender, OpenCV, fonts) is not
+		Use: "deps", Short: "Install what the tests need beside the images", Args: cobra.NoArgs,
+		Long: `Install from Debian what building the images and running the tests needs, and
+make the tests' Python environment. The tests do so themselves when they begin.
+What the services run (PostgreSQL, Redis, FFmpeg, Blender, OpenCV, fonts) is not
 among it: their tests run in the images.`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return packages.Install(c.Context(), local.Log, "about 30 s", append(packages.Images, packages.Tests...)...)
+			if err := packages.Install(c.Context(), local.Log, "about 30 s", append(packages.Images, packages.Tests...)...); err != nil {
+				return err
+			}
+			_, err := tests{local}.venv(c.Context())
+			return err
 		},
 	}
 }

@@ -324,14 +324,18 @@ func (t tests) pytestIn(ctx context.Context, env []string, image string) (string
 	}
 	version := strings.TrimSpace(string(out))
 	lock := filepath.Join(t.services(), "requirements-pytest.txt")
+	venv, err := t.venv(ctx)
+	if err != nil {
+		return "", err
+	}
 	return t.environment(ctx, "pytest-"+version, lock, "make pytest for Python "+version, func(dir string) *exec.Cmd {
-		return exec.CommandContext(ctx, "python3", "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:",
+		return exec.CommandContext(ctx, filepath.Join(venv, "bin", "python"), "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:",
 			"--python-version", version, "--target", dir, "-r", lock)
 	})
 }
 
 // freshShort has the cluster and the images made, the studio installed and all taken away on a machine that nobody
-// prepared, from the caches that the stages before have filled. A cluster that runs here, as after make film, is stopped
+// prepared, from the caches that the stages before have filled, except for the tests' Python environment. A cluster that runs here, as after make film, is stopped
 // meanwhile: both have the same addresses.
 func (t tests) freshShort(ctx context.Context) (err error) {
 	if len(t.local.Running()) > 0 {
@@ -349,7 +353,13 @@ func (t tests) freshShort(ctx context.Context) (err error) {
 			err = errors.Join(err, failed)
 		}()
 	}
-	return t.fresh(ctx, "sh", "-ec", "make deps up status; go run -C local . roots; make down PURGE=1")
+	return t.fresh(ctx, "sh", "-ec", `
+		new=$(mktemp -d)
+		trap 'rm -rf "$new"' EXIT
+		AI_FILM_CACHE="$new" make deps
+		make up status
+		go run -C local . roots
+		make down PURGE=1`)
 }
 
 // fresh runs a command of the checkout on a machine that nobody prepared, with a cluster state of its own. Its processes
@@ -461,9 +471,14 @@ func (t tests) environment(ctx context.Context, name, lock, what string, install
 	if err := os.RemoveAll(dir); err != nil {
 		return "", err
 	}
+	if exec.CommandContext(ctx, "python3", "-c", "import ensurepip, venv").Run() != nil { // Debian's python3 has neither
+		if err := packages.Install(ctx, t.local.Log, "about 10 s", packages.Tests...); err != nil {
+			return "", err
+		}
+	}
 	return dir, t.local.Log.Do(ctx, what, "about 1 min", func(context.Context) error {
 		if out, err := install(dir).CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w: %s\nRemedy: apt-get install python3-venv; check the network (PIP_INDEX_URL names another index)", what, err, out)
+			return fmt.Errorf("%s: %w: %s\nRemedy: check the network (PIP_INDEX_URL names another index)", what, err, out)
 		}
 		return os.WriteFile(done, nil, 0o644)
 	})
