@@ -1,6 +1,7 @@
 package unittest
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ func (c *chartRun) checkTypes(t *test, o *outcome, result *TestResult) {
 	if json.Unmarshal(values, &vals) != nil {
 		return
 	}
-	_, err = c.types.chart.Render(charttest.Profile{
+	_, err = c.types.chart.Render(context.Background(), charttest.Profile{
 		Values: vals, Release: strings.ToLower(t.Release.Name), Namespace: t.Release.Namespace, Upgrade: t.Release.IsUpgrade,
 		KubeVersion: t.kube.major + "." + t.kube.minor, APIVersions: t.apiVersions, SkipSchema: c.run.SkipSchema,
 	})
