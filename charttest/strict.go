@@ -294,6 +294,8 @@ func jsonType(k plainyaml.Kind, got string) bool {
 		return got == "string"
 	case plainyaml.Bool:
 		return got == "bool"
+	case plainyaml.Null:
+		return false // any type takes it
 	}
 	return got == "number"
 }

@@ -49,6 +49,7 @@ type Pass struct {
 	index    *index
 	check    *Check
 	findings []Finding
+	missing  map[[2]string]bool // what was reported, by kind and name
 }
 
 // Report tells of a defect in an object's field, such as

@@ -41,7 +41,9 @@ func (p *Pass) refused(o *charttest.Object) field.ErrorList {
 	errs, ok := p.index.refused[o]
 	if !ok {
 		target, _ := p.target()
-		errs = validation.Validate(o.Typed, target.minor)
+		if t, ok := o.Typed.(interface{ APILifecycleRemoved() (int, int) }); !ok || !target.reached(t.APILifecycleRemoved()) { // apiAvailable says that
+			errs = validation.Validate(o.Typed, target.minor)
+		}
 		p.index.refused[o] = errs
 	}
 	return errs

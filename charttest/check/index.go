@@ -1,6 +1,7 @@
 package check
 
 import (
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -8,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/ai-film/ai-film/charttest"
@@ -21,6 +23,8 @@ type workload struct {
 	selector *metav1.LabelSelector // nil for Jobs, CronJobs and Pods
 	replicas *int32                // nil if not set, or not a matter of this kind
 	once     bool                  // runs to completion or by itself: Jobs, CronJobs, Pods
+	claims   []string              // names of a StatefulSet's claim templates
+	old      bool                  // of a version that is gone, with other defaults
 }
 
 // spec is the path of the pod's spec: "spec.template.spec", or "spec" for Pods.
@@ -65,12 +69,16 @@ func (w workload) containers() []container {
 // index holds a render's objects the way checks ask for them.
 type index struct {
 	workloads []workload
-	labelled  map[[2]string][]workload              // by a label of their pods and its value
-	names     map[[2]string]*charttest.Object       // by kind and name
-	mentioned map[string]bool                       // lazily: strings in places where a maker would name what it makes
-	tolds     *told                                 // lazily
-	refused   map[*charttest.Object]field.ErrorList // by the API server's validation, as far as asked
+	labelled  map[[2]string][]workload        // by a label of their pods and its value
+	names     map[[2]string]*charttest.Object // by kind and name
 	render    *charttest.Render
+
+	// Lazily:
+	tolds      *told
+	heard      []telling
+	rights     *rights
+	references map[[2]string]bool
+	refused    map[*charttest.Object]field.ErrorList // by the API server's validation, as far as asked
 }
 
 func newIndex(r *charttest.Render) *index {
@@ -113,6 +121,9 @@ func workloadOf(o *charttest.Object) (workload, bool) {
 		w.template, w.selector, w.replicas = &t.Spec.Template, t.Spec.Selector, t.Spec.Replicas
 	case *appsv1.StatefulSet:
 		w.template, w.selector, w.replicas = &t.Spec.Template, t.Spec.Selector, t.Spec.Replicas
+		for _, claim := range t.Spec.VolumeClaimTemplates {
+			w.claims = append(w.claims, claim.Name)
+		}
 	case *appsv1.ReplicaSet:
 		w.template, w.selector, w.replicas = &t.Spec.Template, t.Spec.Selector, t.Spec.Replicas
 	case *appsv1.DaemonSet:
@@ -124,9 +135,35 @@ func workloadOf(o *charttest.Object) (workload, bool) {
 	case *corev1.Pod:
 		w.template, w.once, w.path = &corev1.PodTemplateSpec{ObjectMeta: t.ObjectMeta, Spec: t.Spec}, true, ""
 	default:
-		return w, false
+		return former(o)
 	}
 	return w, true
+}
+
+// former is a workload of a version that is gone: apiAvailable reports it, and
+// what selects its pods is as right as before.
+func former(o *charttest.Object) (workload, bool) {
+	group, _, _ := strings.Cut(o.APIVersion, "/")
+	var current runtime.Object
+	switch {
+	case group != "extensions" && group != "apps" && group != "batch":
+	case o.Kind == "Deployment":
+		current = new(appsv1.Deployment)
+	case o.Kind == "StatefulSet":
+		current = new(appsv1.StatefulSet)
+	case o.Kind == "DaemonSet":
+		current = new(appsv1.DaemonSet)
+	case o.Kind == "ReplicaSet":
+		current = new(appsv1.ReplicaSet)
+	case o.Kind == "CronJob":
+		current = new(batchv1.CronJob)
+	}
+	if current == nil || runtime.DefaultUnstructuredConverter.FromUnstructured(o.Content(), current) != nil {
+		return workload{}, false
+	}
+	w, ok := workloadOf(&charttest.Object{Typed: current})
+	w.object, w.old = o, true
+	return w, ok
 }
 
 // has says whether the render makes an object, or the cluster has it.
@@ -163,17 +200,16 @@ func (p *Pass) releaseNamespace() string {
 
 // custom says whether the render has objects of types that Kubernetes doesn't
 // know, whose controllers may make pods unseen.
-func (ix *index) custom() bool {
-	for _, o := range ix.render.Objects {
-		if builtin(o.APIVersion) {
-			continue
-		}
-		group, _, _ := strings.Cut(o.APIVersion, "/")
-		if !podless[group] || o.Kind == "Prometheus" || o.Kind == "Alertmanager" || o.Kind == "ThanosRuler" || o.Kind == "PrometheusAgent" || o.Kind == "Gateway" {
-			return true
-		}
+func (ix *index) custom() bool { return slices.ContainsFunc(ix.render.Objects, ix.makes) }
+
+// makes says whether an object is a custom resource whose operator makes pods,
+// and what goes with them.
+func (ix *index) makes(o *charttest.Object) bool {
+	if builtin(o.APIVersion) {
+		return false
 	}
-	return false
+	group, _, _ := strings.Cut(o.APIVersion, "/")
+	return !podless[group] || o.Kind == "Prometheus" || o.Kind == "Alertmanager" || o.Kind == "ThanosRuler" || o.Kind == "PrometheusAgent" || o.Kind == "Gateway"
 }
 
 // podless are the groups of well-known custom resources that make no pods, but

@@ -47,7 +47,7 @@ func (p *Pass) backend(o *charttest.Object, field string, b *networkingv1.Ingres
 	if target == nil {
 		// An Ingress beside no Services routes to what others installed, and
 		// use-annotation is the AWS controller's name for none.
-		if len(p.services()) > 0 && !p.Cluster.Declares("Service", b.Service.Name) && b.Service.Port.Name != "use-annotation" {
+		if len(p.services()) > 0 && !p.madeByOthers("Service", b.Service.Name) && b.Service.Port.Name != "use-annotation" {
 			p.Report(o, join(field, "service.name"), "routes to Service %q, which this chart doesn't make", b.Service.Name)
 		}
 		return

@@ -10,7 +10,7 @@ var pdbTarget = &Check{
 	Name: "pdb-target",
 	Why: "A PodDisruptionBudget that selects no pod protects nothing; one that allows no disruption of its pods " +
 		"blocks the drain of every node they are on.",
-	Remedy: "Make spec.selector match the pod template's labels, and let minAvailable be less than the replicas.",
+	Remedy: "Make spec.selector match the pod template's labels, and let minAvailable be less than the replicas." + podsDeclared,
 	Run: func(p *Pass) {
 		for _, o := range p.Render.Objects {
 			pdb, ok := o.Typed.(*policyv1.PodDisruptionBudget)
@@ -22,7 +22,7 @@ var pdbTarget = &Check{
 			}
 			pods := p.matched(pdb.Spec.Selector)
 			if len(pods) == 0 {
-				if !p.index.custom() && len(p.index.workloads) > 0 {
+				if !p.podsOfOthers(o, pdb.Spec.Selector) {
 					p.Report(o, "spec.selector", "selects no pod of this chart: %s", metav1.FormatLabelSelector(pdb.Spec.Selector))
 				}
 				continue

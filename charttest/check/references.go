@@ -12,7 +12,8 @@ var references = &Check{
 	Why: "A pod that refers to a ConfigMap, Secret, claim, ServiceAccount or class that doesn't exist is never started, " +
 		"or a claim is never bound.",
 	Remedy: "Make the object in the chart, correct its name, mark the reference optional, or declare it as made by others " +
-		"(external in the verify configuration).",
+		"(external: [Secret/NAME] under cluster in the verify configuration). What an account of the chart may create, and what a program or an operator " +
+		"is told the name of, is taken to be made by them.",
 	Run: func(p *Pass) {
 		for _, w := range p.index.workloads {
 			for _, r := range podReferences(w) {
@@ -43,17 +44,19 @@ type reference struct {
 // wellKnown are objects that every cluster has.
 var wellKnown = map[string]bool{
 	"ServiceAccount/default":                true,
+	"ConfigMap/istio-ca-root-cert":          true, // istiod puts it into every namespace
+	"ConfigMap/openshift-service-ca.crt":    true,
 	"PriorityClass/system-cluster-critical": true,
 	"PriorityClass/system-node-critical":    true,
 	"ConfigMap/kube-root-ca.crt":            true,
 }
 
 func (p *Pass) reference(o *charttest.Object, r reference) {
-	if r.name == "" || wellKnown[r.kind+"/"+r.name] || p.Cluster.Declares(r.kind, r.name) {
+	if r.name == "" || wellKnown[r.kind+"/"+r.name] {
 		return
 	}
 	if made := p.index.names[[2]string{r.kind, r.name}]; made != nil {
-		if r.key != "" && !hasKey(made, r.key) {
+		if r.key != "" && !hasKey(made, r.key) && !p.index.filled(made) && !p.Cluster.Declares(r.kind, r.name) {
 			p.Report(o, r.field, "refers to key %q of %s, which it doesn't have", r.key, made)
 		}
 		return
@@ -62,42 +65,35 @@ func (p *Pass) reference(o *charttest.Object, r reference) {
 	case "StorageClass", "IngressClass", "RuntimeClass", "PriorityClass":
 		// Classes belong to the cluster; with nothing said of it, a name from
 		// the user's values is taken at its word.
-		if !p.Cluster.described() {
+		if !p.Cluster.described() || p.Cluster.Declares(r.kind, r.name) {
 			return
 		}
 	default:
-		// Jobs, operators and cert-manager make objects whose names they are
-		// told elsewhere in the render.
-		if r.kind != "ServiceAccount" && p.index.mentions(r.name) || p.index.custom() && r.kind == "Secret" {
-			return
-		}
-		// A chart that makes none of the kind is told its names by values.
-		if !p.similar(r) {
+		if r.kind == "PersistentVolumeClaim" && p.index.claimed(r.name) || !p.meant(r) || p.madeByOthers(r.kind, r.name) {
 			return
 		}
 	}
-	p.Report(o, r.field, "refers to %s %q, which this chart doesn't make and nobody declares as external", r.kind, r.name)
+	// Once is enough to say what is missing, or to be declared.
+	if missing := [2]string{r.kind, r.name}; !p.missing[missing] {
+		if p.missing == nil {
+			p.missing = map[[2]string]bool{}
+		}
+		p.missing[missing] = true
+		p.Report(o, r.field, "refers to %s %q, which this chart doesn't make and nobody declares as external", r.kind, r.name)
+	}
 }
 
 // described says whether anything is known of the cluster.
 func (c Cluster) described() bool { return len(c.Nodes) > 0 || len(c.External) > 0 }
 
-// similar says whether a missing object looks as if the chart meant to make
-// it: its name carries the release's or chart's name, or the chart makes
-// objects of that kind.
-func (p *Pass) similar(r reference) bool {
+// meant says whether a missing object looks as if the chart meant to make it:
+// its name carries the release's or chart's name, or the chart makes objects of
+// that kind. A chart that makes none of the kind is told its names by values.
+func (p *Pass) meant(r reference) bool {
 	if p.owned(r.name) || p.Cluster.described() {
 		return true
 	}
-	if p.index.told().texts[r.name] {
-		return false // existingSecret: and the like
-	}
-	for key := range p.index.names {
-		if key[0] == r.kind {
-			return true
-		}
-	}
-	return false
+	return !p.index.told().texts[r.name] && p.index.any(r.kind)
 }
 
 func hasKey(o *charttest.Object, key string) bool {

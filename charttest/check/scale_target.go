@@ -46,7 +46,7 @@ var scaleTarget = &Check{
 		for _, s := range p.scalers() {
 			target := p.workload(s.kind, s.name)
 			if target == nil {
-				if builtinWorkload(s.kind) && !p.has(s.kind, s.name) {
+				if builtinWorkload(s.kind) && !p.has(s.kind, s.name) && !p.madeByOthers(s.kind, s.name) {
 					p.Report(s.object, "spec.scaleTargetRef", "scales %s/%s, which this chart doesn't make", s.kind, s.name)
 				}
 				continue

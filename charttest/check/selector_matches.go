@@ -13,7 +13,7 @@ var selectorMatches = &Check{
 	Remedy: "Use the same labels in spec.selector.matchLabels and spec.template.metadata.labels.",
 	Run: func(p *Pass) {
 		for _, w := range p.index.workloads {
-			if w.once {
+			if w.once || w.old {
 				continue
 			}
 			if w.selector == nil || len(w.selector.MatchLabels)+len(w.selector.MatchExpressions) == 0 {

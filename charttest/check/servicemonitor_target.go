@@ -69,7 +69,7 @@ func (p *Pass) serviceMonitor(o *charttest.Object, m monitor) {
 			}
 		}
 	}
-	if services > 0 && selected == 0 {
+	if services > 0 && selected == 0 && !p.servicesOfOthers(&m.Spec.Selector) {
 		p.Report(o, "spec.selector", "selects no Service of this chart: %s", metav1.FormatLabelSelector(&m.Spec.Selector))
 	}
 	if selected > 0 {
@@ -84,7 +84,7 @@ func (p *Pass) serviceMonitor(o *charttest.Object, m monitor) {
 func (p *Pass) podMonitor(o *charttest.Object, m monitor) {
 	pods := p.matched(&m.Spec.Selector)
 	if len(pods) == 0 {
-		if len(p.index.workloads) > 0 {
+		if !p.podsOfOthers(o, &m.Spec.Selector) {
 			p.Report(o, "spec.selector", "selects no pod of this chart: %s", metav1.FormatLabelSelector(&m.Spec.Selector))
 		}
 		return

@@ -1,6 +1,6 @@
 package check
 
-import appsv1 "k8s.io/api/apps/v1"
+import "slices"
 
 var volumeMounts = &Check{
 	Name:   "volume-mounts",
@@ -9,13 +9,11 @@ var volumeMounts = &Check{
 	Run: func(p *Pass) {
 		for _, w := range p.index.workloads {
 			volumes := map[string]bool{}
-			if sts, ok := w.object.Typed.(*appsv1.StatefulSet); ok {
-				for _, claim := range sts.Spec.VolumeClaimTemplates {
-					volumes[claim.Name] = true
-				}
+			for _, claim := range w.claims {
+				volumes[claim] = true
 			}
 			for i, v := range w.template.Spec.Volumes {
-				if volumes[v.Name] && !claimTemplate(w, v.Name) {
+				if volumes[v.Name] && !slices.Contains(w.claims, v.Name) { // a claim takes the place of a volume
 					p.Report(w.object, join(elem(join(w.spec(), "volumes"), i), "name"), "a second volume is named %q", v.Name)
 				}
 				volumes[v.Name] = true
@@ -37,19 +35,4 @@ var volumeMounts = &Check{
 			}
 		}
 	},
-}
-
-// claimTemplate says whether a StatefulSet has a claim template of that name,
-// which takes the place of a volume.
-func claimTemplate(w workload, name string) bool {
-	sts, ok := w.object.Typed.(*appsv1.StatefulSet)
-	if !ok {
-		return false
-	}
-	for _, claim := range sts.Spec.VolumeClaimTemplates {
-		if claim.Name == name {
-			return true
-		}
-	}
-	return false
 }

@@ -119,7 +119,7 @@ func Run(ctx context.Context, chartPath string, config Config) (*Result, error) 
 		result.Profiles = append(result.Profiles, p.Name)
 		for _, v := range versions {
 			c := &cell{chart: chart, profile: p, version: v, cluster: config.cluster(p.Name)}
-			c.profile.KubeVersion = v
+			c.profile.KubeVersion = released(v)
 			cells = append(cells, c)
 		}
 	}
@@ -158,6 +158,15 @@ func Run(ctx context.Context, chartPath string, config Config) (*Result, error) 
 	result.Findings, result.Accepted = config.sift(collected.findings())
 	result.Elapsed = time.Since(start)
 	return result, nil
+}
+
+// released gives a minor version a patch, as every cluster has one: templates
+// read it, to choose the tag of an image for instance.
+func released(version string) string {
+	if strings.Count(version, ".") == 1 {
+		return version + ".0"
+	}
+	return version
 }
 
 // missing reports the dependencies that aren't there.

@@ -119,7 +119,7 @@ func (r *recording) locate(p *program, line, depth int) []Frame {
 	// An include's lines keep their content and order on the way through
 	// indent and its like; find the line by both.
 	want := strings.TrimSpace(content)
-	nth := strings.Count("\n"+indentless(r.text[r.marks[i].offset:start]), "\n"+want+"\n")
+	nth := strings.Count("\n"+indentless(r.text[min(r.marks[i].offset, start):start]), "\n"+want+"\n")
 	for j, inc := range r.included {
 		if r.from[j] != i {
 			continue
