@@ -41,6 +41,7 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(
+		newInit(),
 		newRender(),
 		newUnittest(),
 		newVerify(),

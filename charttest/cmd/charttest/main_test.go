@@ -13,10 +13,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+var whole = flag.Bool("whole", false, "also ask other programs, built from their modules")
+
 var updateUsage = flag.Bool("update-usage", false, "write the golden --help texts anew")
 
 func TestUsage(t *testing.T) {
-	for _, name := range []string{"unittest", "verify"} {
+	for _, name := range []string{"init", "unittest", "verify"} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
 			root := newRoot()

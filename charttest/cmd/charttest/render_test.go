@@ -17,6 +17,9 @@ import (
 	"golang.org/x/tools/txtar"
 )
 
+// built is the folder of the programs that tests have built, if any has.
+var built string
+
 // upstream builds the helm program that this module pins and returns
 // its path.
 var upstream = sync.OnceValues(func() (string, error) {
@@ -24,6 +27,7 @@ var upstream = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	built = dir
 	file := filepath.Join(dir, "helm")
 	build := exec.Command("go", "build", "-o", file, "helm.sh/helm/v3/cmd/helm")
 	build.Stderr = os.Stderr
@@ -32,8 +36,8 @@ var upstream = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if helm, err := upstream(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(helm))
+	if built != "" {
+		_ = os.RemoveAll(built)
 	}
 	os.Exit(code)
 }
