@@ -25,6 +25,8 @@ type Values struct {
 	Preflight Preflight `json:"preflight"`
 	// The film that `helm test` makes.
 	Test Test `json:"test"`
+	// Backups of databases, films and passwords, and how a studio moves to another home: see docs/backup.md.
+	Backup Backup `json:"backup"`
 	// Labels of every object and pod.
 	CommonLabels map[string]string `json:"commonLabels"`
 	// Annotations of every object and pod.
@@ -263,4 +265,63 @@ type Preflight struct {
 type Test struct {
 	// How long it may take, in seconds. Helm itself gives up after 300 unless told otherwise with `--timeout`.
 	TimeoutSeconds int `json:"timeoutSeconds" schema:"min=10,max=86400"`
+}
+
+// Backup makes encrypted backups by restic, every night unless told otherwise, and restores one.
+type Backup struct {
+	// Make backups.
+	Enabled bool `json:"enabled"`
+	// An image with restic, PostgreSQL's client programs and ours.
+	Image Image `json:"image"`
+	// When, as cron has it.
+	Schedule string `json:"schedule" schema:"pattern=^(@(hourly|daily|weekly|monthly)|([0-9*/\\x2c-]+ ){3}[0-9A-Za-z*/\\x2c-]+ [0-9A-Za-z*/\\x2c-]+)$"`
+	// The time zone of the schedule, such as `Europe/Berlin`. Empty: the controllers'.
+	TimeZone string `json:"timeZone" schema:"pattern=^[A-Za-z0-9_+/-]*$"`
+	// A Secret with the key `password`, which encrypts the backups and without which nobody reads them, so keep a copy elsewhere; and for S3
+	// `access-key` and `secret-key`, unless the account of the pods has access by itself.
+	ExistingSecret string `json:"existingSecret" schema:"format=name?"`
+	// A claim of yours that backups go to: another volume than the studio's, and better another disk.
+	Claim string `json:"claim" schema:"format=name?"`
+	// S3-compatible storage that backups go to.
+	S3 S3 `json:"s3"`
+	// Which backups stay.
+	Keep Keep `json:"keep"`
+	// How much of the stored data each backup reads again, in percent, to find what storage has lost.
+	CheckPercent int `json:"checkPercent" schema:"min=1,max=100"`
+	// Seconds after which a backup is given up.
+	TimeLimitSeconds int `json:"timeLimitSeconds" schema:"min=60,max=604800"`
+	// Put a backup in place of what the studio has.
+	Restore Restore `json:"restore"`
+	// CPU and memory of the pods.
+	Resources Resources `json:"resources"`
+	Pod
+}
+
+// S3 is a bucket.
+type S3 struct {
+	// Server, bucket and folder, such as `https://s3.eu-central-1.amazonaws.com/backups/ai-film`, or Google's
+	// `https://storage.googleapis.com/…` with HMAC keys.
+	URL string `json:"url" schema:"pattern=^(https?://[^/ ]+/[^/ ]+[^ ]*)?$"`
+	// The region, where the server wants one.
+	Region string `json:"region" schema:"pattern=^[A-Za-z0-9-]*$"`
+}
+
+// Keep is which backups stay: together these; all others go when a new one is made.
+type Keep struct {
+	// The newest so many.
+	Last int `json:"last" schema:"min=0,max=10000"`
+	// One of each day, for so many days.
+	Daily int `json:"daily" schema:"min=0,max=10000"`
+	// One of each week, for so many weeks.
+	Weekly int `json:"weekly" schema:"min=0,max=10000"`
+	// One of each month, for so many months.
+	Monthly int `json:"monthly" schema:"min=0,max=10000"`
+}
+
+// Restore names a backup to restore. It is done once: left in the values it changes nothing more.
+type Restore struct {
+	// `latest`, or the id that the Job of a backup logged. Empty: none.
+	Snapshot string `json:"snapshot" schema:"pattern=^(latest|[0-9a-f]{8}[0-9a-f]*)?$"`
+	// The films that are there may be lost. Without it a restore into a studio that has films is refused.
+	Overwrite bool `json:"overwrite"`
 }

@@ -27,6 +27,7 @@ var services = map[string][]string{
 	"processing.comfyui":        {"comfyui"},
 	"processing.comfyui.relay":  {"comfyui-relay"},
 	"processing.comfyui.models": {"comfyui-models"},
+	"backup":                    {"backup", "restore"},
 	"processing.blender":        {"blender"},
 	"processing.opencv":         {"opencv"},
 	"data.postgresql":           {"postgresql"},
@@ -35,7 +36,8 @@ var services = map[string][]string{
 }
 
 // optional turns on what makes pods beside those of the reference architecture.
-var optional = charttest.Values(map[string]any{"processing": map[string]any{"comfyui": map[string]any{"models": map[string]any{"files": map[string]any{
+var optional = charttest.Values(map[string]any{"backup": map[string]any{"enabled": true, "existingSecret": "backup", "s3": map[string]any{"url": "https://s3.example.com/backups/ai-film"},
+	"restore": map[string]any{"snapshot": "latest"}}, "processing": map[string]any{"comfyui": map[string]any{"models": map[string]any{"files": map[string]any{
 	"one": map[string]any{"url": "https://example.com/one", "path": "checkpoints/one", "tokenSecret": "hub"},
 }}}}})
 
@@ -48,6 +50,9 @@ func pods(t testing.TB, r *charttest.Render) map[string]corev1.PodTemplateSpec {
 	}
 	for _, j := range charttest.All[*batchv1.Job](r) {
 		all[j.Spec.Template.Spec.ServiceAccountName] = j.Spec.Template
+	}
+	for _, c := range charttest.All[*batchv1.CronJob](r) {
+		all[c.Spec.JobTemplate.Spec.Template.Spec.ServiceAccountName] = c.Spec.JobTemplate.Spec.Template
 	}
 	test := charttest.Get[*corev1.Pod](t, r, "ai-film-test")
 	all["test"] = corev1.PodTemplateSpec{ObjectMeta: test.ObjectMeta, Spec: test.Spec}
@@ -117,7 +122,7 @@ func TestPlacement(t *testing.T) {
 // what stood twice would be lost at the next upgrade.
 func TestVariablesAreMergedByName(t *testing.T) {
 	names := map[string]string{"application.dagster": "REDIS_URL", "application.langgraph": "DATABASE_URL", "application.flask": "REDIS_URL",
-		"processing.comfyui": "HOME", "processing.comfyui.models": "PARALLEL", "processing.comfyui.relay": "BACKENDS", "processing.blender": "SAMPLES", "data.postgresql": "POSTGRES_PASSWORD",
+		"processing.comfyui": "HOME", "processing.comfyui.models": "PARALLEL", "backup": "RESTIC_CACHE_DIR", "processing.comfyui.relay": "BACKENDS", "processing.blender": "SAMPLES", "data.postgresql": "POSTGRES_PASSWORD",
 		"data.redis": "REDIS_PASSWORD", "processing.opencv": "LOG_LEVEL", "data.ffmpeg": "LOG_LEVEL"}
 	require.Len(t, names, len(services))
 	for path, name := range names {

@@ -78,6 +78,10 @@ func everybody(t testing.TB, r *charttest.Render) []somebody {
 	for _, j := range charttest.All[*batchv1.Job](r) {
 		all = append(all, somebody{name: j.Spec.Template.Spec.ServiceAccountName, namespace: "ai-film", labels: j.Spec.Template.Labels})
 	}
+	for _, c := range charttest.All[*batchv1.CronJob](r) {
+		template := c.Spec.JobTemplate.Spec.Template
+		all = append(all, somebody{name: template.Spec.ServiceAccountName, namespace: "ai-film", labels: template.Labels})
+	}
 	run := dagster(t, r).RunLauncher.Config.RunK8sConfig.PodMetadata.Labels
 	all = append(all, somebody{name: "dagster-run", namespace: "ai-film", labels: run},
 		somebody{name: "ai-film-test", namespace: "ai-film", labels: charttest.Get[*corev1.Pod](t, r, "ai-film-test").Labels})
@@ -288,47 +292,58 @@ func TestCallersHaveWhatTheyShow(t *testing.T) {
 
 // What accounts may do is what SECURITY.md says, in the namespace and nowhere else; each workload has an account of its own.
 func TestAccountsMayWhatIsWritten(t *testing.T) {
-	written := map[string][]string{}
-	for _, row := range table(t, "account", "resource", "verbs") {
-		written[row[0]+" "+row[1]] = strings.Split(row[2], ", ")
+	always := table(t, "account", "resource", "verbs")
+	with := slices.Clone(always)
+	for _, row := range table(t, "with", "account", "resource", "verbs") {
+		with = append(with, row[1:])
 	}
 	for _, p := range profiles(t) {
-		r := studio(t).MustRender(t, p)
-		roles := map[string]*rbacv1.Role{}
-		for _, role := range charttest.All[*rbacv1.Role](r) {
-			roles[role.Name] = role
-		}
-		got := map[string][]string{}
-		for _, binding := range charttest.All[*rbacv1.RoleBinding](r) {
-			require.Equal(t, "Role", binding.RoleRef.Kind)
-			for _, subject := range binding.Subjects {
-				require.Equal(t, "ServiceAccount ai-film", subject.Kind+" "+subject.Namespace)
-				for _, rule := range roles[binding.RoleRef.Name].Rules {
-					assert.Empty(t, rule.ResourceNames)
-					for _, group := range rule.APIGroups {
-						for _, resource := range rule.Resources {
-							got[subject.Name+" "+strings.TrimPrefix(group+"/"+resource, "/")] = rule.Verbs
+		accountsMay(t, p.Name, studio(t).MustRender(t, p), always)
+	}
+	accountsMay(t, "all options", render(t, optional), with)
+}
+
+func accountsMay(t *testing.T, name string, r *charttest.Render, rows [][]string) {
+	written := map[string][]string{}
+	for _, row := range rows {
+		written[row[0]+" "+row[1]] = strings.Split(row[2], ", ")
+	}
+	roles := map[string]*rbacv1.Role{}
+	for _, role := range charttest.All[*rbacv1.Role](r) {
+		roles[role.Name] = role
+	}
+	got := map[string][]string{}
+	for _, binding := range charttest.All[*rbacv1.RoleBinding](r) {
+		require.Equal(t, "Role", binding.RoleRef.Kind)
+		for _, subject := range binding.Subjects {
+			require.Equal(t, "ServiceAccount ai-film", subject.Kind+" "+subject.Namespace)
+			for _, rule := range roles[binding.RoleRef.Name].Rules {
+				for _, group := range rule.APIGroups {
+					for _, resource := range rule.Resources {
+						for _, one := range rule.ResourceNames {
+							resource += " " + one
 						}
+						got[subject.Name+" "+strings.TrimPrefix(group+"/"+resource, "/")] = rule.Verbs
 					}
 				}
 			}
 		}
-		assert.Equal(t, written, got, p.Name)
-		assert.Empty(t, charttest.All[*rbacv1.ClusterRole](r), "nothing reaches beyond the namespace")
-		assert.Empty(t, charttest.All[*rbacv1.ClusterRoleBinding](r))
-
-		accounts := map[string]bool{}
-		for _, account := range charttest.All[*corev1.ServiceAccount](r) {
-			accounts[account.Name] = true
-			assert.False(t, *account.AutomountServiceAccountToken, account.Name)
-		}
-		for name, w := range workloads(r) {
-			assert.Equal(t, name, w.template.Spec.ServiceAccountName)
-			assert.True(t, accounts[name], "%s: an account of its own", name)
-			_, may := written[name+" pods"]
-			assert.Equal(t, may, *w.template.Spec.AutomountServiceAccountToken, "%s: a token for who may do something", name)
-		}
-		assert.True(t, accounts[dagster(t, r).RunLauncher.Config.ServiceAccountName])
-		assert.False(t, *runPod(t, r).AutomountServiceAccountToken)
 	}
+	assert.Equal(t, written, got, name)
+	assert.Empty(t, charttest.All[*rbacv1.ClusterRole](r), "nothing reaches beyond the namespace")
+	assert.Empty(t, charttest.All[*rbacv1.ClusterRoleBinding](r))
+
+	accounts := map[string]bool{}
+	for _, account := range charttest.All[*corev1.ServiceAccount](r) {
+		accounts[account.Name] = true
+		assert.False(t, *account.AutomountServiceAccountToken, account.Name)
+	}
+	for name, w := range workloads(r) {
+		assert.Equal(t, name, w.template.Spec.ServiceAccountName)
+		assert.True(t, accounts[name], "%s: an account of its own", name)
+		_, may := written[name+" pods"]
+		assert.Equal(t, may, *w.template.Spec.AutomountServiceAccountToken, "%s: a token for who may do something", name)
+	}
+	assert.True(t, accounts[dagster(t, r).RunLauncher.Config.ServiceAccountName])
+	assert.False(t, *runPod(t, r).AutomountServiceAccountToken)
 }

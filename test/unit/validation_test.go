@@ -243,6 +243,41 @@ func TestValidation(t *testing.T) {
 			says:   []string{"storage.models.size is 50Gi", "take 60 GiB", "--set storage.models.size=75Gi"},
 			mended: []string{"storage.models.size=75Gi"},
 		},
+		"backups without a password": {
+			set:    []string{"backup.enabled=true", "backup.claim=backups"},
+			says:   []string{"backup.enabled needs backup.existingSecret", "openssl rand", "keep a copy"},
+			mended: []string{"backup.existingSecret=backup"},
+		},
+		"backups to nowhere": {
+			set:    []string{"backup.enabled=true", "backup.existingSecret=backup"},
+			says:   []string{"backup.claim", "backup.s3.url"},
+			mended: []string{"backup.s3.url=https://s3.example.com/backups"},
+		},
+		"backups to two places": {
+			set:    []string{"backup.enabled=true", "backup.existingSecret=backup", "backup.claim=backups", "backup.s3.url=https://s3.example.com/backups"},
+			says:   []string{"needs one place"},
+			mended: []string{"backup.claim="},
+		},
+		"backups on what they are of": {
+			set:    []string{"backup.enabled=true", "backup.existingSecret=backup", "backup.claim=videos-pvc"},
+			says:   []string{"backup.claim is videos-pvc, one of the volumes to be backed up"},
+			mended: []string{"backup.claim=backups"},
+		},
+		"backups that delete themselves": {
+			set:    []string{"backup.enabled=true", "backup.existingSecret=backup", "backup.claim=backups", "backup.keep.daily=0", "backup.keep.weekly=0", "backup.keep.monthly=0"},
+			says:   []string{"backup.keep names no backup that stays"},
+			mended: []string{"backup.keep.last=1"},
+		},
+		"a restore from nowhere": {
+			set:    []string{"backup.restore.snapshot=latest"},
+			says:   []string{"backup.enabled is false"},
+			mended: []string{"backup.enabled=true", "backup.existingSecret=backup", "backup.claim=backups"},
+		},
+		"films lost for whichever backup": {
+			set:    []string{"backup.enabled=true", "backup.existingSecret=backup", "backup.claim=backups", "backup.restore.snapshot=latest", "backup.restore.overwrite=true"},
+			says:   []string{"backup.restore.overwrite", "to an id"},
+			mended: []string{"backup.restore.snapshot=0123456789"},
+		},
 		"GPU among the resources": {
 			set:    []string{`processing.comfyui.resources.limits.nvidia\.com/gpu=2`},
 			says:   []string{"resources.limits names nvidia.com/gpu", "processing.comfyui.gpu.count"},

@@ -29,6 +29,10 @@ test/unit holds both to it. As JSON:
 {{- end -}}
 {{- $comfyui := .Values.processing.comfyui -}}
 {{- if eq $comfyui.mode "remote" }}{{ $_ := unset $pods "comfyui" }}{{ end -}}
+{{- if .Values.backup.enabled -}}
+{{- $_ := set $pods "backup" (dict "service" "backup" "component" "backup") -}}
+{{- if .Values.backup.restore.snapshot }}{{ $_ := set $pods "restore" (dict "service" "backup" "component" "restore") }}{{ end -}}
+{{- end -}}
 {{- if and (hasKey $pods "comfyui") (has $comfyui.mode (list "gpu" "cpu")) (include "studio.table" $comfyui.models.files) -}}
 {{- $_ := set $pods "comfyui-models" (dict "service" "comfyui" "component" "models") -}}
 {{- end -}}
@@ -59,13 +63,16 @@ test/unit holds both to it. As JSON:
   (list "dagster-run" "opencv" 8000)
   (list "dagster-run" "ffmpeg" 8080)
   (list "comfyui-relay" "comfyui" 8188)
-  (list "comfyui-relay" "postgresql" 5432) -}}
+  (list "comfyui-relay" "postgresql" 5432)
+  (list "backup" "postgresql" 5432)
+  (list "restore" "postgresql" 5432) -}}
 {{- $edges = append $edges $edge -}}
 {{- end -}}
 {{- if .Values.ingress.enabled -}}
 {{- if .Values.ingress.dagster.enabled }}{{ $edges = append $edges (list "page" "dagster" 3000) }}{{ end -}}
 {{- if .Values.ingress.comfyui.enabled }}{{ $edges = append $edges (list "page" "comfyui-relay" 8188) }}{{ end -}}
 {{- end -}}
+{{- if include "ai-film.restoresSecret" . }}{{ $edges = append $edges (list "restore" "apiserver" 0) }}{{ end -}}
 {{- range $pod := list "flask" "langgraph" "comfyui-relay" "blender" "opencv" "ffmpeg" -}}
 {{- $edges = append $edges (list "metrics" $pod 8081) -}}
 {{- end -}}
@@ -94,6 +101,11 @@ test/unit holds both to it. As JSON:
 {{- if and (eq $comfyui.mode "remote") (hasKey $pods "comfyui-relay") -}}
 {{- range $comfyui.remote.urls -}}
 {{- $kept = append $kept (dict "from" "comfyui-relay" "to" "elsewhere" "port" (include "ai-film.port" . | int)) -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.backup.s3.url -}}
+{{- range $pod := list "backup" "restore" -}}
+{{- if hasKey $pods $pod }}{{ $kept = append $kept (dict "from" $pod "to" "elsewhere" "port" (include "ai-film.port" $root.Values.backup.s3.url | int)) }}{{ end -}}
 {{- end -}}
 {{- end -}}
 {{- if hasKey $pods "comfyui-models" -}}

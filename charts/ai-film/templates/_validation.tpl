@@ -4,7 +4,7 @@ them one by one. What is wrong by type or range is refused by values.schema.json
 */}}
 {{- define "ai-film.validate" -}}
 {{- /* --reuse-values takes the older release's values in place of this version's defaults. */ -}}
-{{- range $path := list "networkPolicy.enabled" "metrics.queues" "preflight.enabled" "test.timeoutSeconds" "global.userIDs" "global.postgresql.port" "global.redis.port" "data.redis.maxmemory" "data.redis.scratch" "processing.comfyui.gpu.resourceName" "ingress.tls.elsewhere" -}}
+{{- range $path := list "networkPolicy.enabled" "metrics.queues" "preflight.enabled" "test.timeoutSeconds" "global.userIDs" "global.postgresql.port" "global.redis.port" "data.redis.maxmemory" "data.redis.scratch" "processing.comfyui.gpu.resourceName" "processing.comfyui.models.parallel" "backup.schedule" "ingress.tls.elsewhere" -}}
 {{- $at := $.Values -}}
 {{- range splitList "." $path -}}
 {{- if kindIs "map" $at }}{{ $at = get $at . }}{{ else }}{{ $at = "" }}{{ end -}}
@@ -202,6 +202,30 @@ them one by one. What is wrong by type or range is refused by values.schema.json
 {{- end -}}
 {{- if and $offline (.Capabilities.APIVersions.Has "apiregistration.k8s.io/v1") (not .Values.global.existingSecret) (not .Values.global.secretSeed) -}}
 {{- fail "the chart is rendered for a cluster that templates cannot read, as Argo CD does: every render would make new passwords, and the databases keep the old ones. Set global.existingSecret to a Secret of yours, or global.secretSeed to a secret text of at least 32 characters." -}}
+{{- end -}}
+
+{{- $backup := .Values.backup -}}
+{{- if $backup.enabled -}}
+{{- if not $backup.existingSecret -}}
+{{- fail "backup.enabled needs backup.existingSecret: backups are encrypted with its key password. Make one, and keep a copy where the cluster's end doesn't reach it: kubectl create secret generic ai-film-backup --from-literal=password=$(openssl rand -hex 32)" -}}
+{{- end -}}
+{{- if eq (empty $backup.claim) (empty $backup.s3.url) -}}
+{{- fail "backup.enabled needs one place: backup.claim, a claim of yours beside the studio's, or backup.s3.url, such as https://s3.example.com/backups/ai-film. Set one of them." -}}
+{{- end -}}
+{{- range $claim := list "images" "videos" "models" "dagster" "postgres" -}}
+{{- if eq $backup.claim (include "studio.name" (list $ (printf "%s-pvc" $claim))) -}}
+{{- fail (printf "backup.claim is %s, one of the volumes to be backed up: both would be lost together. Name a claim on other storage." $backup.claim) -}}
+{{- end -}}
+{{- end -}}
+{{- if not (or $backup.keep.last $backup.keep.daily $backup.keep.weekly $backup.keep.monthly) -}}
+{{- fail "backup.keep names no backup that stays: each would delete itself. Set at least one of last, daily, weekly and monthly." -}}
+{{- end -}}
+{{- end -}}
+{{- if and $backup.restore.snapshot (not $backup.enabled) -}}
+{{- fail "backup.restore.snapshot names a backup, and backup.enabled is false, so nobody knows where it is. Set backup.enabled=true with the place and the password of the backup." -}}
+{{- end -}}
+{{- if and $backup.restore.overwrite (has $backup.restore.snapshot (list "" "latest")) -}}
+{{- fail "backup.restore.overwrite: films may be lost for a backup that is named by its id alone, not for the latest, which is another every night. Set backup.restore.snapshot to an id." -}}
 {{- end -}}
 
 {{- /* A password stands in URLs. What is in the cluster can be read only during install and upgrade, not by `helm template`. */ -}}

@@ -200,6 +200,10 @@ func Values(file string, images []Image) error {
 			fmt.Fprintf(&out, "%s:\n%s", subchart, part.String())
 		}
 	}
+	if i, ok := byName["backup"]; ok {
+		registry, repository, tag := split(i.Ref)
+		fmt.Fprintf(&out, "backup:\n  image: {registry: %s, repository: %s, tag: %q}\n", registry, repository, tag)
+	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
 	}

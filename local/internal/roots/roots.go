@@ -34,6 +34,9 @@ var Programs = map[string]Program{
 	"postgres":     {Image: "postgresql", User: "postgres"},
 	"pg_isready":   {Image: "postgresql", User: "postgres"},
 	"psql":         {Image: "postgresql", User: "postgres"},
+	"pg_dump":      {Image: "backup"},
+	"pg_restore":   {Image: "backup"},
+	"restic":       {Image: "backup"},
 	"redis-server": {Image: "redis", User: "redis"},
 	"redis-cli":    {Image: "redis", User: "redis"},
 }

@@ -105,6 +105,9 @@ spec:
         {{- range $own.claims }}
         - name: {{ . }}
           mountPath: {{ if eq . "postgres" }}/var/lib/postgresql/data{{ else }}/data/{{ . }}{{ end }}
+          {{- if $own.readOnly }}
+          readOnly: true
+          {{- end }}
         {{- end }}
         {{- with $own.mounts }}
         {{- toYaml . | nindent 8 }}

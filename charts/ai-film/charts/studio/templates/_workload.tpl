@@ -22,6 +22,8 @@ The last argument is what the service states of itself:
   queue           the metric of its queue and its labels, for an autoscaler
   nosecret        true: it takes nothing from the Secret
   claims          of images, videos, models, dagster, postgres
+  readOnly        true: it only reads them
+  restartPolicy   of a Job's pod
   user            user and group id, 10001 unless stated
   account         the name of its account, if not the workload's
   token, grace, probes, checksum
