@@ -1,8 +1,6 @@
 package unit
 
 import (
-	"slices"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -17,12 +15,8 @@ import (
 	"github.com/ai-film/ai-film/charttest/verify"
 )
 
-// findings are those of the library's checks, but for the one that .verify.yaml accepts: Dagster's daemon makes the pods of runs.
-func findings(r *charttest.Render) []check.Finding {
-	return slices.DeleteFunc(check.Run(r, check.Cluster{}), func(f check.Finding) bool {
-		return f.Check == "network-policy-target" && strings.Contains(f.String(), "dagster-run: ")
-	})
-}
+// findings are those of the library's checks.
+func findings(r *charttest.Render) []check.Finding { return check.Run(r, check.Cluster{}) }
 
 func profile(t testing.TB, name string, options ...charttest.Option) *charttest.Render {
 	t.Helper()
