@@ -409,7 +409,7 @@ func (t tests) integration(ctx context.Context) (err error) {
 	var rehearsal error
 	if ours { // these start an API server of their own from the cluster's programs
 		charttest := filepath.Join(t.repo(), "charttest")
-		rehearsal = errors.Join(t.run(ctx, charttest, env, "go", "test", "-count=1", "./dryrun", "./diff"),
+		rehearsal = errors.Join(t.run(ctx, charttest, env, "go", "test", "-count=1", "./dryrun", "./diff", "./policy", "./internal/defaults"),
 			t.run(ctx, charttest, env, "go", "test", "-count=1", "-run=AgainstRelease", "./cmd/charttest"))
 	}
 	return errors.Join(rehearsal, t.run(ctx, t.integrationDir(), env, "go", "test", "-count=1", "-timeout=20m", "-v", "./..."))

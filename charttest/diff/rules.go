@@ -9,6 +9,8 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/ai-film/ai-film/charttest/internal/defaults"
 )
 
 // rules by kind, each after the function of Kubernetes that it follows, in
@@ -180,25 +182,13 @@ func typed[T runtime.Object](level func(old, now T)) func(old, now runtime.Objec
 	}
 }
 
-func or[T any](p **T, value T) {
-	if *p == nil {
-		*p = &value
-	}
-}
-
-func orText[T ~string](p *T, value T) {
-	if *p == "" {
-		*p = value
-	}
-}
-
 func levelStatefulSet(old, now *appsv1.StatefulSet) {
 	for _, s := range []*appsv1.StatefulSet{old, now} {
-		orText(&s.Spec.PodManagementPolicy, appsv1.OrderedReadyPodManagement)
+		defaults.OrText(&s.Spec.PodManagementPolicy, appsv1.OrderedReadyPodManagement)
 		for i := range s.Spec.VolumeClaimTemplates {
 			claim := &s.Spec.VolumeClaimTemplates[i]
 			claim.APIVersion, claim.Kind, claim.Status = "", "", corev1.PersistentVolumeClaimStatus{} // filled in or reset
-			defaultClaimSpec(&claim.Spec)
+			defaults.ClaimSpec(&claim.Spec)
 		}
 	}
 	now.Spec.Replicas, now.Spec.Template, now.Spec.UpdateStrategy = old.Spec.Replicas, old.Spec.Template, old.Spec.UpdateStrategy
@@ -212,23 +202,23 @@ func levelJob(old, now *batchv1.Job) {
 	// too, and an update leaves alone what neither object mentions.
 	kept := now.Spec.Completions == nil && old.Spec.Completions == nil
 	if now.Spec.Completions == nil && now.Spec.Parallelism == nil && old.Spec.Parallelism != nil {
-		or(&now.Spec.Completions, 1)
+		defaults.Or(&now.Spec.Completions, 1)
 		kept = false
 	}
 	if old.Spec.Completions == nil && old.Spec.Parallelism == nil {
-		or(&old.Spec.Completions, 1)
+		defaults.Or(&old.Spec.Completions, 1)
 	}
 	if kept {
 		now.Spec.Completions = old.Spec.Completions
 	}
 	for _, j := range []*batchv1.Job{old, now} {
-		or(&j.Spec.Parallelism, 1)
-		or(&j.Spec.CompletionMode, batchv1.NonIndexedCompletion)
-		defaultPodSpec(&j.Spec.Template.Spec)
+		defaults.Or(&j.Spec.Parallelism, 1)
+		defaults.Or(&j.Spec.CompletionMode, batchv1.NonIndexedCompletion)
+		defaults.PodSpec(&j.Spec.Template.Spec)
 		if policy := j.Spec.PodFailurePolicy; policy != nil {
 			for _, r := range policy.Rules {
 				for i := range r.OnPodConditions {
-					orText(&r.OnPodConditions[i].Status, corev1.ConditionTrue)
+					defaults.OrText(&r.OnPodConditions[i].Status, corev1.ConditionTrue)
 				}
 			}
 		}
@@ -263,25 +253,25 @@ func levelSuspended(old, now *corev1.PodTemplateSpec) {
 }
 
 func levelRoleBinding(old, now *rbacv1.RoleBinding) {
-	orText(&old.RoleRef.APIGroup, rbacv1.GroupName)
-	orText(&now.RoleRef.APIGroup, rbacv1.GroupName)
+	defaults.OrText(&old.RoleRef.APIGroup, rbacv1.GroupName)
+	defaults.OrText(&now.RoleRef.APIGroup, rbacv1.GroupName)
 }
 
 func levelClusterRoleBinding(old, now *rbacv1.ClusterRoleBinding) {
-	orText(&old.RoleRef.APIGroup, rbacv1.GroupName)
-	orText(&now.RoleRef.APIGroup, rbacv1.GroupName)
+	defaults.OrText(&old.RoleRef.APIGroup, rbacv1.GroupName)
+	defaults.OrText(&now.RoleRef.APIGroup, rbacv1.GroupName)
 }
 
 func levelStorageClass(old, now *storagev1.StorageClass) {
 	for _, c := range []*storagev1.StorageClass{old, now} {
-		or(&c.ReclaimPolicy, corev1.PersistentVolumeReclaimDelete)
-		or(&c.VolumeBindingMode, storagev1.VolumeBindingImmediate)
+		defaults.Or(&c.ReclaimPolicy, corev1.PersistentVolumeReclaimDelete)
+		defaults.Or(&c.VolumeBindingMode, storagev1.VolumeBindingImmediate)
 	}
 }
 
 func levelDriver(old, now *storagev1.CSIDriver) {
 	for _, d := range []*storagev1.CSIDriver{old, now} {
-		or(&d.Spec.AttachRequired, true)
+		defaults.Or(&d.Spec.AttachRequired, true)
 		if len(d.Spec.VolumeLifecycleModes) == 0 {
 			d.Spec.VolumeLifecycleModes = []storagev1.VolumeLifecycleMode{storagev1.VolumeLifecyclePersistent}
 		}
@@ -289,6 +279,6 @@ func levelDriver(old, now *storagev1.CSIDriver) {
 }
 
 func levelPriority(old, now *schedulingv1.PriorityClass) {
-	or(&old.PreemptionPolicy, corev1.PreemptLowerPriority)
-	or(&now.PreemptionPolicy, corev1.PreemptLowerPriority)
+	defaults.Or(&old.PreemptionPolicy, corev1.PreemptLowerPriority)
+	defaults.Or(&now.PreemptionPolicy, corev1.PreemptLowerPriority)
 }

@@ -6,6 +6,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/ai-film/ai-film/charttest/internal/defaults"
 )
 
 func splitPath(path string) []string { return strings.Split(path, ".") }
@@ -20,8 +22,8 @@ func levelConfigMap(old, now *corev1.ConfigMap) {
 }
 
 func levelSecret(old, now *corev1.Secret) {
-	orText(&old.Type, corev1.SecretTypeOpaque)
-	orText(&now.Type, corev1.SecretTypeOpaque)
+	defaults.OrText(&old.Type, corev1.SecretTypeOpaque)
+	defaults.OrText(&now.Type, corev1.SecretTypeOpaque)
 	if !isTrue(old.Immutable) {
 		now.Immutable, now.Data = old.Immutable, old.Data
 	}
@@ -36,8 +38,8 @@ func levelQuota(old, now *corev1.ResourceQuota) {
 }
 
 func levelClaim(old, now *corev1.PersistentVolumeClaim) {
-	defaultClaimSpec(&old.Spec)
-	defaultClaimSpec(&now.Spec)
+	defaults.ClaimSpec(&old.Spec)
+	defaults.ClaimSpec(&now.Spec)
 	if old.Spec.VolumeName == "" {
 		// Its volume's name is filled in when the claim is bound: nobody knows
 		// to what.
@@ -71,8 +73,8 @@ func setStorage(spec *corev1.PersistentVolumeClaimSpec, size resource.Quantity) 
 
 // levelVolume evens out all but the source, volumeMode and nodeAffinity.
 func levelVolume(old, now *corev1.PersistentVolume) {
-	or(&old.Spec.VolumeMode, corev1.PersistentVolumeFilesystem)
-	or(&now.Spec.VolumeMode, corev1.PersistentVolumeFilesystem)
+	defaults.Or(&old.Spec.VolumeMode, corev1.PersistentVolumeFilesystem)
+	defaults.Or(&now.Spec.VolumeMode, corev1.PersistentVolumeFilesystem)
 	if a, b := old.Spec.CSI, now.Spec.CSI; a != nil && b != nil && a.ControllerExpandSecretRef == nil {
 		b.ControllerExpandSecretRef = nil // may be added
 	}
@@ -134,8 +136,8 @@ func levelPod(old, now *corev1.Pod) {
 			c[0].ImagePullPolicy, c[1].ImagePullPolicy = corev1.PullAlways, corev1.PullAlways
 		}
 	}
-	defaultPod(&old.Spec)
-	defaultPod(&now.Spec)
+	defaults.Pod(&old.Spec)
+	defaults.Pod(&now.Spec)
 	for _, c := range pairs {
 		c[1].Image = c[0].Image
 	}

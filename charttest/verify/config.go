@@ -15,6 +15,7 @@ import (
 
 	"github.com/ai-film/ai-film/charttest"
 	"github.com/ai-film/ai-film/charttest/check"
+	"github.com/ai-film/ai-film/charttest/policy"
 )
 
 // ConfigFile is where a chart keeps its verify configuration, from the chart's
@@ -46,7 +47,13 @@ type Config struct {
 	// must execute; 0 asks for none.
 	Coverage float64 `json:"coverage,omitempty"`
 
-	// Checks of one's own, run beside those of package check.
+	// Rules are checks of one expression in CEL each.
+	Rules []policy.Rule `json:"rules,omitempty"`
+	// Policies are files, from the chart's folder, with Kubernetes' own
+	// ValidatingAdmissionPolicies, their bindings and their parameters. Patterns
+	// are those of filepath.Glob.
+	Policies []string `json:"policies,omitempty"`
+	// Checks of one's own in Go, run beside those of package check.
 	Checks []*check.Check `json:"-"`
 	// Server is an API server to rehearse every profile on; none if nil. See
 	// package dryrun.
@@ -129,7 +136,11 @@ func LoadConfig(chartDir, file string, own ...*check.Check) (Config, error) {
 		return c, &Error{file, err}
 	}
 	known := map[string]bool{}
-	for _, k := range append(c.checks(), Rules...) {
+	checks, err := c.checks(chartDir)
+	if err != nil {
+		return c, &Error{file, err.(*Error).Err}
+	}
+	for _, k := range append(checks, Rules...) {
 		known[k.Name] = true
 	}
 	for i, s := range c.Suppress {
@@ -162,8 +173,38 @@ func (c Config) podSecurity() error {
 	return nil
 }
 
-// checks are those that are run over renders.
-func (c Config) checks() []*check.Check { return append(check.All(), c.Checks...) }
+// checks are those that are run over renders of the chart in a folder. Errors
+// are of type *Error.
+func (c Config) checks(chartDir string) ([]*check.Check, error) {
+	all := append(check.All(), c.Checks...)
+	for _, r := range c.Rules {
+		made, err := r.Check()
+		if err != nil {
+			return nil, &Error{ConfigFile, err}
+		}
+		all = append(all, made)
+	}
+	var files []string
+	for _, f := range c.Policies {
+		if !filepath.IsAbs(f) {
+			f = filepath.Join(chartDir, f)
+		}
+		files = append(files, f)
+	}
+	policies, err := policy.Load(files...)
+	if err != nil {
+		return nil, &Error{ConfigFile, err}
+	}
+	all = append(all, policies...)
+	names := map[string]bool{}
+	for _, k := range append(slices.Clone(all), Rules...) {
+		if names[k.Name] {
+			return nil, &Error{ConfigFile, fmt.Errorf("there are two checks %q: call a rule or policy otherwise", k.Name)}
+		}
+		names[k.Name] = true
+	}
+	return all, nil
+}
 
 func isArchive(path string) bool {
 	info, err := os.Stat(path)

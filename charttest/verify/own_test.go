@@ -56,3 +56,50 @@ func TestChecksOfOnesOwn(t *testing.T) {
 	require.Empty(t, result.Findings)
 	require.Len(t, result.Accepted, 1)
 }
+
+func TestRulesAndPoliciesOfTheConfiguration(t *testing.T) {
+	dir := write(t, map[string]string{
+		"templates/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: loose\n  labels:\n    tier: web\n",
+		".verify.yaml": `rules:
+  - name: owned
+    kinds: [ConfigMap]
+    expression: "'owner' in object.metadata.labels"
+    message: has no label owner
+policies: [policies/*.yaml]
+suppress: [{check: named, reason: a toy}]
+`,
+		"policies/named.yaml": `apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: named}
+spec:
+  matchConstraints: {resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [configmaps]}]}
+  validations: [{expression: object.metadata.name == 'tied'}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: named}
+spec: {policyName: named, validationActions: [Deny]}
+`,
+	})
+	config, err := verify.LoadConfig(dir, "")
+	require.NoError(t, err)
+	result, err := verify.Run(t.Context(), dir, config)
+	require.NoError(t, err)
+	require.Len(t, result.Findings, 1)
+	require.Equal(t, filepath.Join(dir, "templates/a.yaml")+":5: ConfigMap/loose: has no label owner (owned)", result.Findings[0].String())
+	require.Len(t, result.Accepted, 1)
+	require.Equal(t, "named", result.Accepted[0].Check)
+
+	for says, config := range map[string]string{
+		"undeclared reference": "rules: [{name: a, expression: nothing}]",
+		"two checks":           "rules: [{name: strict, expression: 'true'}]",
+		"nowhere.yaml":         "policies: [nowhere.yaml]",
+	} {
+		dir := write(t, map[string]string{".verify.yaml": config})
+		_, err := verify.LoadConfig(dir, "")
+		var e *verify.Error
+		require.ErrorAs(t, err, &e)
+		require.ErrorContains(t, err, says)
+		require.Equal(t, filepath.Join(dir, ".verify.yaml"), e.Source)
+	}
+}

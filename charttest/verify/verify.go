@@ -109,11 +109,15 @@ func Run(ctx context.Context, chartPath string, config Config) (*Result, error) 
 	if err != nil {
 		return nil, err
 	}
+	checks, err := config.checks(chartPath)
+	if err != nil {
+		return nil, err
+	}
 	versions := config.KubeVersions
 	if len(versions) == 0 {
 		versions = charttest.KubeVersions
 	}
-	result := &Result{Chart: chart.Name(), Path: chartPath, Versions: versions, Findings: []check.Finding{}, ran: config.checks()}
+	result := &Result{Chart: chart.Name(), Path: chartPath, Versions: versions, Findings: []check.Finding{}, ran: checks}
 	var cells []*cell
 	for _, p := range config.profiles(chart) {
 		result.Profiles = append(result.Profiles, p.Name)

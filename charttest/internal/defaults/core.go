@@ -1,4 +1,6 @@
-package diff
+// Package defaults fills in what the API server fills in before it admits an
+// object, for the kinds that charts are made of. A test holds it to a real one.
+package defaults
 
 import (
 	"strings"
@@ -6,13 +8,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// What the API server fills in, after k8s.io/kubernetes/pkg/apis/core/v1/defaults.go:
-// a value that is left out where its default stood before is no change.
+// After k8s.io/kubernetes/pkg/apis/core/v1/defaults.go.
 
-// defaultClaimSpec is SetDefaults_PersistentVolumeClaimSpec and the
+// ClaimSpec is SetDefaults_PersistentVolumeClaimSpec and the
 // normalization of data sources (NormalizeDataSources).
-func defaultClaimSpec(s *corev1.PersistentVolumeClaimSpec) {
-	or(&s.VolumeMode, corev1.PersistentVolumeFilesystem)
+func ClaimSpec(s *corev1.PersistentVolumeClaimSpec) {
+	Or(&s.VolumeMode, corev1.PersistentVolumeFilesystem)
 	switch a, b := s.DataSource, s.DataSourceRef; {
 	case a != nil && b == nil:
 		s.DataSourceRef = &corev1.TypedObjectReference{APIGroup: a.APIGroup, Kind: a.Kind, Name: a.Name}
@@ -21,11 +22,11 @@ func defaultClaimSpec(s *corev1.PersistentVolumeClaimSpec) {
 	}
 }
 
-// defaultPod is what pods get beyond what templates of pods do.
-func defaultPod(s *corev1.PodSpec) {
-	defaultPodSpec(s)
-	or(&s.EnableServiceLinks, true)
-	orText(&s.ServiceAccountName, "default")
+// Pod is what pods get beyond what templates of pods do.
+func Pod(s *corev1.PodSpec) {
+	PodSpec(s)
+	Or(&s.EnableServiceLinks, true)
+	OrText(&s.ServiceAccountName, "default")
 	s.DeprecatedServiceAccount = ""
 	for _, list := range [][]corev1.Container{s.Containers, s.InitContainers} {
 		for i := range list {
@@ -42,19 +43,20 @@ func defaultPod(s *corev1.PodSpec) {
 	}
 }
 
-func defaultPodSpec(s *corev1.PodSpec) {
-	orText(&s.DNSPolicy, corev1.DNSClusterFirst)
-	orText(&s.RestartPolicy, corev1.RestartPolicyAlways)
-	orText(&s.SchedulerName, corev1.DefaultSchedulerName)
-	or(&s.SecurityContext, corev1.PodSecurityContext{})
-	or(&s.TerminationGracePeriodSeconds, int64(corev1.DefaultTerminationGracePeriodSeconds))
+// PodSpec is for pods and templates of pods alike.
+func PodSpec(s *corev1.PodSpec) {
+	OrText(&s.DNSPolicy, corev1.DNSClusterFirst)
+	OrText(&s.RestartPolicy, corev1.RestartPolicyAlways)
+	OrText(&s.SchedulerName, corev1.DefaultSchedulerName)
+	Or(&s.SecurityContext, corev1.PodSecurityContext{})
+	Or(&s.TerminationGracePeriodSeconds, int64(corev1.DefaultTerminationGracePeriodSeconds))
 	if s.ServiceAccountName == "" {
 		s.ServiceAccountName = s.DeprecatedServiceAccount
 	}
 	s.DeprecatedServiceAccount = s.ServiceAccountName // the registry keeps both
 	for _, list := range [][]corev1.Container{s.Containers, s.InitContainers} {
 		for i := range list {
-			defaultContainer(&list[i])
+			container(&list[i])
 			if s.HostNetwork {
 				for j := range list[i].Ports {
 					if p := &list[i].Ports[j]; p.HostPort == 0 {
@@ -65,24 +67,24 @@ func defaultPodSpec(s *corev1.PodSpec) {
 		}
 	}
 	for i := range s.Volumes {
-		defaultVolume(&s.Volumes[i].VolumeSource)
+		volume(&s.Volumes[i].VolumeSource)
 	}
 }
 
-func defaultContainer(c *corev1.Container) {
+func container(c *corev1.Container) {
 	pull := corev1.PullIfNotPresent
 	if _, tag, ok := strings.Cut(c.Image[strings.LastIndexByte(c.Image, '/')+1:], ":"); !strings.Contains(c.Image, "@") && (!ok || tag == "latest") {
 		pull = corev1.PullAlways
 	}
-	orText(&c.ImagePullPolicy, pull)
-	orText(&c.TerminationMessagePath, corev1.TerminationMessagePathDefault)
-	orText(&c.TerminationMessagePolicy, corev1.TerminationMessageReadFile)
+	OrText(&c.ImagePullPolicy, pull)
+	OrText(&c.TerminationMessagePath, corev1.TerminationMessagePathDefault)
+	OrText(&c.TerminationMessagePolicy, corev1.TerminationMessageReadFile)
 	for i := range c.Ports {
-		orText(&c.Ports[i].Protocol, corev1.ProtocolTCP)
+		OrText(&c.Ports[i].Protocol, corev1.ProtocolTCP)
 	}
 	for i := range c.Env {
 		if from := c.Env[i].ValueFrom; from != nil && from.FieldRef != nil {
-			orText(&from.FieldRef.APIVersion, "v1")
+			OrText(&from.FieldRef.APIVersion, "v1")
 		}
 	}
 	for _, p := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
@@ -91,25 +93,25 @@ func defaultContainer(c *corev1.Container) {
 			orNumber(&p.PeriodSeconds, 10)
 			orNumber(&p.SuccessThreshold, 1)
 			orNumber(&p.FailureThreshold, 3)
-			defaultHTTPGet(p.HTTPGet)
+			httpGet(p.HTTPGet)
 			if p.GRPC != nil {
-				or(&p.GRPC.Service, "")
+				Or(&p.GRPC.Service, "")
 			}
 		}
 	}
 	if c.Lifecycle != nil {
 		for _, h := range []*corev1.LifecycleHandler{c.Lifecycle.PostStart, c.Lifecycle.PreStop} {
 			if h != nil {
-				defaultHTTPGet(h.HTTPGet)
+				httpGet(h.HTTPGet)
 			}
 		}
 	}
 }
 
-func defaultHTTPGet(g *corev1.HTTPGetAction) {
+func httpGet(g *corev1.HTTPGetAction) {
 	if g != nil {
-		orText(&g.Path, "/")
-		orText(&g.Scheme, corev1.URISchemeHTTP)
+		OrText(&g.Path, "/")
+		OrText(&g.Scheme, corev1.URISchemeHTTP)
 	}
 }
 
@@ -119,45 +121,59 @@ func orNumber(p *int32, value int32) {
 	}
 }
 
-func defaultVolume(v *corev1.VolumeSource) {
+func volume(v *corev1.VolumeSource) {
 	const mode = int32(0o644)
 	if *v == (corev1.VolumeSource{}) {
 		v.EmptyDir = &corev1.EmptyDirVolumeSource{}
 	}
 	if v.Secret != nil {
-		or(&v.Secret.DefaultMode, mode)
+		Or(&v.Secret.DefaultMode, mode)
 	}
 	if v.ConfigMap != nil {
-		or(&v.ConfigMap.DefaultMode, mode)
+		Or(&v.ConfigMap.DefaultMode, mode)
 	}
 	if v.HostPath != nil {
-		or(&v.HostPath.Type, corev1.HostPathUnset)
+		Or(&v.HostPath.Type, corev1.HostPathUnset)
 	}
 	if v.DownwardAPI != nil {
-		or(&v.DownwardAPI.DefaultMode, mode)
-		defaultDownward(v.DownwardAPI.Items)
+		Or(&v.DownwardAPI.DefaultMode, mode)
+		downward(v.DownwardAPI.Items)
 	}
 	if v.Ephemeral != nil && v.Ephemeral.VolumeClaimTemplate != nil {
-		or(&v.Ephemeral.VolumeClaimTemplate.Spec.VolumeMode, corev1.PersistentVolumeFilesystem)
+		Or(&v.Ephemeral.VolumeClaimTemplate.Spec.VolumeMode, corev1.PersistentVolumeFilesystem)
 	}
 	if v.Projected == nil {
 		return
 	}
-	or(&v.Projected.DefaultMode, mode)
+	Or(&v.Projected.DefaultMode, mode)
 	for _, source := range v.Projected.Sources {
 		if source.DownwardAPI != nil {
-			defaultDownward(source.DownwardAPI.Items)
+			downward(source.DownwardAPI.Items)
 		}
 		if source.ServiceAccountToken != nil {
-			or(&source.ServiceAccountToken.ExpirationSeconds, int64(3600))
+			Or(&source.ServiceAccountToken.ExpirationSeconds, int64(3600))
 		}
 	}
 }
 
-func defaultDownward(items []corev1.DownwardAPIVolumeFile) {
+func downward(items []corev1.DownwardAPIVolumeFile) {
 	for i := range items {
 		if ref := items[i].FieldRef; ref != nil {
-			orText(&ref.APIVersion, "v1")
+			OrText(&ref.APIVersion, "v1")
 		}
+	}
+}
+
+// Or sets an optional value that is left out.
+func Or[T any](p **T, value T) {
+	if *p == nil {
+		*p = &value
+	}
+}
+
+// OrText sets a text that is left out.
+func OrText[T ~string](p *T, value T) {
+	if *p == "" {
+		*p = value
 	}
 }
