@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,7 +20,7 @@ func (failed) Error() string { return "suites failed" }
 func newUnittest() *cobra.Command {
 	var (
 		o                  unittest.Options
-		colored, debug     bool
+		colored, leave     bool
 		subcharts          bool
 		output, outputType string
 		coverage           float64
@@ -55,8 +56,11 @@ Exit codes:
 			}
 			o.NoSubcharts = !subcharts
 			o.Coverage = cmd.Flags().Changed("coverage")
-			if debug {
+			if leave {
 				o.RenderPath = ".debug"
+			}
+			if os.Getenv("GOGC") == "" {
+				debug.SetGCPercent(400) // of the little that stays while suites run
 			}
 			ctx, stop := interruptible(cmd)
 			defer stop()
@@ -91,7 +95,7 @@ Exit codes:
 	f.BoolVarP(&o.FailFast, "failfast", "q", false, "end a suite at its first failure, and the chart's suites with it")
 	f.BoolVar(&o.Strict, "strict", false, "refuse suites with fields that helm-unittest doesn't know")
 	f.BoolVar(&o.SkipSchema, "skip-schema-validation", false, "don't check values against values.schema.json")
-	f.BoolVarP(&debug, "debugPlugin", "d", false, "leave what was rendered in .debug")
+	f.BoolVarP(&leave, "debugPlugin", "d", false, "leave what was rendered in .debug")
 	f.BoolVar(&colored, "color", false, "print in color; without the flag: on a terminal")
 	f.Float64Var(&coverage, "coverage", 0, "list branches never taken, and fail below this `percent`")
 	f.BoolVar(&o.StrictObjects, "strict-objects", false, "fail tests whose objects break their schema")

@@ -57,8 +57,8 @@ type everything struct {
 // templates.
 func (c *Chart) Points() ([]Point, error) {
 	c.everything.once.Do(func() {
-		p := newProgram(c.source, nil)
-		if c.everything.err = p.parse(true); c.everything.err == nil {
+		p := newProgram(c.source)
+		if c.everything.err = p.parse(nil, true); c.everything.err == nil {
 			c.everything.points = p.points(nil)
 			for _, probe := range p.probes {
 				if probe.kind == probeRead {

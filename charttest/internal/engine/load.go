@@ -25,6 +25,7 @@ type Chart struct {
 	sources    map[string]string // template name as Helm prints it → file on disk
 	gates      gates
 	programs   programs
+	parsed     sources
 	documents  documents
 	everything everything
 	schemas    sync.Map // *byte of a schema's first byte → *compiledSchema

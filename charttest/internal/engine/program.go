@@ -91,13 +91,23 @@ func (c *Chart) program(vals map[string]any, instrumented bool, sel Selection) (
 	}
 	c.programs.mu.Unlock()
 	e.once.Do(func() {
-		processed, err := c.process(vals)
-		if err != nil {
-			e.err = err
-			return
+		if sel.Keep != nil {
+			// A part of what is there as a whole.
+			whole, err := c.program(vals, false, Selection{})
+			if whole == nil {
+				e.err = err
+				return
+			}
+			e.program = whole.part(sel.Keep)
+		} else {
+			processed, err := c.process(vals)
+			if err != nil {
+				e.err = err
+				return
+			}
+			e.program = newProgram(processed)
 		}
-		e.program = newProgram(processed, sel.Keep)
-		e.err = e.program.parse(instrumented)
+		e.err = e.program.parse(&c.parsed, instrumented)
 	})
 	if e.program == nil {
 		return nil, e.err
@@ -105,10 +115,22 @@ func (c *Chart) program(vals map[string]any, instrumented bool, sel Selection) (
 	return e.program, e.err
 }
 
-func newProgram(ch *chart.Chart, keep func(string) bool) *program {
+// part is the program with partials and those of its other templates that are
+// to be kept.
+func (p *program) part(keep func(template string) bool) *program {
+	part := &program{chart: p.chart, scopes: p.scopes}
+	for _, s := range p.templates {
+		if s.partial || keep(s.name) {
+			part.templates = append(part.templates, s)
+		}
+	}
+	return part
+}
+
+func newProgram(ch *chart.Chart) *program {
 	p := &program{chart: ch}
 	sources := make(map[string]*source)
-	p.addChart(ch, -1, sources, keep)
+	p.addChart(ch, -1, sources)
 	for _, s := range sources {
 		p.templates = append(p.templates, s)
 	}
@@ -124,7 +146,7 @@ func newProgram(ch *chart.Chart, keep func(string) bool) *program {
 	return p
 }
 
-func (p *program) addChart(ch *chart.Chart, parent int, sources map[string]*source, keep func(string) bool) {
+func (p *program) addChart(ch *chart.Chart, parent int, sources map[string]*source) {
 	at := len(p.scopes)
 	p.scopes = append(p.scopes, &scope{
 		name:     ch.Name(),
@@ -133,7 +155,7 @@ func (p *program) addChart(ch *chart.Chart, parent int, sources map[string]*sour
 		files:    newFiles(ch.Files),
 	})
 	for _, sub := range ch.Dependencies() {
-		p.addChart(sub, at, sources, keep)
+		p.addChart(sub, at, sources)
 	}
 	full := ch.ChartFullPath()
 	library := strings.EqualFold(ch.Metadata.Type, "library")
@@ -142,9 +164,6 @@ func (p *program) addChart(ch *chart.Chart, parent int, sources map[string]*sour
 			continue
 		}
 		name := path.Join(full, t.Name)
-		if partial := strings.HasPrefix(path.Base(name), "_"); !partial && keep != nil && !keep(name) {
-			continue
-		}
 		sources[name] = &source{
 			name:     name,
 			basePath: path.Join(full, "templates"),
@@ -156,8 +175,34 @@ func (p *program) addChart(ch *chart.Chart, parent int, sources map[string]*sour
 	}
 }
 
+// sources are templates parsed before, by name. What executes them doesn't
+// change them.
+type sources struct{ byName sync.Map }
+
+type parsedSource struct {
+	text      string
+	templates []*template.Template // it and what it defines
+	err       error
+}
+
+func (p *sources) parse(s *source) ([]*template.Template, error) {
+	if have, ok := p.byName.Load(s.name); ok && have.(*parsedSource).text == s.text {
+		return have.(*parsedSource).templates, have.(*parsedSource).err
+	}
+	t, err := template.New(s.name).Funcs(functions()).Parse(s.text)
+	parsed := &parsedSource{text: s.text, err: err}
+	if err == nil {
+		parsed.templates = t.Templates()
+		for _, t := range parsed.templates {
+			addTicks(t.Tree.Root)
+		}
+	}
+	p.byName.Store(s.name, parsed)
+	return parsed.templates, err
+}
+
 // parse parses all templates, and adds probes to them if asked to.
-func (p *program) parse(instrumented bool) (err error) {
+func (p *program) parse(before *sources, instrumented bool) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = panicked(r)
@@ -166,14 +211,20 @@ func (p *program) parse(instrumented bool) (err error) {
 	root := template.New(rootName)
 	root.Option("missingkey=zero")
 	root.Funcs(functions())
+	if instrumented { // in trees of its own
+		before = new(sources)
+	}
 	for _, s := range p.templates {
-		if _, err := root.New(s.name).Parse(s.text); err != nil {
+		templates, err := before.parse(s)
+		if err != nil {
 			return parseFailure(s.name, err)
 		}
-	}
-	for _, t := range root.Templates() {
-		if t.Tree != nil {
-			addTicks(t.Tree.Root)
+		// As if it had been parsed here: what has nothing in it replaces nothing.
+		at := root.New(s.name)
+		for _, t := range templates {
+			if _, err := at.AddParseTree(t.Name(), t.Tree); err != nil {
+				return parseFailure(s.name, err)
+			}
 		}
 	}
 	if instrumented {
