@@ -2,6 +2,7 @@ package charttest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,9 +14,11 @@ import (
 // Coverage says which parts of a chart's templates some renders executed.
 type Coverage struct {
 	Files []FileCoverage // by name
+	// Unread are the templates that can't be parsed. Helm renders the chart all
+	// the same where they are of a subchart that is turned off.
+	Unread []*Failure
 
-	points map[pointKey]*engine.Point
-	texts  map[string]string
+	texts map[string]string
 }
 
 // FileCoverage is the coverage of one template file, whose subchart may have
@@ -54,61 +57,43 @@ type Missed struct {
 	Branch string // such as "else of if .Values.ingress.enabled"
 }
 
-type pointKey struct {
-	file string
-	pos  int
-	text string
-}
-
 // Cover says which parts of the templates the renders executed. Templates of
 // subcharts that none of them turned on count as not executed. Each render is
 // made once more, with a record of its execution.
 func (c *Chart) Cover(ctx context.Context, renders ...*Render) (*Coverage, error) {
-	cov := &Coverage{points: make(map[pointKey]*engine.Point), texts: c.engine.Templates()}
-	all, err := c.engine.Points()
-	if err != nil {
-		return nil, convert(c.engine, err)
-	}
-	cov.add(c, all)
+	s := c.Survey()
 	for _, r := range renders {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		points, err := r.result.Covered()
-		if err != nil {
-			return nil, convert(c.engine, err)
+		if err := s.Cover(r); err != nil {
+			return nil, err
 		}
-		cov.add(c, points)
 	}
-	cov.sum()
-	return cov, nil
+	return s.Coverage(), nil
 }
 
-func (cov *Coverage) add(c *Chart, points []engine.Point) {
+func (c *Chart) coverage(points []engine.Point) *Coverage {
+	cov := &Coverage{texts: c.engine.Templates()}
+	for _, f := range c.engine.Unread() {
+		var failure *Failure
+		if errors.As(convert(c.engine, f), &failure) {
+			cov.Unread = append(cov.Unread, failure)
+		}
+	}
+	files := make(map[string]*FileCoverage)
 	for i := range points {
 		p := &points[i]
-		key := pointKey{c.engine.Source(p.Template), p.Pos, p.Text}
-		if have, ok := cov.points[key]; ok {
-			have.Count += p.Count
-		} else {
-			mine := *p
-			cov.points[key] = &mine
-		}
-	}
-}
-
-func (cov *Coverage) sum() {
-	files := make(map[string]*FileCoverage)
-	for key, p := range cov.points {
-		f, ok := files[key.file]
+		file := c.engine.Source(p.Template)
+		f, ok := files[file]
 		if !ok {
-			f = &FileCoverage{File: key.file, lines: make(map[int]bool)}
-			files[key.file] = f
+			f = &FileCoverage{File: file, lines: make(map[int]bool)}
+			files[file] = f
 		}
 		if p.Branch {
 			f.Branches.add(p.Count > 0)
 			if p.Count == 0 {
-				place := Place{Template: p.Template, File: key.file, Line: p.Line}
+				place := Place{Template: p.Template, File: file, Line: p.Line}
 				f.Missed = append(f.Missed, Missed{Place: place, Branch: p.Text})
 			}
 			continue
@@ -136,6 +121,7 @@ func (cov *Coverage) sum() {
 		cov.Files = append(cov.Files, *f)
 	}
 	slices.SortFunc(cov.Files, func(a, b FileCoverage) int { return strings.Compare(a.File, b.File) })
+	return cov
 }
 
 // Branches is the share of branches taken in all files.

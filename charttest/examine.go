@@ -2,6 +2,7 @@ package charttest
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"slices"
@@ -39,47 +40,68 @@ func (v ValueUse) String() string { return fmt.Sprintf("%s: %s: %s", v.Place, v.
 // renders leaves it alone, so they should be of all profiles. Values of
 // subcharts that took part in none of them are not judged.
 func (c *Chart) ExamineValues(ctx context.Context, renders ...*Render) (*ValuesReport, error) {
-	e := &examination{chart: c, files: c.engine.ValuesFiles(), declared: map[string]any{},
-		reads: map[string]engine.Read{}, judged: map[string]bool{},
-		on: map[string]bool{}, off: map[string]bool{}}
+	s := c.Survey()
 	for _, r := range renders {
-		if err := e.add(r); err != nil {
-			return nil, convert(c.engine, err)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if err := s.Examine(r); err != nil {
+			return nil, err
 		}
 	}
-	for _, path := range c.engine.Gates() {
-		e.reads[path] = engine.Read{Path: path, Found: true, All: true}
-	}
-	results := make([]*engine.Result, len(renders))
-	for i, r := range renders {
-		results[i] = r.result
-	}
-	var err error
-	if e.mentions, err = c.engine.Mentions(results); err != nil {
-		return nil, convert(c.engine, err)
-	}
-	report := new(ValuesReport)
-	if report.Dead, err = e.dead(ctx, renders); err != nil {
-		return nil, convert(c.engine, err)
-	}
-	report.Undeclared = e.undeclared()
-	if report.Holes, err = e.holes(renders); err != nil {
-		return nil, convert(c.engine, err)
-	}
-	for _, list := range [][]ValueUse{report.Dead, report.Undeclared, report.Holes} {
-		slices.SortFunc(list, func(a, b ValueUse) int { return strings.Compare(a.Path, b.Path) })
-	}
-	return report, nil
+	return s.Values(ctx)
 }
 
+// examination is what renders did with the values.
 type examination struct {
 	chart    *Chart
 	files    []engine.ValuesFile
 	declared map[string]any // by leaf path
 	reads    map[string]engine.Read
-	judged   map[string]bool  // leaves whose chart took part in a render
-	on, off  map[string]bool  // subcharts that took part in a render, and that stood out of one
+	judged   map[string]bool // leaves whose chart took part in a render
+	on, off  map[string]bool // subcharts that took part in a render, and that stood out of one
+	bases    engine.Bases
+	executed engine.Executed
 	mentions []engine.Mention // what renders may not have shown
+	unreads  *unread          // lazily
+	tables   map[string]bool  // lazily: tables of the declared values
+	comments map[string]bool  // lazily: keys in comments of the values files
+	printed  []printed
+	first    map[string]any                              // values of the first render
+	refuses  func(values map[string]any) map[string]bool // by its schemas
+}
+
+// printed is what a profile printed, for comparison.
+type printed struct {
+	profile Profile
+	sum     [sha256.Size]byte
+}
+
+func (c *Chart) examination() *examination {
+	return &examination{chart: c, files: c.engine.ValuesFiles(), declared: map[string]any{},
+		reads: map[string]engine.Read{}, judged: map[string]bool{},
+		on: map[string]bool{}, off: map[string]bool{}}
+}
+
+// report judges the values by the renders that were added.
+func (e *examination) report(ctx context.Context) (*ValuesReport, error) {
+	for _, path := range e.chart.engine.Gates() {
+		e.reads[path] = engine.Read{Path: path, Found: true, All: true}
+	}
+	e.mentions = e.chart.engine.Mentions(&e.executed, &e.bases)
+	report := new(ValuesReport)
+	var err error
+	if report.Dead, err = e.dead(ctx); err != nil {
+		return nil, err
+	}
+	report.Undeclared = e.undeclared()
+	if report.Holes, err = e.holes(ctx); err != nil {
+		return nil, err
+	}
+	for _, list := range [][]ValueUse{report.Dead, report.Undeclared, report.Holes} {
+		slices.SortFunc(list, func(a, b ValueUse) int { return strings.Compare(a.Path, b.Path) })
+	}
+	return report, nil
 }
 
 func (e *examination) add(r *Render) error {
@@ -90,6 +112,19 @@ func (e *examination) add(r *Render) error {
 	on, off, err := r.result.Subcharts()
 	if err != nil {
 		return err
+	}
+	if err := e.executed.Add(r.result); err != nil {
+		return err
+	}
+	if err := e.bases.Add(r.result); err != nil {
+		return err
+	}
+	e.printed = append(e.printed, printed{r.Profile, r.sum()})
+	if e.refuses == nil {
+		e.first = declared
+		if e.refuses, err = r.result.Refuses(); err != nil {
+			return err
+		}
 	}
 	maps.Copy(e.on, on)
 	maps.Copy(e.off, off)
@@ -151,7 +186,7 @@ func (e *examination) read(path string) bool {
 
 // dead finds the leaves that nothing read, and makes sure by changing them all
 // at once: if anything changes, the ones that did it are found by halving.
-func (e *examination) dead(ctx context.Context, renders []*Render) ([]ValueUse, error) {
+func (e *examination) dead(ctx context.Context) ([]ValueUse, error) {
 	var suspects []string
 	idle := false // a subchart took part in no render; globals may be for it
 	for path := range e.off {
@@ -176,7 +211,7 @@ func (e *examination) dead(ctx context.Context, renders []*Render) ([]ValueUse, 
 	}
 	slices.Sort(suspects)
 	var found []ValueUse
-	for _, path := range e.unchanging(ctx, renders, suspects, 64) {
+	for _, path := range e.unchanging(ctx, suspects) {
 		found = append(found, ValueUse{Path: path, Message: "no template reads it: changing it changes nothing", Place: e.place(path)})
 	}
 	return found, nil
@@ -195,28 +230,73 @@ func (e *examination) untested(path string) bool {
 			}
 		}
 	}
+	return e.unread().reads(path, paths)
+}
+
+// unread are mentions of values that no render showed to be read, so that each
+// suspect is held to the few that may be of it.
+type unread struct {
+	exact, tables map[string]bool             // paths that a define reads of the tables it was given, and those of which it reads all
+	everything    bool                        // all the values are
+	root, any     map[string][]engine.Mention // by the first field: of the values, and of a table that can't be told
+}
+
+func (e *examination) unread() *unread {
+	if e.unreads != nil {
+		return e.unreads
+	}
+	u := &unread{exact: map[string]bool{}, tables: map[string]bool{}, root: map[string][]engine.Mention{}, any: map[string][]engine.Mention{}}
 	for _, m := range e.mentions {
 		for _, base := range m.Bases {
 			for i := range m.Fields {
 				at := joinField(base, strings.Join(m.Fields[i:], "."))
-				if _, read := e.reads[at]; !read && (path == at || !m.Asks && strings.HasPrefix(path, at+".")) {
-					return true
+				if _, read := e.reads[at]; !read {
+					u.exact[at] = true
+					u.tables[at] = u.tables[at] || !m.Asks
 				}
 			}
 		}
 		if m.Executed {
 			continue
 		}
-		fields := m.Fields
-		at := slices.Index(fields, "Values")
-		if at < 0 && (len(fields) == 0 || beside[fields[0]]) {
+		at := slices.Index(m.Fields, "Values")
+		if at < 0 && (len(m.Fields) == 0 || beside[m.Fields[0]]) {
 			continue
 		}
-		fields = fields[at+1:]
-		for _, p := range paths {
-			for i := range p {
-				n := min(len(fields), len(p)-i)
-				if slices.Equal(fields[:n], p[i:i+n]) && (at < 0 && n > 0 || at >= 0 && i == 0) && !(m.Asks && n < len(p)-i) {
+		list := u.any
+		if at >= 0 {
+			list = u.root
+		}
+		if m.Fields = m.Fields[at+1:]; len(m.Fields) > 0 {
+			list[m.Fields[0]] = append(list[m.Fields[0]], m)
+		} else if !m.Asks {
+			u.everything = true
+		}
+	}
+	e.unreads = u
+	return u
+}
+
+// reads says whether a mention may be of a value: its path, and its keys from
+// the roots of the charts it belongs to.
+func (u *unread) reads(path string, roots [][]string) bool {
+	if u.everything || u.exact[path] {
+		return true
+	}
+	for i := range path {
+		if path[i] == '.' && u.tables[path[:i]] {
+			return true
+		}
+	}
+	for _, keys := range roots {
+		for i := range keys {
+			lists := [][]engine.Mention{u.any[keys[i]], nil}
+			if i == 0 {
+				lists[1] = u.root[keys[i]]
+			}
+			for _, m := range slices.Concat(lists...) {
+				n := min(len(m.Fields), len(keys)-i)
+				if slices.Equal(m.Fields[:n], keys[i:i+n]) && !(m.Asks && n < len(keys)-i) {
 					return true
 				}
 			}
@@ -229,51 +309,60 @@ func (e *examination) untested(path string) bool {
 var beside = map[string]bool{"Release": true, "Chart": true, "Capabilities": true, "Files": true, "Template": true, "Subcharts": true}
 
 // unchanging returns those of the paths whose values make no difference to any
-// render. budget is how often it may render each.
-func (e *examination) unchanging(ctx context.Context, renders []*Render, paths []string, budget int) []string {
-	if len(paths) == 0 || budget <= 0 {
+// profile. All are changed at once; where a profile prints something else, the
+// ones that did it are looked for in that profile alone, so that many profiles
+// cost little more than a render each.
+func (e *examination) unchanging(ctx context.Context, paths []string) []string {
+	for _, p := range e.printed {
+		budget := maxHalvings
+		paths = e.unchangingIn(ctx, p, paths, &budget)
+	}
+	return paths
+}
+
+// maxHalvings bounds the renders that look for what made a profile print
+// something else; what is left undecided then isn't reported.
+const maxHalvings = 128
+
+func (e *examination) unchangingIn(ctx context.Context, p printed, paths []string, budget *int) []string {
+	if *budget--; len(paths) == 0 || *budget < 0 {
 		return nil
 	}
 	change := map[string]any{}
 	for _, path := range paths {
 		put(change, path, other(e.declared[path]))
 	}
-	same := true
-	for _, r := range renders {
-		if text, err := r.with(ctx, change); err != nil || text != r.result.Text(true)+r.Notes {
-			same = false
-			break
-		}
-	}
-	switch {
-	case same:
+	profile := p.profile
+	profile.SkipSchema = true
+	if sum, err := e.chart.print(ctx, profile, change); err == nil && sum == p.sum {
 		return paths
-	case len(paths) == 1:
+	} else if len(paths) == 1 {
 		return nil
 	}
 	half := len(paths) / 2
-	return append(e.unchanging(ctx, renders, paths[:half], budget/2), e.unchanging(ctx, renders, paths[half:], budget/2)...)
+	return append(e.unchangingIn(ctx, p, paths[:half:half], budget), e.unchangingIn(ctx, p, paths[half:], budget)...)
 }
 
-// with renders once more with values laid over the profile's, and returns what
-// was printed.
-func (r *Render) with(ctx context.Context, change map[string]any) (string, error) {
-	p := r.Profile
-	p.SkipSchema = true
-	base, err := p.overrides(r.Chart.getters).Merge()
+// print renders a profile with values laid over all others, and returns the sum
+// of what is printed.
+func (c *Chart) print(ctx context.Context, p Profile, change map[string]any) (sum [sha256.Size]byte, err error) {
+	base, err := p.overrides(c.getters).Merge()
 	if err != nil {
-		return "", err
+		return sum, err
 	}
 	release, err := p.release()
 	if err != nil {
-		return "", err
+		return sum, err
 	}
-	result, err := r.Chart.engine.Render(ctx, overlay(base, change), release)
+	result, err := c.engine.Render(ctx, overlay(base, change), release)
 	if err != nil {
-		return "", err
+		return sum, err
 	}
-	return result.Text(true) + result.Notes, nil
+	return (&Render{result: result, Notes: result.Notes}).sum(), nil
 }
+
+// sum is that of what the render prints.
+func (r *Render) sum() [sha256.Size]byte { return sha256.Sum256([]byte(r.result.Text(true) + r.Notes)) }
 
 // put sets the value at a leaf's path.
 func put(into map[string]any, path string, v any) {
@@ -365,21 +454,30 @@ func (e *examination) mentioned(path string) bool {
 		}
 		p = p[:i]
 	}
-	for p := range e.declared {
-		if strings.HasPrefix(p, path+".") {
-			return true
-		}
+	if e.tables == nil {
+		e.indexDeclared()
 	}
-	key := path[strings.LastIndexByte(path, '.')+1:]
-	for _, f := range e.files {
-		for _, line := range strings.Split(f.Text, "\n") {
-			comment, ok := strings.CutPrefix(strings.TrimLeft(line, " "), "#")
-			if ok && strings.HasPrefix(strings.TrimLeft(comment, "# -"), key+":") {
-				return true
+	return e.tables[path] || e.comments[path[strings.LastIndexByte(path, '.')+1:]]
+}
+
+func (e *examination) indexDeclared() {
+	e.tables, e.comments = map[string]bool{}, map[string]bool{}
+	for p := range e.declared {
+		for i := range p {
+			if p[i] == '.' {
+				e.tables[p[:i]] = true
 			}
 		}
 	}
-	return false
+	for _, f := range e.files {
+		for line := range strings.Lines(f.Text) {
+			if comment, ok := strings.CutPrefix(strings.TrimLeft(line, " "), "#"); ok {
+				if key, _, ok := strings.Cut(strings.TrimLeft(comment, "# -"), ":"); ok {
+					e.comments[key] = true
+				}
+			}
+		}
+	}
 }
 
 // place finds the line that declares a value.
@@ -392,43 +490,73 @@ func (e *examination) place(path string) Place {
 }
 
 // holes tries wrong types on every declared value that a schema is in charge
-// of.
-func (e *examination) holes(renders []*Render) ([]ValueUse, error) {
+// of: on all of them at once, and one by one where the schema's answer is about
+// the table around them.
+func (e *examination) holes(ctx context.Context) ([]ValueUse, error) {
 	schemas := e.chart.engine.Schemas()
-	var found []ValueUse
-	if len(schemas) == 0 || len(renders) == 0 {
-		return nil, nil
+	if len(schemas) == 0 || e.refuses == nil || len(e.refuses(e.first)) > 0 {
+		return nil, nil // refused as they are: nothing can be learnt from it
 	}
-	r := renders[0]
-	values, err := r.result.Declared()
-	if err != nil {
-		return nil, err
-	}
-	if ok, err := r.result.Accepts(values); err != nil || !ok {
-		return nil, err // refused as they are: nothing can be learnt from it
-	}
+	open := map[string][]any{} // what is to be tried, while nothing was refused
 	for path, v := range e.declared {
-		bad, want := wrong(v)
+		bad, _ := wrong(v)
 		// What is in a table that templates hand on as a whole, such as a
 		// securityContext, has its types from Kubernetes.
-		if _, read := e.reads[path]; !read || bad == nil || !e.judged[path] ||
-			!slices.ContainsFunc(schemas, func(s string) bool { return s == "" || strings.HasPrefix(path, s+".") }) {
-			continue
-		}
-		takes := true
-		for _, b := range bad {
-			change := map[string]any{}
-			put(change, path, b)
-			if takes, err = r.result.Accepts(overlay(values, change)); err != nil {
-				return nil, err
-			} else if !takes {
-				break
-			}
-		}
-		if takes {
-			found = append(found, ValueUse{Path: path, Place: e.place(path),
-				Message: "the schema takes anything where values.yaml has " + want})
+		if _, read := e.reads[path]; read && bad != nil && e.judged[path] &&
+			slices.ContainsFunc(schemas, func(s string) bool { return s == "" || strings.HasPrefix(path, s+".") }) {
+			open[path] = bad
 		}
 	}
+	for round := range 3 {
+		change := map[string]any{}
+		for path, bad := range open {
+			if round < len(bad) {
+				put(change, path, bad[round])
+			}
+		}
+		refused := e.refuses(overlay(e.first, change))
+		for path := range maps.Clone(refused) { // one below a value is of it
+			for i := range path {
+				if path[i] == '.' && open[path[:i]] != nil {
+					refused[path[:i]] = true
+				}
+			}
+		}
+		for _, path := range slices.Sorted(maps.Keys(open)) {
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			if round >= len(open[path]) {
+				continue
+			}
+			no, unsure := refuses(refused, path)
+			if unsure && !no {
+				alone := map[string]any{}
+				put(alone, path, open[path][round])
+				no = len(e.refuses(overlay(e.first, alone))) > 0
+			}
+			if no {
+				delete(open, path)
+			}
+		}
+	}
+	var found []ValueUse
+	for path := range open {
+		_, want := wrong(e.declared[path])
+		found = append(found, ValueUse{Path: path, Place: e.place(path), Message: "the schema takes anything where values.yaml has " + want})
+	}
 	return found, nil
+}
+
+// refuses says whether a value is among those refused, or else a table around
+// it is, which may or may not be for the value's sake.
+func refuses(refused map[string]bool, path string) (no, unsure bool) {
+	if refused[path] {
+		return true, false
+	}
+	unsure = refused[""]
+	for i := range path {
+		unsure = unsure || path[i] == '.' && refused[path[:i]]
+	}
+	return false, unsure
 }

@@ -28,9 +28,9 @@ type remembered struct {
 const maxRemembered = 32
 
 // key names what a render depends on, or is empty for one that is not to be
-// remembered: with random functions at large, or objects to look up.
+// remembered: with random functions at large, or objects to look up, or so asked.
 func (p *Profile) key(values map[string]any, release engine.Release) string {
-	if p.Random || p.Lookup != nil || p.LookupFunc != nil {
+	if p.Fresh || p.Random || p.Lookup != nil || p.LookupFunc != nil {
 		return ""
 	}
 	release.Lookup, release.Timeout = nil, 0

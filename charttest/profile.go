@@ -51,6 +51,10 @@ type Profile struct {
 	Now    time.Time
 	Random bool // let random, certificate and date functions be
 
+	// Fresh renders anew, whatever was rendered before, and doesn't remember the
+	// render: for many that are looked at once each.
+	Fresh bool
+
 	Timeout time.Duration // for rendering; a minute if 0
 
 	// Lax renders without strict decoding: Objects that break their schema
@@ -87,7 +91,7 @@ func (p Profile) apply(to *Profile) {
 	}
 	for _, f := range []struct{ dst, src *bool }{
 		{&to.Upgrade, &p.Upgrade}, {&to.SubNotes, &p.SubNotes}, {&to.CRDs, &p.CRDs},
-		{&to.SkipSchema, &p.SkipSchema}, {&to.Random, &p.Random}, {&to.Lax, &p.Lax},
+		{&to.SkipSchema, &p.SkipSchema}, {&to.Random, &p.Random}, {&to.Fresh, &p.Fresh}, {&to.Lax, &p.Lax},
 	} {
 		*f.dst = *f.dst || *f.src
 	}

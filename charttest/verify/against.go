@@ -195,7 +195,7 @@ func (r *Result) renderUpgrade(ctx context.Context, chart *charttest.Chart, p ch
 		return b
 	}
 	c := &cell{chart: chart, profile: p}
-	c.failed(err)
+	c.failed(err, nil)
 	for _, f := range c.findings {
 		found.add(f, r.known(p.Name), "")
 	}

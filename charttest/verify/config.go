@@ -64,9 +64,9 @@ type Config struct {
 	// Repository are findings of the Rules "version-increment" and "maintainers",
 	// which take a look at the repository around the chart; nil if nobody looked.
 	Repository []check.Finding `json:"-"`
-	// Progress, if not nil, is told how many of how many objects have been
-	// rehearsed.
-	Progress func(done, total int) `json:"-"`
+	// Progress, if not nil, is told how many of how many renders have been
+	// verified, then how many of how many objects have been rehearsed.
+	Progress func(done, total int, of string) `json:"-"`
 }
 
 // Profile is one set of values and the cluster that it is for.

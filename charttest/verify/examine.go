@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/ai-film/ai-film/charttest"
 	"github.com/ai-film/ai-film/charttest/check"
@@ -10,30 +11,25 @@ import (
 
 // examine asks the renders together what none can tell alone: which branches
 // they took, and what they did with the values. A version of Kubernetes adds
-// little to what a profile executes, so values are asked of the first only.
-func (r *Result) examine(ctx context.Context, chart *charttest.Chart, config Config, cells []*cell, found *collection) error {
-	var all, first []*charttest.Render
-	for _, c := range cells {
-		if c.render == nil {
-			return nil // what failed to render is neither covered nor dead
-		}
-		all = append(all, c.render)
-		if c.version == r.Versions[0] {
-			first = append(first, c.render)
-		}
+// little to what a profile executes, so values are asked of the first only. A
+// profile that failed to render takes no branch and reads no value; what only
+// it would, the branches not taken name.
+func (r *Result) examine(ctx context.Context, survey *charttest.Survey, config Config, cells []*cell, found *collection) error {
+	if !slices.ContainsFunc(cells, func(c *cell) bool { return c.rendered }) {
+		return nil
 	}
-	coverage, err := chart.Cover(ctx, all...)
-	if err != nil {
-		return fmt.Errorf("coverage: %w", err)
-	}
+	coverage := survey.Coverage()
 	r.Coverage, r.Branches = coverage, coverage.Branches().Percent()
+	for _, failure := range coverage.Unread {
+		r.Unread = append(r.Unread, failure.Error())
+	}
 	if config.Coverage > 0 && r.Branches < config.Coverage {
 		r.missed(coverage, config.Coverage, found)
 	}
 	if !config.Values {
 		return nil
 	}
-	values, err := chart.ExamineValues(ctx, first...)
+	values, err := survey.Values(ctx)
 	if err != nil {
 		return fmt.Errorf("values: %w", err)
 	}

@@ -90,6 +90,9 @@ func (r *Result) table(w io.Writer) error {
 	fmt.Fprintf(&b, "%s: %s in %d objects of %d renders (%s × Kubernetes %s), %.0f %% of branches, %s\n",
 		r.Chart, verdict, r.Objects, r.Renders, strings.Join(r.Profiles, ", "), strings.Join(r.Versions, ", "),
 		r.Branches, r.Elapsed.Round(time.Millisecond))
+	for _, unread := range r.Unread {
+		fmt.Fprintf(&b, "  branches not known, since it cannot be parsed: %s\n", unread)
+	}
 	b.WriteString(r.rehearsed())
 	if text := r.upgraded(styleOf(w)); text != "" {
 		b.WriteString("\n" + text)

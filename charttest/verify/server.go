@@ -45,7 +45,7 @@ func (r *Result) rehearse(ctx context.Context, chart *charttest.Chart, config Co
 	inParallel(cells, func(c *cell) {
 		var err error
 		if c.render, err = c.chart.Render(ctx, c.profile); err != nil {
-			c.failed(err)
+			c.failed(err, nil)
 		}
 	})
 	for _, c := range cells {
@@ -54,7 +54,7 @@ func (r *Result) rehearse(ctx context.Context, chart *charttest.Chart, config Co
 		}
 	}
 	if config.Progress != nil {
-		s.Each = func(*charttest.Object) { done++; config.Progress(done, total) }
+		s.Each = func(*charttest.Object) { done++; config.Progress(done, total, "objects rehearsed") }
 	}
 	for _, c := range cells {
 		if c.render != nil {

@@ -10,6 +10,7 @@ package verify
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -19,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ai-film/ai-film/charttest"
@@ -45,6 +47,9 @@ type Result struct {
 	// in percent; Coverage has it file by file.
 	Branches float64             `json:"branch_coverage_percent"`
 	Coverage *charttest.Coverage `json:"-"`
+	// Unread are templates that can't be parsed, of subcharts that are turned
+	// off: Helm doesn't mind them, and nothing can be said of their branches.
+	Unread []string `json:"unread_templates,omitempty"`
 
 	// Rehearsals are those on an API server, profile by profile.
 	Rehearsals []Rehearsal `json:"rehearsals,omitempty"`
@@ -118,21 +123,44 @@ func Run(ctx context.Context, chartPath string, config Config) (*Result, error) 
 		versions = charttest.KubeVersions
 	}
 	result := &Result{Chart: chart.Name(), Path: chartPath, Versions: versions, Findings: []check.Finding{}, ran: checks}
+	survey := chart.Survey()
 	var cells []*cell
-	for _, p := range config.profiles(chart) {
+	for i, p := range config.profiles(chart) {
 		result.Profiles = append(result.Profiles, p.Name)
+		var first *cell
 		for _, v := range versions {
-			c := &cell{chart: chart, profile: p, version: v, cluster: config.cluster(p.Name)}
-			c.profile.KubeVersion = released(v)
+			c := &cell{chart: chart, profile: p, version: v, cluster: config.cluster(p.Name), first: first, done: make(chan struct{})}
+			c.profile.KubeVersion, c.profile.Fresh = released(v), true
+			if first == nil {
+				first = c
+			}
+			c.cover, c.examine = i == 0 || c == first, config.Values && c == first
 			cells = append(cells, c)
 		}
 	}
-	inParallel(cells, func(c *cell) { c.verify(ctx, result.ran) })
+	var verified atomic.Int64
+	var progress sync.Mutex
+	inParallel(cells, func(c *cell) {
+		if ctx.Err() == nil {
+			c.verify(ctx, result.ran, survey)
+		}
+		close(c.done)
+		if n := verified.Add(1); config.Progress != nil {
+			progress.Lock()
+			defer progress.Unlock()
+			config.Progress(int(n), len(cells), "renders verified")
+		}
+	})
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	for _, c := range cells {
+		if c.err != nil {
+			return nil, c.err
+		}
+	}
 	collected := newCollection()
-	if err := result.examine(ctx, chart, config, cells, collected); err != nil {
+	if err := result.examine(ctx, survey, config, cells, collected); err != nil {
 		return nil, err
 	}
 	for _, f := range missing(chart) {
@@ -190,34 +218,82 @@ func missing(chart *charttest.Chart) []check.Finding {
 	return all
 }
 
-// cell is one profile rendered for one version.
+// cell is one profile rendered for one version. What it rendered isn't kept: a
+// chart of many profiles would fill the memory.
 type cell struct {
 	chart    *charttest.Chart
 	profile  charttest.Profile
 	version  string
 	cluster  check.Cluster
+	first    *cell         // of the same profile, for the first version; nil if that is this one
+	done     chan struct{} // closed when the cell is
+	cover    bool          // whatever it prints, its coverage counts
+	examine  bool          // what it does with the values counts
+	rendered bool
+	printed  [sha256.Size]byte
 	objects  int
-	render   *charttest.Render // nil if it failed
+	render   *charttest.Render // for a rehearsal only
 	findings []check.Finding
+	err      error // that keeps the chart from being verified
 }
 
-func (c *cell) verify(ctx context.Context, checks []*check.Check) {
+func (c *cell) verify(ctx context.Context, checks []*check.Check, survey *charttest.Survey) {
 	r, err := c.chart.Render(ctx, c.profile)
+	if r != nil {
+		c.rendered, c.objects = true, len(r.Objects)
+		c.printed = sha256.Sum256([]byte(r.Manifest(true) + r.Notes))
+	}
+	// Where a version prints what the first printed, it took the same branches,
+	// and findings have the same places: to look takes another render.
+	known := map[string][]check.Finding{}
+	same := false
+	if c.first != nil {
+		<-c.first.done
+		if same = c.rendered && c.first.rendered && c.printed == c.first.printed; same {
+			for _, f := range c.first.findings {
+				known[identity(f)] = append(known[identity(f)], f)
+			}
+		}
+	}
 	if err != nil {
-		c.failed(err)
+		c.failed(err, known)
 	}
 	if r == nil {
 		return
 	}
-	c.objects, c.render = len(r.Objects), r
 	for _, f := range check.Run(r, c.cluster, checks...) {
-		f.Locate()
-		c.findings = append(c.findings, f)
+		c.findings = append(c.findings, located(f, known, (*check.Finding).Locate))
+	}
+	if c.cover || !same {
+		if err := survey.Cover(r); err != nil {
+			c.err = fmt.Errorf("coverage: %w", err)
+		}
+	}
+	if c.examine {
+		if err := survey.Examine(r); err != nil {
+			c.err = fmt.Errorf("values: %w", err)
+		}
 	}
 }
 
+// identity is what a finding has but its place.
+func identity(f check.Finding) string {
+	return strings.Join([]string{f.Check, f.Object, f.Field, f.Message}, "\x00")
+}
+
+// located is a finding with the place of the first known that is alike, which is
+// used up, or else with its own.
+func located(f check.Finding, known map[string][]check.Finding, locate func(*check.Finding)) check.Finding {
+	if same := known[identity(f)]; len(same) > 0 {
+		known[identity(f)] = same[1:]
+		return same[0]
+	}
+	locate(&f)
+	return f
+}
+
 // failed makes findings of the errors of a render.
-func (c *cell) failed(err error) {
+func (c *cell) failed(err error, known map[string][]check.Finding) {
 	add := func(name, object, field, file string, line int, message string) {
 		c.findings = append(c.findings, check.Finding{Check: name, Message: message, Remedy: rule(name).Remedy, Object: object, Field: field, File: file, Line: line})
 	}
@@ -239,8 +315,11 @@ func (c *cell) failed(err error) {
 		}
 	case errors.As(err, &strict):
 		for _, p := range strict.Problems {
-			place := p.Place()
-			add("strict", p.Object.String(), p.Field, place.File, place.Line, p.Message)
+			f := check.Finding{Check: "strict", Message: p.Message, Remedy: rule("strict").Remedy, Object: p.Object.String(), Field: p.Field}
+			c.findings = append(c.findings, located(f, known, func(f *check.Finding) {
+				place := p.Place()
+				f.File, f.Line = place.File, place.Line
+			}))
 		}
 	case errors.As(err, &failure):
 		at := failure.Place

@@ -234,11 +234,11 @@ func (v *verification) verify(ctx context.Context, cmd *cobra.Command, t target)
 		defer done()
 	}
 	if v.onServer {
-		config.Progress = rehearsing(cmd.ErrOrStderr())
 		if config.Server, err = dryrun.Config(v.kubeconfig, v.kubeContext); err != nil {
 			return nil, err
 		}
 	}
+	config.Progress = progress(cmd.ErrOrStderr())
 	result, err := verify.Run(ctx, t.Path, config)
 	if config.Progress != nil {
 		fmt.Fprint(cmd.ErrOrStderr(), "\r\x1b[K")
@@ -278,18 +278,18 @@ func listChecks(w io.Writer) error {
 	return t.Flush()
 }
 
-// rehearsing shows how far a rehearsal is, on a terminal and when it takes
+// progress shows how far a verification is, on a terminal and when it takes
 // longer than one waits without wondering.
-func rehearsing(w io.Writer) func(done, total int) {
+func progress(w io.Writer) func(done, total int, of string) {
 	file, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return nil
 	}
 	told := time.Now()
-	return func(done, total int) {
+	return func(done, total int, of string) {
 		if time.Since(told) > 500*time.Millisecond {
 			told = time.Now()
-			fmt.Fprintf(w, "\rrehearsing: %d of %d objects\x1b[K", done, total)
+			fmt.Fprintf(w, "\r%d of %d %s\x1b[K", done, total, of)
 		}
 	}
 }

@@ -1,8 +1,11 @@
 package engine
 
 import (
+	"errors"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chartutil"
@@ -185,14 +188,24 @@ func (c *Chart) Schemas() []string {
 	return paths
 }
 
-// Accepts says whether the schemas accept the values, given in full as
-// Declared returns them.
-func (r *Result) Accepts(values map[string]any) (bool, error) {
+// Refuses returns a function that says which values, by their paths, the
+// schemas refuse of values that are given in full, as Declared returns them.
+func (r *Result) Refuses() (func(values map[string]any) map[string]bool, error) {
 	t, err := r.traced()
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	return r.Chart.validate(t.program.chart, values) == nil, nil
+	c, ch := r.Chart, t.program.chart
+	return func(values map[string]any) map[string]bool {
+		refused := make(map[string]bool)
+		var broken *SchemaError
+		if errors.As(c.validate(ch, values), &broken) {
+			for _, v := range broken.Violations {
+				refused[strings.Join(v.Path, ".")] = true
+			}
+		}
+		return refused
+	}, nil
 }
 
 // Mention is a value in a template's text.
@@ -209,50 +222,50 @@ type Mention struct {
 	Bases []string
 }
 
+// Bases are the tables of the values that renders' defines read something of.
+// They may be added to by several goroutines at once.
+type Bases struct {
+	mu    sync.Mutex
+	paths map[define]map[string]bool
+}
+
+type define struct{ file, name string }
+
+// Add adds those of a render.
+func (b *Bases) Add(r *Result) error {
+	t, err := r.traced()
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.paths == nil {
+		b.paths = make(map[define]map[string]bool)
+	}
+	for base := range t.reads.bases {
+		at := define{r.Chart.Source(base.template), base.define}
+		if b.paths[at] == nil {
+			b.paths[at] = make(map[string]bool)
+		}
+		b.paths[at][global(base.path)] = true
+	}
+	return nil
+}
+
 // Mentions are those in the templates of the chart and all its subcharts that
-// may read more than the results show.
-func (c *Chart) Mentions(results []*Result) ([]Mention, error) {
-	if _, err := c.Points(); err != nil {
-		return nil, err
-	}
-	type key struct {
-		file         string
-		pos          int
-		what, fields string
-	}
-	type define struct{ file, name string }
-	of := func(p *probe) key { return key{c.Source(p.template), p.pos, p.what, strings.Join(p.fields, ".")} }
-	executed := make(map[key]bool)
-	bases := make(map[define][]string)
-	seen := make(map[base]bool)
-	for _, r := range results {
-		t, err := r.traced()
-		if err != nil {
-			return nil, err
-		}
-		for i := range t.program.probes {
-			if p := &t.program.probes[i]; p.kind == probeRead && t.counts[i] > 0 {
-				executed[of(p)] = true
-			}
-		}
-		for b := range t.reads.bases {
-			if !seen[b] {
-				seen[b] = true
-				at := define{c.Source(b.template), b.define}
-				bases[at] = append(bases[at], global(b.path))
-			}
-		}
-	}
+// may read more than renders show.
+func (c *Chart) Mentions(executed *Executed, bases *Bases) []Mention {
 	var all []Mention
-	for i := range c.everything.reads {
-		p := &c.everything.reads[i]
-		m := Mention{Fields: p.fields, Asks: p.usage == useTruth, Executed: executed[of(p)]}
+	reads := c.all().reads
+	for i := range reads {
+		p := &reads[i]
+		m := Mention{Fields: p.fields, Asks: p.usage == useTruth, Executed: executed.executed(c, p)}
 		if !slices.Contains(p.fields, "Values") {
-			m.Bases = bases[define{c.Source(p.template), p.define}]
+			m.Bases = slices.Sorted(maps.Keys(bases.paths[define{c.Source(p.template), p.define}]))
 		}
 		if !m.Executed || m.Bases != nil {
 			all = append(all, m)
 		}
 	}
-	return all, nil
+	return all
 }

@@ -1,8 +1,8 @@
 package engine
 
 import (
+	"sort"
 	"strconv"
-	"strings"
 	"text/template"
 	"text/template/parse"
 )
@@ -53,15 +53,15 @@ func (w *worker) addProbes(f template.FuncMap) {
 // instrument puts a probe before every node of every template. Probes write
 // nothing, so the output stays as it is.
 func (p *program) instrument(root *template.Template) {
-	texts := make(map[string]string, len(p.templates))
+	lines := make(map[string][]int, len(p.templates))
 	for _, s := range p.templates {
-		texts[s.name] = s.text
+		lines[s.name] = newlines(s.text)
 	}
 	for _, t := range root.Templates() {
 		if t.Tree == nil || t.Tree.Root == nil {
 			continue
 		}
-		in := &instrumenter{program: p, tree: t.Tree, text: texts[t.Tree.ParseName]}
+		in := &instrumenter{program: p, tree: t.Tree, lines: lines[t.Tree.ParseName]}
 		if t.Tree.Name != t.Tree.ParseName {
 			in.branch(t.Tree.Root, t.Tree.Root.Position(), "define "+strconv.Quote(t.Tree.Name))
 		} else {
@@ -73,12 +73,23 @@ func (p *program) instrument(root *template.Template) {
 type instrumenter struct {
 	program *program
 	tree    *parse.Tree
-	text    string
-	asking  bool // in the condition of what only refuses a value
+	lines   []int // where they end
+	asking  bool  // in the condition of what only refuses a value
 }
 
 func (in *instrumenter) line(pos parse.Pos) int {
-	return 1 + strings.Count(in.text[:min(int(pos), len(in.text))], "\n")
+	return 1 + sort.SearchInts(in.lines, int(pos))
+}
+
+// newlines are the places of the newlines in a text: a file of helpers has
+// thousands of nodes, for each of which its line is looked up.
+func newlines(text string) (at []int) {
+	for i := range len(text) {
+		if text[i] == '\n' {
+			at = append(at, i)
+		}
+	}
+	return at
 }
 
 // add registers a probe and returns the node that calls it.

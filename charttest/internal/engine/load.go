@@ -28,6 +28,7 @@ type Chart struct {
 	parsed     sources
 	documents  documents
 	everything everything
+	probes     numbering
 	schemas    sync.Map // *byte of a schema's first byte → *compiledSchema
 }
 

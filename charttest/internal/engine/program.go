@@ -26,6 +26,8 @@ type program struct {
 	root      *template.Template
 	workers   sync.Pool
 	fragments fragments
+	number    sync.Once
+	numbered  []int // the chart's numbers of the probes
 	readCRDs  sync.Once
 	crdFiles  []CRD
 }
@@ -202,36 +204,64 @@ func (p *sources) parse(s *source) ([]*template.Template, error) {
 }
 
 // parse parses all templates, and adds probes to them if asked to.
-func (p *program) parse(before *sources, instrumented bool) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = panicked(r)
-		}
-	}()
-	root := template.New(rootName)
-	root.Option("missingkey=zero")
-	root.Funcs(functions())
+func (p *program) parse(before *sources, instrumented bool) error {
 	if instrumented { // in trees of its own
 		before = new(sources)
 	}
-	for _, s := range p.templates {
-		templates, err := before.parse(s)
-		if err != nil {
-			return parseFailure(s.name, err)
-		}
-		// As if it had been parsed here: what has nothing in it replaces nothing.
-		at := root.New(s.name)
-		for _, t := range templates {
-			if _, err := at.AddParseTree(t.Name(), t.Tree); err != nil {
-				return parseFailure(s.name, err)
-			}
-		}
+	root, unread := p.trees(before, true)
+	if unread != nil {
+		return unread[0]
 	}
 	if instrumented {
 		p.instrument(root)
 	}
 	p.root = root
 	p.workers.New = func() any { return newWorker(p) }
+	return nil
+}
+
+// parseWhatCan parses and instruments those templates that can be parsed, for
+// what they say rather than to execute them, and says what is the matter with
+// the others.
+func (p *program) parseWhatCan() []*Failure {
+	root, unread := p.trees(new(sources), false)
+	p.instrument(root)
+	return unread
+}
+
+// trees parses the templates: all that can be, or up to the first that can't.
+func (p *program) trees(before *sources, first bool) (root *template.Template, unread []*Failure) {
+	root = template.New(rootName)
+	root.Option("missingkey=zero")
+	root.Funcs(functions())
+	for _, s := range p.templates {
+		if failure := add(root, before, s); failure != nil {
+			if unread = append(unread, failure); first {
+				break
+			}
+		}
+	}
+	return root, unread
+}
+
+// add adds a template and what it defines, as if it had been parsed there: what
+// has nothing in it replaces nothing.
+func add(root *template.Template, before *sources, s *source) (failure *Failure) {
+	defer func() {
+		if r := recover(); r != nil {
+			failure = panicked(r)
+		}
+	}()
+	templates, err := before.parse(s)
+	if err != nil {
+		return parseFailure(s.name, err)
+	}
+	at := root.New(s.name)
+	for _, t := range templates {
+		if _, err := at.AddParseTree(t.Name(), t.Tree); err != nil {
+			return parseFailure(s.name, err)
+		}
+	}
 	return nil
 }
 
