@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,12 +10,15 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
 	"github.com/ai-film/ai-film/charttest"
 	"github.com/ai-film/ai-film/charttest/check"
+	"github.com/ai-film/ai-film/charttest/crd"
 	"github.com/ai-film/ai-film/charttest/policy"
 )
 
@@ -33,6 +37,10 @@ type Config struct {
 	// Release and Namespace to render as; "release-name" in "default" if empty.
 	Release   string `json:"release,omitempty"`
 	Namespace string `json:"namespace,omitempty"`
+	// Schemas are where definitions of custom resources are, beside those that
+	// the chart brings: files and folders, from the chart's folder, and Go modules
+	// as go:MODULE@VERSION[/FOLDER]. See package crd.
+	Schemas []string `json:"schemas,omitempty"`
 	// Cluster is what is known of every cluster.
 	Cluster check.Cluster `json:"cluster,omitempty"`
 	// Profiles by name, beyond those in the chart's values/ and ci/ folders or
@@ -55,6 +63,9 @@ type Config struct {
 	Policies []string `json:"policies,omitempty"`
 	// Checks of one's own in Go, run beside those of package check.
 	Checks []*check.Check `json:"-"`
+	// SchemasOf is a cluster whose definitions of custom resources count, after
+	// those of Schemas; none if nil. Those of Server count without being named.
+	SchemasOf *rest.Config `json:"-"`
 	// Server is an API server to rehearse every profile on; none if nil. See
 	// package dryrun.
 	Server *rest.Config `json:"-"`
@@ -136,7 +147,7 @@ func LoadConfig(chartDir, file string, own ...*check.Check) (Config, error) {
 		return c, &Error{file, err}
 	}
 	known := map[string]bool{}
-	checks, err := c.checks(chartDir)
+	checks, err := c.checks(chartDir, nil)
 	if err != nil {
 		return c, &Error{file, err.(*Error).Err}
 	}
@@ -175,8 +186,8 @@ func (c Config) podSecurity() error {
 
 // checks are those that are run over renders of the chart in a folder. Errors
 // are of type *Error.
-func (c Config) checks(chartDir string) ([]*check.Check, error) {
-	all := append(check.All(), c.Checks...)
+func (c Config) checks(chartDir string, schemas *crd.Schemas) ([]*check.Check, error) {
+	all := append(Checks(schemas), c.Checks...)
 	for _, r := range c.Rules {
 		made, err := r.Check()
 		if err != nil {
@@ -204,6 +215,33 @@ func (c Config) checks(chartDir string) ([]*check.Check, error) {
 		names[k.Name] = true
 	}
 	return all, nil
+}
+
+// Checks are those of package check and that of package crd, whose schemas may
+// be nil.
+func Checks(schemas *crd.Schemas) []*check.Check { return append(check.All(), schemas.Check()) }
+
+// schemas reads the definitions of custom resources.
+func (c Config) schemas(ctx context.Context, chart string) (*crd.Schemas, error) {
+	sources := slices.Clone(c.Schemas)
+	for i, source := range sources {
+		if !strings.HasPrefix(source, "go:") && !filepath.IsAbs(source) {
+			sources[i] = filepath.Join(chart, filepath.FromSlash(source))
+		}
+	}
+	schemas, err := crd.Load(ctx, sources...)
+	if err != nil {
+		return nil, err
+	}
+	if c.SchemasOf != nil {
+		return schemas, schemas.FromCluster(ctx, c.SchemasOf)
+	}
+	if c.Server != nil {
+		if err := schemas.FromCluster(ctx, c.Server); err != nil && !apierrors.IsForbidden(err) {
+			return nil, err
+		}
+	}
+	return schemas, nil
 }
 
 func isArchive(path string) bool {

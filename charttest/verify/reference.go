@@ -37,6 +37,6 @@ suppress:
 		}
 	}
 	section("Before objects can be checked", Rules)
-	section("Objects", check.All())
+	section("Objects", Checks(nil))
 	return b.String()
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ai-film/ai-film/charttest"
 	"github.com/ai-film/ai-film/charttest/check"
+	"github.com/ai-film/ai-film/charttest/crd"
 	"github.com/ai-film/ai-film/charttest/dryrun"
 )
 
@@ -27,7 +28,7 @@ type Unrehearsed struct {
 }
 
 // rehearse sends every profile to the API server, rendered for it.
-func (r *Result) rehearse(ctx context.Context, chart *charttest.Chart, config Config, found *collection) error {
+func (r *Result) rehearse(ctx context.Context, chart *charttest.Chart, config Config, schemas *crd.Schemas, found *collection) error {
 	s, err := dryrun.Connect(ctx, config.Server)
 	if err != nil {
 		return err
@@ -46,6 +47,12 @@ func (r *Result) rehearse(ctx context.Context, chart *charttest.Chart, config Co
 		var err error
 		if c.render, err = c.chart.Render(ctx, c.profile); err != nil {
 			c.failed(err, nil)
+		}
+		if c.render != nil {
+			for _, f := range check.Run(c.render, c.cluster, schemas.Check()) {
+				f.Locate()
+				c.findings = append(c.findings, f)
+			}
 		}
 	})
 	for _, c := range cells {
@@ -77,7 +84,7 @@ func (c *cell) heard(rehearsal *dryrun.Rehearsal) Rehearsal {
 	out := Rehearsal{Profile: c.profile.Name, Version: rehearsal.Version, Objects: rehearsal.Objects, Pods: rehearsal.Pods}
 	for _, f := range rehearsal.Findings {
 		known := slices.ContainsFunc(c.findings, func(k check.Finding) bool {
-			return k.Check == "strict" && k.Object == f.Object && k.Field == f.Field
+			return (k.Check == "strict" || k.Check == crd.Name) && k.Object == f.Object && k.Field == f.Field
 		})
 		if !known {
 			f.Locate()

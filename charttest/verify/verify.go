@@ -96,7 +96,7 @@ var Rules = []*check.Check{
 // checks are all that could find something, rules included.
 func (r *Result) checks() []*check.Check {
 	if r.ran == nil {
-		return append(check.All(), Rules...)
+		return append(Checks(nil), Rules...)
 	}
 	return append(slices.Clone(r.ran), Rules...)
 }
@@ -114,7 +114,11 @@ func Run(ctx context.Context, chartPath string, config Config) (*Result, error) 
 	if err != nil {
 		return nil, err
 	}
-	checks, err := config.checks(chartPath)
+	schemas, err := config.schemas(ctx, chartPath)
+	if err != nil {
+		return nil, err
+	}
+	checks, err := config.checks(chartPath, schemas)
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +182,7 @@ func Run(ctx context.Context, chartPath string, config Config) (*Result, error) 
 		collected.add(f, "", "")
 	}
 	if config.Server != nil {
-		if err := result.rehearse(ctx, chart, config, collected); err != nil {
+		if err := result.rehearse(ctx, chart, config, schemas, collected); err != nil {
 			return nil, err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -15,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/ai-film/ai-film/charttest/check"
 	"github.com/ai-film/ai-film/charttest/dryrun"
 	"github.com/ai-film/ai-film/charttest/verify"
 )
@@ -48,6 +48,7 @@ type verification struct {
 	against, namespace           string
 	ct, since                    string
 	changed, all                 bool
+	schemas                      []string
 }
 
 func newVerify() *cobra.Command {
@@ -110,6 +111,7 @@ Exit codes:
 	flags.BoolVar(&v.values, "values", false, "also find values that are dead, undeclared or let pass by the schema with wrong types")
 	flags.Float64Var(&v.coverage, "coverage", 0, "`percent` of template branches that the profiles must take")
 	flags.StringVar(&v.html, "coverage-html", "", "write the templates, with what the profiles took of them, to `file`")
+	flags.StringArrayVar(&v.schemas, "schemas", nil, "also hold custom resources to definitions in `SOURCE`: a file, a folder, go:MODULE@VERSION[/FOLDER], or cluster, the kubeconfig's")
 	flags.StringVar(&v.since, "changed-since", "", "only charts that changed since they left `REF`, a branch, tag or commit")
 	flags.BoolVar(&v.changed, "changed", false, "only charts that changed since ct's target branch, as «ct lint» takes them")
 	flags.BoolVar(&v.all, "all", false, "all charts of ct's chart-dirs, as «ct lint --all» takes them")
@@ -125,14 +127,17 @@ Exit codes:
 	return cmd
 }
 
+// theCluster says that definitions are the cluster's.
+const theCluster = "cluster"
+
 // wrong says what is wrong in the combination of flags.
 func (v *verification) wrong() error {
 	selecting := v.since != "" || v.changed || v.all
 	switch _, ok := verify.Formats[v.format]; {
 	case !ok:
 		return fmt.Errorf("there is no format %q; formats are %s", v.format, strings.Join(slices.Sorted(maps.Keys(verify.Formats)), ", "))
-	case !v.onServer && v.against == "" && v.kubeconfig+v.kubeContext != "":
-		return errors.New("--kubeconfig and --kube-context choose the cluster for --server and --against RELEASE")
+	case !v.onServer && v.against == "" && !slices.Contains(v.schemas, theCluster) && v.kubeconfig+v.kubeContext != "":
+		return errors.New("--kubeconfig and --kube-context choose the cluster for --server, --schemas cluster and --against RELEASE")
 	case v.against == "" && v.namespace != "":
 		return errors.New("--namespace is that of the release for --against RELEASE")
 	case v.all && (v.changed || v.since != "" || len(v.charts) > 0):
@@ -233,6 +238,20 @@ func (v *verification) verify(ctx context.Context, cmd *cobra.Command, t target)
 		}
 		defer done()
 	}
+	for _, source := range v.schemas {
+		switch full, err := filepath.Abs(source); {
+		case source == theCluster:
+			if config.SchemasOf, err = dryrun.Config(v.kubeconfig, v.kubeContext); err != nil {
+				return nil, err
+			}
+		case strings.HasPrefix(source, "go:"):
+			config.Schemas = append(config.Schemas, source)
+		case err != nil:
+			return nil, err
+		default: // as seen from here, not from the chart
+			config.Schemas = append(config.Schemas, full)
+		}
+	}
 	if v.onServer {
 		if config.Server, err = dryrun.Config(v.kubeconfig, v.kubeContext); err != nil {
 			return nil, err
@@ -272,7 +291,7 @@ func (v *verification) write(w io.Writer, results []*verify.Result) error {
 
 func listChecks(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, c := range append(check.All(), verify.Rules...) {
+	for _, c := range append(verify.Checks(nil), verify.Rules...) {
 		fmt.Fprintf(t, "%s\t%s\n", c.Name, c.Why)
 	}
 	return t.Flush()
