@@ -182,9 +182,10 @@ type Volume struct {
 type Ingress struct {
 	// Make an Ingress that leads to the studio's page.
 	Enabled bool `json:"enabled"`
-	// The IngressClass, such as `traefik` or `nginx`. Empty: the cluster's default.
+	// The IngressClass, such as `traefik` or `nginx`. Empty: the cluster's default. With nginx the Ingress bears the annotations that
+	// the progress stream, films and uploads need; Traefik needs none.
 	ClassName string `json:"className" schema:"format=name?"`
-	// Annotations your ingress controller understands.
+	// Annotations your ingress controller understands; they go before the chart's own.
 	Annotations map[string]string `json:"annotations"`
 	// The host name of the studio's page.
 	Host string `json:"host" schema:"format=host"`
@@ -192,7 +193,11 @@ type Ingress struct {
 	TLSSecret string `json:"tlsSecret" schema:"format=name?"`
 	// Where the certificate comes from.
 	TLS TLS `json:"tls"`
-	// Dagster's page, for operators. It has no login of its own: put one before it.
+	// The Gateway API in place of an Ingress, for the same hosts.
+	Gateway Gateway `json:"gateway"`
+	// A login by OpenID Connect before all pages. The studio's page asks for its own password after that.
+	OIDC OIDC `json:"oidc"`
+	// Dagster's page, for operators. It has no login of its own: ingress.oidc puts one before it.
 	Dagster Page `json:"dagster"`
 	// ComfyUI's page. It asks for the service token, as the password of any user.
 	ComfyUI Page `json:"comfyui"`
@@ -206,6 +211,38 @@ type TLS struct {
 	ManagedCertificate bool `json:"managedCertificate"`
 	// Encryption ends at something before the ingress, which makes browsers use https: cookies are Secure then, too.
 	Elsewhere bool `json:"elsewhere"`
+}
+
+// Gateway are HTTPRoutes, and if need be the Gateway that they hang on.
+type Gateway struct {
+	// Make HTTPRoutes, and no Ingress.
+	Enabled bool `json:"enabled"`
+	// Gateways that are there, as ParentReferences: `[{name: shared, namespace: infra}]`. Empty: className says which to make.
+	ParentRefs []map[string]any `json:"parentRefs"`
+	// Make a Gateway of this class, with a listener for each host, such as `gke-l7-global-external-managed` or `traefik`.
+	ClassName string `json:"className" schema:"format=name?"`
+	// Annotations of that Gateway, on GKE `networking.gke.io/certmap` for a certificate that Google keeps.
+	Annotations map[string]string `json:"annotations"`
+	// Make GKE's policies for the Services: its load balancer would cut the progress stream after 30 s, and look for health where
+	// none is. Elsewhere the routes themselves have no time limit.
+	GKE bool `json:"gke"`
+}
+
+// OIDC is oauth2-proxy before each page that is led to.
+type OIDC struct {
+	Service
+	// The issuer, such as `https://accounts.google.com`. It must know `https://HOST/oauth2/callback` of each page.
+	IssuerURL string `json:"issuerURL" schema:"format=url?"`
+	// The client's id at the issuer.
+	ClientID string `json:"clientID"`
+	// A Secret with the keys `client-secret`, from the issuer, and `cookie-secret`, 32 bytes by chance: `openssl rand -hex 16`.
+	ExistingSecret string `json:"existingSecret" schema:"format=name?"`
+	// Who may come in: addresses of these domains, `*` for all that the issuer knows.
+	EmailDomains []string `json:"emailDomains" schema:"pattern=^(\\*|[A-Za-z0-9.-]+)$"`
+	// Who may come in: members of one of these groups, by the claim `groups`.
+	Groups []string `json:"groups" schema:"minLength=1"`
+	// What is asked of the issuer.
+	Scope string `json:"scope" schema:"minLength=1"`
 }
 
 // Page is a service's page under a host of its own.

@@ -220,8 +220,12 @@ func TestNetworkIsClosedButForTheDrawnEdges(t *testing.T) {
 	collected := charttest.Set("networkPolicy.metricsNamespaces={monitoring}")
 	always := table(t, "from", "to", "port", "what the caller shows")
 	t.Run("as it is", func(t *testing.T) { closedBut(t, render(t, collected), always) })
+	t.Run("with pages but no login before them", func(t *testing.T) {
+		rows := append(slices.Clone(always), []string{"page", "dagster", "3000"}, []string{"page", "comfyui-relay", "8188"})
+		closedBut(t, render(t, collected, charttest.Set("ingress.dagster.enabled=true", "ingress.comfyui.enabled=true")), rows)
+	})
 	t.Run("with all options", func(t *testing.T) {
-		rows := slices.Clone(always)
+		rows := slices.DeleteFunc(slices.Clone(always), func(row []string) bool { return row[0] == "page" }) // who signs in first
 		for _, row := range table(t, "with", "from", "to", "port", "what the caller shows") {
 			rows = append(rows, row[1:])
 		}

@@ -278,6 +278,57 @@ func TestValidation(t *testing.T) {
 			says:   []string{"backup.restore.overwrite", "to an id"},
 			mended: []string{"backup.restore.snapshot=0123456789"},
 		},
+		"a Gateway of nobody's": {
+			set:    []string{"ingress.gateway.enabled=true"},
+			says:   []string{"ingress.gateway.parentRefs", "ingress.gateway.className"},
+			mended: []string{"ingress.gateway.className=traefik"},
+		},
+		"an Ingress' class with a Gateway": {
+			set:    []string{"ingress.gateway.enabled=true", "ingress.gateway.className=traefik", "ingress.className=nginx"},
+			says:   []string{"ingress.className is nginx", "there is no Ingress"},
+			mended: []string{"ingress.className="},
+		},
+		"an Ingress' certificate with a Gateway": {
+			set:    []string{"ingress.gateway.enabled=true", "ingress.gateway.className=gke-l7-rilb", "ingress.tls.managedCertificate=true", "ingress.host=film.example.com"},
+			says:   []string{"managedCertificate is of GKE's Ingress", "certmap"},
+			mended: []string{"ingress.tls.managedCertificate=false"},
+		},
+		"a certificate for somebody's Gateway": {
+			set:    []string{"ingress.gateway.enabled=true", "ingress.gateway.parentRefs[0].name=shared", "ingress.tls.issuer=letsencrypt"},
+			says:   []string{"encryption ends at that Gateway", "ingress.tls.elsewhere=true"},
+			mended: []string{"ingress.tls.issuer=", "ingress.tls.elsewhere=true"},
+		},
+		"GKE's public Gateway without TLS": {
+			set:    []string{"ingress.gateway.enabled=true", "ingress.gateway.className=gke-l7-global-external-managed"},
+			says:   []string{"public address", "plain HTTP", "certmap"},
+			mended: []string{`ingress.gateway.annotations.networking\.gke\.io/certmap=films`},
+		},
+		"a Gateway without an ingress": {
+			set:    []string{"ingress.enabled=false", "ingress.gateway.enabled=true", "ingress.gateway.className=traefik"},
+			says:   []string{"ingress.enabled is false"},
+			mended: []string{"ingress.enabled=true"},
+		},
+		"a login without an issuer": {
+			set:    []string{"ingress.oidc.enabled=true", "ingress.tls.elsewhere=true", "ingress.oidc.clientID=a", "ingress.oidc.existingSecret=login", "ingress.oidc.groups={a}"},
+			says:   []string{"needs ingress.oidc.issuerURL"},
+			mended: []string{"ingress.oidc.issuerURL=https://id.example.com"},
+		},
+		"a login for everybody": {
+			set:    []string{"ingress.oidc.enabled=true", "ingress.tls.elsewhere=true", "ingress.oidc.clientID=a", "ingress.oidc.existingSecret=login", "ingress.oidc.issuerURL=https://id.example.com"},
+			says:   []string{"nobody says who may come in", "emailDomains={*}"},
+			mended: []string{"ingress.oidc.emailDomains={*}"},
+		},
+		"a login on plain HTTP": {
+			set:    []string{"ingress.oidc.enabled=true", "ingress.oidc.clientID=a", "ingress.oidc.existingSecret=login", "ingress.oidc.issuerURL=https://id.example.com", "ingress.oidc.groups={a}"},
+			says:   []string{"plain HTTP", "ingress.tls.elsewhere=true"},
+			mended: []string{"ingress.tlsSecret=mine"},
+		},
+		"a login that nobody serves": {
+			set: []string{"ingress.oidc.enabled=true", "ingress.oidc.clientID=a", "ingress.oidc.existingSecret=login", "ingress.oidc.issuerURL=https://id.example.com", "ingress.oidc.groups={a}",
+				"ingress.tlsSecret=mine", "ingress.oidc.replicas=0"},
+			says:   []string{"ingress.oidc.replicas is 0"},
+			mended: []string{"ingress.oidc.replicas=2"},
+		},
 		"GPU among the resources": {
 			set:    []string{`processing.comfyui.resources.limits.nvidia\.com/gpu=2`},
 			says:   []string{"resources.limits names nvidia.com/gpu", "processing.comfyui.gpu.count"},

@@ -38,8 +38,19 @@ test/unit holds both to it. As JSON:
 {{- end -}}
 {{- if hasKey $pods "flask" }}{{ $_ := set $pods "ai-film-test" (dict "service" "test" "component" "film") }}{{ end -}}
 
+{{- /* Without an ingress people come by one of their own, or by a tunnel, which no policy closes. */ -}}
+{{- $pages := include "ai-film.pages" . | fromJson -}}
+{{- if not .Values.ingress.enabled }}{{ $edges = append $edges (list "page" "flask" 5000) }}{{ end -}}
+{{- range $service, $page := $pages -}}
+{{- $answers := eq $service "comfyui" | ternary "comfyui-relay" $service -}}
+{{- if ne $page.service $service -}}
+{{- $_ := set $pods $page.service (dict "service" "oauth2-proxy" "component" $service) -}}
+{{- $edges = concat $edges (list (list "page" $page.service 4180) (list $page.service $answers $page.page.port)) -}}
+{{- else -}}
+{{- $edges = append $edges (list "page" $answers $page.port) -}}
+{{- end -}}
+{{- end -}}
 {{- range $edge := list
-  (list "page" "flask" 5000)
   (list "ai-film-test" "flask" 5000)
   (list "flask" "postgresql" 5432)
   (list "flask" "redis" 6379)
@@ -67,10 +78,6 @@ test/unit holds both to it. As JSON:
   (list "backup" "postgresql" 5432)
   (list "restore" "postgresql" 5432) -}}
 {{- $edges = append $edges $edge -}}
-{{- end -}}
-{{- if .Values.ingress.enabled -}}
-{{- if .Values.ingress.dagster.enabled }}{{ $edges = append $edges (list "page" "dagster" 3000) }}{{ end -}}
-{{- if .Values.ingress.comfyui.enabled }}{{ $edges = append $edges (list "page" "comfyui-relay" 8188) }}{{ end -}}
 {{- end -}}
 {{- if include "ai-film.restoresSecret" . }}{{ $edges = append $edges (list "restore" "apiserver" 0) }}{{ end -}}
 {{- range $pod := list "flask" "langgraph" "comfyui-relay" "blender" "opencv" "ffmpeg" -}}
@@ -101,6 +108,11 @@ test/unit holds both to it. As JSON:
 {{- if and (eq $comfyui.mode "remote") (hasKey $pods "comfyui-relay") -}}
 {{- range $comfyui.remote.urls -}}
 {{- $kept = append $kept (dict "from" "comfyui-relay" "to" "elsewhere" "port" (include "ai-film.port" . | int)) -}}
+{{- end -}}
+{{- end -}}
+{{- range $service, $page := $pages -}}
+{{- if ne $page.service $service -}}
+{{- $kept = append $kept (dict "from" $page.service "to" "elsewhere" "port" (include "ai-film.port" $root.Values.ingress.oidc.issuerURL | int)) -}}
 {{- end -}}
 {{- end -}}
 {{- with .Values.backup.s3.url -}}

@@ -36,5 +36,11 @@ half of it may be random. As JSON: {"secret": {key: base64}, "sum": the hash of 
 {{/* How browsers reach the page: http or https. */}}
 {{- define "studio.scheme" -}}
 {{- $ingress := .Values.ingress -}}
-{{- or $ingress.tlsSecret $ingress.tls.issuer $ingress.tls.managedCertificate $ingress.tls.elsewhere | empty | ternary "http" "https" -}}
+{{- $certmap := and $ingress.gateway.enabled (hasKey $ingress.gateway.annotations "networking.gke.io/certmap") -}}
+{{- or $ingress.tlsSecret $ingress.tls.issuer $ingress.tls.managedCertificate $ingress.tls.elsewhere $certmap | empty | ternary "http" "https" -}}
+{{- end -}}
+
+{{/* The Secret with the certificate of the pages; nothing where there is none, or it is none of the ingress's. */}}
+{{- define "ai-film.certificate" -}}
+{{- .Values.ingress.tlsSecret | default (empty .Values.ingress.tls.issuer | ternary "" (printf "%s-tls" (include "studio.name" (list $ "ai-film")))) -}}
 {{- end -}}

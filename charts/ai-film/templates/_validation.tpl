@@ -4,7 +4,7 @@ them one by one. What is wrong by type or range is refused by values.schema.json
 */}}
 {{- define "ai-film.validate" -}}
 {{- /* --reuse-values takes the older release's values in place of this version's defaults. */ -}}
-{{- range $path := list "networkPolicy.enabled" "metrics.queues" "preflight.enabled" "test.timeoutSeconds" "global.userIDs" "global.postgresql.port" "global.redis.port" "data.redis.maxmemory" "data.redis.scratch" "processing.comfyui.gpu.resourceName" "processing.comfyui.models.parallel" "backup.schedule" "ingress.tls.elsewhere" -}}
+{{- range $path := list "networkPolicy.enabled" "metrics.queues" "preflight.enabled" "test.timeoutSeconds" "global.userIDs" "global.postgresql.port" "global.redis.port" "data.redis.maxmemory" "data.redis.scratch" "processing.comfyui.gpu.resourceName" "processing.comfyui.models.parallel" "backup.schedule" "ingress.gateway.enabled" "ingress.oidc.scope" "ingress.tls.elsewhere" -}}
 {{- $at := $.Values -}}
 {{- range splitList "." $path -}}
 {{- if kindIs "map" $at }}{{ $at = get $at . }}{{ else }}{{ $at = "" }}{{ end -}}
@@ -164,6 +164,9 @@ them one by one. What is wrong by type or range is refused by values.schema.json
 {{- end -}}
 {{- end -}}
 
+{{- if and (not .Values.ingress.enabled) (or .Values.ingress.gateway.enabled .Values.ingress.oidc.enabled) -}}
+{{- fail "ingress.gateway or ingress.oidc is enabled, and ingress.enabled is false: no page is led to. Set ingress.enabled=true, or turn them off." -}}
+{{- end -}}
 {{- if .Values.ingress.enabled -}}
 {{- $hosts := dict -}}
 {{- range $service, $page := dict "flask" (dict "enabled" true "host" .Values.ingress.host) "dagster" .Values.ingress.dagster "comfyui" .Values.ingress.comfyui -}}
@@ -175,6 +178,44 @@ them one by one. What is wrong by type or range is refused by values.schema.json
 {{- fail (printf "ingress: %s and %s have the same host %q. Give each page a host of its own: they do not work under a sub-path." (get $hosts $page.host) $service $page.host) -}}
 {{- end -}}
 {{- $_ := set $hosts $page.host $service -}}
+{{- end -}}
+{{- end -}}
+{{- $gateway := .Values.ingress.gateway -}}
+{{- if $gateway.enabled -}}
+{{- if eq (empty $gateway.className) (empty $gateway.parentRefs) -}}
+{{- fail "ingress.gateway.enabled needs one Gateway: ingress.gateway.parentRefs names those that are there, such as [{name: shared, namespace: infra}], ingress.gateway.className makes one. Set one of them." -}}
+{{- end -}}
+{{- if .Values.ingress.className -}}
+{{- fail (printf "ingress.className is %s, and with ingress.gateway.enabled there is no Ingress. Set ingress.className=\"\"; the Gateway's class is ingress.gateway.className." .Values.ingress.className) -}}
+{{- end -}}
+{{- if .Values.ingress.tls.managedCertificate -}}
+{{- fail "ingress.tls.managedCertificate is of GKE's Ingress, and ingress.gateway.enabled makes none. Make a certificate map, name it in ingress.gateway.annotations.networking\\.gke\\.io/certmap, and set managedCertificate=false." -}}
+{{- end -}}
+{{- if and $gateway.parentRefs (or .Values.ingress.tlsSecret .Values.ingress.tls.issuer) -}}
+{{- fail "ingress.gateway.parentRefs: encryption ends at that Gateway, whose certificate is its owner's. Set ingress.tls.elsewhere=true in place of ingress.tlsSecret or ingress.tls.issuer." -}}
+{{- end -}}
+{{- if and (regexMatch "^gke-.*external" $gateway.className) (eq (include "studio.scheme" .) "http") -}}
+{{- fail (printf "ingress.gateway.className is %s, which has a public address, and the page would be on plain HTTP, password and all. Set ingress.tlsSecret, or ingress.tls.issuer (cert-manager), or ingress.gateway.annotations.networking\\.gke\\.io/certmap." $gateway.className) -}}
+{{- end -}}
+{{- if and (not (include "ai-film.offline" .)) (not (.Capabilities.APIVersions.Has "gateway.networking.k8s.io/v1")) -}}
+{{- fail "ingress.gateway.enabled is true, and this cluster has no Gateway API. Install it and a controller (https://gateway-api.sigs.k8s.io), or set ingress.gateway.enabled=false for an Ingress." -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.ingress.oidc.enabled -}}
+{{- $oidc := .Values.ingress.oidc -}}
+{{- range $key := list "issuerURL" "clientID" "existingSecret" -}}
+{{- if not (get $oidc $key) -}}
+{{- fail (printf "ingress.oidc.enabled needs ingress.oidc.%s: a login wants an issuer, a client's id there, and a Secret with its client-secret and a cookie-secret." $key) -}}
+{{- end -}}
+{{- end -}}
+{{- if not (or $oidc.emailDomains $oidc.groups) -}}
+{{- fail "ingress.oidc: nobody says who may come in, and the issuer may know everybody. Set ingress.oidc.emailDomains or ingress.oidc.groups; ingress.oidc.emailDomains={*} lets all of the issuer's people in." -}}
+{{- end -}}
+{{- if eq (include "studio.scheme" .) "http" -}}
+{{- fail "ingress.oidc: the pages are on plain HTTP, where a login's cookie is for all to take. Set ingress.tlsSecret, ingress.tls.issuer or ingress.tls.managedCertificate; where TLS ends before the ingress, ingress.tls.elsewhere=true." -}}
+{{- end -}}
+{{- if lt (int $oidc.replicas) 1 -}}
+{{- fail "ingress.oidc.replicas is 0: nobody could come in. Set at least 1, or ingress.oidc.enabled=false." -}}
 {{- end -}}
 {{- end -}}
 {{- if and .Values.ingress.className (get .Values.ingress.annotations "kubernetes.io/ingress.class") -}}

@@ -35,7 +35,7 @@ preStop:
   sleep:
     seconds: 5
 grace: 60
-{{- if .Values.flask.gkeBackendTimeout }}
+{{- if and .Values.flask.gkeBackendTimeout (not .Umbrella.Values.ingress.gateway.enabled) }}
 serviceAnnotations:
   cloud.google.com/backend-config: '{"default": {{ include "studio.name" (list $ "flask") | quote }}}'
 {{- end }}
@@ -43,7 +43,7 @@ serviceAnnotations:
 
 {{- define "flask.objects" -}}
 {{ include "studio.workload" (list $ "flask" .Values.flask (include "flask" . | fromYaml)) }}
-{{- if .Values.flask.gkeBackendTimeout }}
+{{- if and .Values.flask.gkeBackendTimeout (not .Umbrella.Values.ingress.gateway.enabled) }}
 ---
 # GKE's load balancer cuts every response after 30 s unless told otherwise; the progress stream lasts as long as a film.
 apiVersion: cloud.google.com/v1
