@@ -34,6 +34,7 @@ func node(name, gpus string) *corev1.Node {
 
 // A home that can't hold the studio is refused by name, with the profile to take, and the profile is taken.
 func TestPlainInstallOnAHomeThatCannotServeIt(t *testing.T) {
+	rules := rulesOf(t, "ai-film.preflight")
 	k3s := []runtime.Object{class("local-path", "rancher.io/local-path", true), node("box", "1")}
 	laptop := []runtime.Object{class("standard", "k8s.io/minikube-hostpath", true), node("minikube", "")}
 	for name, home := range map[string]struct {
@@ -89,6 +90,7 @@ func TestPlainInstallOnAHomeThatCannotServeIt(t *testing.T) {
 			_, err := studio(t).Render(t.Context(), options...)
 			var failure *charttest.Failure
 			require.ErrorAs(t, err, &failure)
+			rules.try(t, err)
 			for _, text := range home.says {
 				assert.Contains(t, err.Error(), text)
 			}
@@ -106,6 +108,7 @@ func TestPlainInstallOnAHomeThatCannotServeIt(t *testing.T) {
 	}
 	_, err := studio(t).Render(t.Context(), installed, charttest.Lookup(class("nfs", "nfs.csi.k8s.io", true), node("plain", ""), node("box", "1")))
 	assert.NoError(t, err, "a home that serves the reference architecture")
+	rules.none(t)
 }
 
 // On a single node there is nowhere for pods to go: a budget would keep kubectl drain waiting for ever.
