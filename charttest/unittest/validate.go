@@ -297,9 +297,9 @@ func (v *equalRaw) validate(s *scope) (bool, []string) {
 type exists struct{ Path string }
 
 func (v *exists) fail(s *scope, doc int) []string {
-	format := "Path:%s expected to NOT exists" // as helm-unittest has it
+	format := "Path:%s expected to exists"
 	if s.negative {
-		format = "Path:%s expected to exists"
+		format = "Path:%s expected to NOT exists"
 	}
 	return say(format, doc, -1, v.Path)
 }
