@@ -39,11 +39,11 @@ func (p *Profile) key(values map[string]any, release engine.Release) string {
 		Release any
 	}{values, struct {
 		Name, Namespace, KubeVersion        string
-		APIVersions                         []string
+		APIVersions, Served                 []string
 		Upgrade, SkipSchema, SubNotes, CRDs bool
 		Seed                                uint64
 		Now                                 int64
-	}{release.Name, release.Namespace, release.KubeVersion, release.APIVersions, release.Upgrade,
+	}{release.Name, release.Namespace, release.KubeVersion, release.APIVersions, release.Served, release.Upgrade,
 		release.SkipSchema, release.SubNotes, release.IncludeCRDs, release.Seed, release.Now.UnixNano()}})
 	if err != nil {
 		return ""

@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/ai-film/ai-film/charttest/internal/engine"
+	"github.com/ai-film/ai-film/charttest/internal/served"
 )
 
 // Profile is a set of values and circumstances to render a chart with. The
@@ -32,6 +33,7 @@ type Profile struct {
 	Namespace   string   // the release's namespace; "default" if empty
 	KubeVersion string   // such as "1.36"; DefaultKubeVersion if empty
 	APIVersions []string // such as "monitoring.coreos.com/v1", added to Kubernetes' own
+	Discovered  bool     // .Capabilities.APIVersions has what a cluster of KubeVersion serves, as in an installation, and not what it has under «helm template»
 	Upgrade     bool     // render as an upgrade, not as a first installation
 	SubNotes    bool     // take subcharts' notes into the notes
 	CRDs        bool     // take the chart's crds/ into Manifest; they are in Objects anyhow
@@ -92,6 +94,7 @@ func (p Profile) apply(to *Profile) {
 	for _, f := range []struct{ dst, src *bool }{
 		{&to.Upgrade, &p.Upgrade}, {&to.SubNotes, &p.SubNotes}, {&to.CRDs, &p.CRDs},
 		{&to.SkipSchema, &p.SkipSchema}, {&to.Random, &p.Random}, {&to.Fresh, &p.Fresh}, {&to.Lax, &p.Lax},
+		{&to.Discovered, &p.Discovered},
 	} {
 		*f.dst = *f.dst || *f.src
 	}
@@ -188,6 +191,9 @@ func (p *Profile) release() (engine.Release, error) {
 	}
 	if r.KubeVersion == "" {
 		r.KubeVersion = DefaultKubeVersion
+	}
+	if p.Discovered {
+		r.Served = served.Kinds(r.KubeVersion)
 	}
 	if r.Lookup = p.LookupFunc; r.Lookup == nil && p.Lookup != nil {
 		lookup, err := newLookup(p.Lookup)

@@ -14,7 +14,7 @@ type Render struct {
 	Objects  []*Object // CRDs of crds/, then objects in the order of installation, then hooks
 	Notes    string    // NOTES.txt
 	Problems []Problem // what strict decoding found
-	Warnings []string  // what Helm would log, about values of the wrong kind for instance
+	Warnings []Warning // what Helm would log, about values of the wrong kind for instance
 
 	result *engine.Result
 }
@@ -42,7 +42,10 @@ func (c *Chart) Render(ctx context.Context, options ...Option) (*Render, error) 
 		if err != nil {
 			return nil, convert(c.engine, err)
 		}
-		r := &Render{Chart: c, Notes: result.Notes, Warnings: result.Warnings, result: result}
+		r := &Render{Chart: c, Notes: result.Notes, result: result}
+		for _, w := range result.Warnings {
+			r.Warnings = append(r.Warnings, Warning{Message: w.Text, Value: w.Value, manifest: w.Manifest})
+		}
 		r.decode()
 		return r, nil
 	})
@@ -73,3 +76,33 @@ func (r *Render) Manifest(hooks bool) string { return r.result.Text(hooks) }
 // Values are the values as the chart's templates saw them: the chart's own,
 // its subcharts' and the profile's, merged. They must not be changed.
 func (r *Render) Values() map[string]any { return r.result.Values }
+
+// Warning is what Helm logs and goes on.
+type Warning struct {
+	Message string // in Helm's words, such as `info: skipping unknown hook: "pre-uninstall"`
+	Value   string // path from the root of the values; "" if it is about an object
+
+	manifest engine.Manifest
+}
+
+// Object is that which the warning is about, as "Kind/name"; "" for none.
+func (w Warning) Object() string {
+	if w.manifest.Kind == "" {
+		return ""
+	}
+	return w.manifest.Kind + "/" + w.manifest.Name
+}
+
+// WarningPlace is the line that a warning is about: of a values file, or of the
+// template that wrote the object's annotations.
+func (r *Render) WarningPlace(w Warning) Place {
+	if w.Value != "" {
+		return r.Chart.ValuePlace(r.Profile, w.Value)
+	}
+	m := w.manifest
+	line := m.Line + fieldLine(m.Text, "metadata.annotations.helm.sh/hook") - 1
+	if frames := r.result.Locate(m.Template, line); len(frames) > 0 {
+		return placeOf(r.Chart.engine, frames[0])
+	}
+	return Place{Template: m.Template, File: r.Chart.engine.Source(m.Template)}
+}

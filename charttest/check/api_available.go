@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/ai-film/ai-film/charttest"
+	"github.com/ai-film/ai-film/charttest/internal/served"
 )
 
 var apiAvailable = &Check{
@@ -46,6 +47,12 @@ var apiAvailable = &Check{
 func (p *Pass) gone(o *charttest.Object) {
 	if strings.HasSuffix(o.Kind, "List") || o.APIVersion == "apiregistration.k8s.io/v1" || o.APIVersion == "apiregistration.k8s.io/v1beta1" {
 		return // aggregation has libraries of its own
+	}
+	if removed, ok := served.Removed(o.APIVersion, o.Kind); ok {
+		if target, ok := p.target(); ok && target.reached(1, removed) {
+			p.Report(o, "apiVersion", "%s %s is no longer served since Kubernetes 1.%d", o.APIVersion, o.Kind, removed)
+		}
+		return
 	}
 	p.Report(o, "apiVersion", "Kubernetes serves no %s in %s", o.Kind, o.APIVersion)
 }

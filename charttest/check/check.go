@@ -61,7 +61,7 @@ func (p *Pass) Report(o *charttest.Object, field, format string, args ...any) {
 // All returns every check, by name.
 func All() []*Check {
 	all := []*Check{
-		apiAvailable, apiDeprecated, claimShared, containerValid, duplicateObject, fieldValid, gpuPlacement, gpuRollout,
+		apiAvailable, apiDeprecated, claimShared, containerValid, duplicateObject, fieldValid, gpuPlacement, gpuRollout, hookOrder, listKeys, scope,
 		hpaReplicas, metadataValid, namedPorts, networkPolicyTarget, nodeFits, pdbTarget, podSecurity,
 		probePort, references, resourcesOrdered, postgresData, roleRef, scaleTarget, serviceAsleep, selectorMatches, serviceLinks,
 		servicePort, serviceSelects, serviceMonitorTarget, volumeMounts, ingressBackend,

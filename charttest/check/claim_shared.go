@@ -1,7 +1,9 @@
 package check
 
 import (
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/ai-film/ai-film/charttest"
 )
@@ -10,8 +12,9 @@ var claimShared = &Check{
 	Name: "claim-shared",
 	Why: "A volume that one node at a time can mount (ReadWriteOnce) and that pods on several nodes use leaves all but one node's pods " +
 		"waiting with Multi-Attach errors.",
-	Remedy: "Use ReadWriteMany, one claim for each pod, or keep the pods on one node; on a single-node cluster describe it so.",
+	Remedy: "Use ReadWriteMany, one claim for each pod, strategy Recreate for a single pod, or keep the pods on one node; on a single-node cluster describe it so.",
 	Run: func(p *Pass) {
+		p.rolling()
 		if p.Cluster.singleNode() {
 			return
 		}
@@ -45,6 +48,51 @@ var claimShared = &Check{
 			}
 		}
 	},
+}
+
+// rolling reports a Deployment whose new pod is started before the old one
+// ends, where both need a volume that only one of them can have: on another
+// node, or (ReadWriteOncePod) anywhere.
+func (p *Pass) rolling() {
+	for _, w := range p.index.workloads {
+		d, ok := w.object.Typed.(*appsv1.Deployment)
+		if !ok || d.Spec.Replicas != nil && *d.Spec.Replicas != 1 || p.scaled(w) || !startsFirst(d) {
+			continue // with several replicas the claim is shared anyhow
+		}
+		for _, v := range w.template.Spec.Volumes {
+			if v.PersistentVolumeClaim == nil {
+				continue
+			}
+			made := p.index.names[[2]string{"PersistentVolumeClaim", v.PersistentVolumeClaim.ClaimName}]
+			if made == nil || !p.sameNamespace(w.object, made) {
+				continue
+			}
+			claim, ok := made.Typed.(*corev1.PersistentVolumeClaim)
+			if !ok || len(claim.Spec.AccessModes) == 0 || shareable(claim.Spec.AccessModes) {
+				continue
+			}
+			mode := claim.Spec.AccessModes[0]
+			if mode == corev1.ReadWriteOnce && (p.Cluster.singleNode() || pinned(w)) {
+				continue
+			}
+			p.Report(w.object, "spec.strategy", "starts a new pod before the old one ends (RollingUpdate), and %s is %s: on another node the new one waits for the volume, and the rollout never ends", made, mode)
+			break
+		}
+	}
+}
+
+// startsFirst says whether a rollout of a single pod starts the new one before
+// it ends the old one.
+func startsFirst(d *appsv1.Deployment) bool {
+	if d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType {
+		return false
+	}
+	r := d.Spec.Strategy.RollingUpdate
+	if r == nil || r.MaxUnavailable == nil {
+		return true // 25 % of one, rounded down
+	}
+	n, err := intstr.GetScaledValueFromIntOrPercent(r.MaxUnavailable, 1, false)
+	return err == nil && n == 0
 }
 
 func more(n int) string {

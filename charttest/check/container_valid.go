@@ -54,7 +54,7 @@ func imageProblem(image string) string {
 		repository = repository[:i]
 	}
 	path := repository
-	if host, rest, ok := strings.Cut(repository, "/"); ok && (strings.ContainsAny(host, ".:") || host == "localhost") {
+	if host, rest, ok := strings.Cut(repository, "/"); ok && (strings.ContainsAny(host, ".:") || host == "localhost" || host != strings.ToLower(host)) {
 		path = rest
 	}
 	if path != strings.ToLower(path) {
@@ -64,7 +64,6 @@ func imageProblem(image string) string {
 }
 
 func (p *Pass) env(w workload, c container) {
-	seen := map[string]int{}
 	for i, e := range c.Env {
 		field := elem(join(c.path, "env"), i)
 		if e.Name == "" {
@@ -73,10 +72,6 @@ func (p *Pass) env(w workload, c container) {
 		if e.Value != "" && e.ValueFrom != nil {
 			p.Report(w.object, field, "container %q: variable %s has both value and valueFrom", c.Name, e.Name)
 		}
-		if first, ok := seen[e.Name]; ok && c.Env[first].Value != e.Value {
-			p.Report(w.object, field, "container %q sets %s twice; only the last one counts, and an upgrade may lose it", c.Name, e.Name)
-		}
-		seen[e.Name] = i
 	}
 }
 

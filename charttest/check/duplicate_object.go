@@ -13,7 +13,10 @@ var duplicateObject = &Check{
 			if o.Name == "" || o.Hook != nil {
 				continue // hooks may run one after another under one name
 			}
-			k := key{o.APIVersion, o.Kind, p.namespace(o), o.Name}
+			k := key{groupOf(o.APIVersion), o.Kind, "", o.Name}
+			if !p.index.clusterScoped(o) {
+				k.namespace = p.namespace(o)
+			}
 			if other := first[k]; other != nil && o.CRD && other.CRD {
 				continue // of crds/ Helm installs the first and skips those that are there
 			} else if other != nil {

@@ -35,3 +35,11 @@ func builtin(apiVersion string) bool {
 	}
 	return false
 }
+
+// groupOf is the group of an apiVersion; "" for core.
+func groupOf(apiVersion string) string {
+	if group, _, ok := strings.Cut(apiVersion, "/"); ok {
+		return group
+	}
+	return ""
+}

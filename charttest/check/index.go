@@ -79,6 +79,7 @@ type index struct {
 	rights     *rights
 	references map[[2]string]bool
 	refused    map[*charttest.Object]field.ErrorList // by the API server's validation, as far as asked
+	scopes     map[string]bool                       // whether a custom kind, as "group/Kind", is of the whole cluster
 }
 
 func newIndex(r *charttest.Render) *index {
@@ -95,19 +96,22 @@ func newIndex(r *charttest.Render) *index {
 	return ix
 }
 
-// withLabels are the workloads whose pods have all the labels. It looks at
+// withLabels are the workloads whose pods have, or get, all the labels. It looks at
 // those with the rarest of them only, so that a chart of a thousand Services
 // and workloads doesn't cost a million comparisons.
 func (ix *index) withLabels(want map[string]string) []workload {
 	rarest := ix.workloads
 	for key, value := range want {
+		if known, _ := (workload{object: new(charttest.Object)}).controlled(key, value); known {
+			continue // no template has it
+		}
 		if some := ix.labelled[[2]string{key, value}]; len(some) < len(rarest) {
 			rarest = some
 		}
 	}
 	var all []workload
 	for _, w := range rarest {
-		if labels.SelectorFromValidatedSet(want).Matches(labels.Set(w.template.Labels)) {
+		if w.has(want) {
 			all = append(all, w)
 		}
 	}

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -58,7 +59,7 @@ var namedPorts = &Check{
 				} else if names[port.Name] {
 					p.Report(o, join(field, "name"), "a second port is named %q", port.Name)
 				}
-				number := fmt.Sprint(port.Port, "/", port.Protocol)
+				number := fmt.Sprint(port.Port, "/", cmp.Or(port.Protocol, corev1.ProtocolTCP))
 				if numbers[number] {
 					p.Report(o, join(field, "port"), "port %d stands twice", port.Port)
 				}

@@ -4,6 +4,8 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/ai-film/ai-film/charttest"
 )
 
 var pdbTarget = &Check{
@@ -12,43 +14,90 @@ var pdbTarget = &Check{
 		"blocks the drain of every node they are on.",
 	Remedy: "Make spec.selector match the pod template's labels, and let minAvailable be less than the replicas." + podsDeclared,
 	Run: func(p *Pass) {
+		covered := map[*charttest.Object]*charttest.Object{}
 		for _, o := range p.Render.Objects {
 			pdb, ok := o.Typed.(*policyv1.PodDisruptionBudget)
-			if !ok || pdb.Spec.Selector == nil {
+			if !ok {
 				continue
 			}
-			if pdb.Spec.MinAvailable != nil && pdb.Spec.MaxUnavailable != nil {
-				p.Report(o, "spec.maxUnavailable", "sets both minAvailable and maxUnavailable, which the API server refuses")
+			s := pdb.Spec
+			if s.Selector == nil {
+				p.Report(o, "spec", "has no selector: it protects no pod")
+				continue
 			}
-			pods := p.matched(pdb.Spec.Selector)
+			switch {
+			case s.MinAvailable != nil && s.MaxUnavailable != nil:
+				p.Report(o, "spec.maxUnavailable", "sets both minAvailable and maxUnavailable, which the API server refuses")
+				continue
+			case s.MinAvailable == nil && s.MaxUnavailable == nil:
+				p.Report(o, "spec", "says neither minAvailable nor maxUnavailable: none of its pods may be evicted")
+				continue
+			}
+			pods := p.matched(s.Selector)
 			if len(pods) == 0 {
-				if !p.podsOfOthers(o, pdb.Spec.Selector) {
-					p.Report(o, "spec.selector", "selects no pod of this chart: %s", metav1.FormatLabelSelector(pdb.Spec.Selector))
+				if !p.podsOfOthers(o, s.Selector) {
+					p.Report(o, "spec.selector", "selects no pod of this chart: %s", metav1.FormatLabelSelector(s.Selector))
 				}
 				continue
 			}
-			// With a single replica a budget of one is how some charts ask for
-			// care; with several it can only be a mistake.
-			replicas := 0
+			p.blocked(o, s, pods)
 			for _, w := range pods {
-				if w.replicas == nil || p.scaled(w) {
-					replicas = 0
+				if other := covered[w.object]; other != nil && p.sameNamespace(o, other) {
+					p.Report(o, "spec.selector", "selects the pods of %s, as %s does: a pod with two budgets can't be evicted at all", w.object, other)
 					break
 				}
-				replicas += int(*w.replicas)
-			}
-			if min := pdb.Spec.MinAvailable; min != nil && min.Type == intstr.Int && replicas > 1 && int(min.IntVal) >= replicas {
-				p.Report(o, "spec.minAvailable", "wants %d of %d pods available at any time: no node can be drained", min.IntVal, replicas)
+				covered[w.object] = o
 			}
 		}
 	},
+}
+
+// blocked reports a budget that allows no eviction while all its pods are well.
+func (p *Pass) blocked(o *charttest.Object, s policyv1.PodDisruptionBudgetSpec, pods []workload) {
+	if n := s.MaxUnavailable; n != nil {
+		if zero(n) {
+			p.Report(o, "spec.maxUnavailable", "lets %s of its pods be unavailable: no node can be drained", n)
+		}
+		return
+	}
+	if s.MinAvailable.Type == intstr.String && s.MinAvailable.StrVal == "100%" {
+		p.Report(o, "spec.minAvailable", "wants all of its pods available at any time: no node can be drained")
+		return
+	}
+	replicas := 0
+	for _, w := range pods {
+		if w.replicas == nil || p.scaled(w) {
+			return
+		}
+		replicas += int(*w.replicas)
+	}
+	// With a single replica a budget of one is how some charts ask for care;
+	// with several it can only be a mistake.
+	want, err := intstr.GetScaledValueFromIntOrPercent(s.MinAvailable, replicas, true)
+	if err == nil && replicas > 1 && want >= replicas {
+		p.Report(o, "spec.minAvailable", "wants %d of %d pods available at any time%s: no node can be drained", want, replicas, rounded(s.MinAvailable))
+	}
+}
+
+// rounded says what a share comes from.
+func rounded(n *intstr.IntOrString) string {
+	if n.Type == intstr.String {
+		return " (" + n.StrVal + ", rounded up)"
+	}
+	return ""
+}
+
+// zero says whether a number or share is nothing.
+func zero(n *intstr.IntOrString) bool {
+	v, err := intstr.GetScaledValueFromIntOrPercent(n, 100, true)
+	return err == nil && v == 0
 }
 
 // matched are the workloads whose pods a selector matches.
 func (p *Pass) matched(selector *metav1.LabelSelector) []workload {
 	var all []workload
 	for _, w := range p.index.workloads {
-		if selects(selector, w.template.Labels) {
+		if w.selectedBy(selector) {
 			all = append(all, w)
 		}
 	}

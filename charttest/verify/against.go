@@ -24,10 +24,14 @@ import (
 	"github.com/ai-film/ai-film/charttest/dryrun"
 	"github.com/ai-film/ai-film/charttest/internal/engine"
 	"github.com/ai-film/ai-film/charttest/internal/installed"
+	"github.com/ai-film/ai-film/charttest/internal/lost"
 )
 
 // immutableField is the rule for changes that the API server refuses.
 const immutableField = "immutable-field"
+
+// upgradeLoss is the rule for what upgrades take from lists.
+const upgradeLoss = "upgrade-loss"
 
 // Against is what an upgrade starts from: another version of the chart, or a
 // release that is installed in a cluster.
@@ -255,6 +259,17 @@ func (r *Result) take(u Upgrade, render *charttest.Render, found *collection) {
 	for _, o := range u.Objects {
 		if o.Note == crdsFolder {
 			continue
+		}
+		for _, item := range lost.Items(o) {
+			f := check.Finding{
+				Check: upgradeLoss, Object: o.String(), Field: item.Path, Remedy: rule(upgradeLoss).Remedy,
+				Message: fmt.Sprintf("an upgrade loses %s (%s): the old object had two of that key, and removing one removes both", item.Path, item.Key),
+			}
+			if made := madeAs(render, o); made != nil {
+				place := made.At(item.Path)
+				f.File, f.Line = place.File, place.Line
+			}
+			found.add(f, r.known(u.Profile), "")
 		}
 		for _, refusal := range o.Refused() {
 			f := check.Finding{

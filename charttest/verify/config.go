@@ -275,7 +275,7 @@ func (c Config) profiles(chart *charttest.Chart) []charttest.Profile {
 		all[i].Values = p.Values
 	}
 	for i := range all {
-		all[i].Release, all[i].Namespace = c.Release, c.Namespace
+		all[i].Release, all[i].Namespace, all[i].Discovered = c.Release, c.Namespace, true
 		all[i].APIVersions = append(slices.Clone(c.APIVersions), c.Profiles[all[i].Name].APIVersions...)
 	}
 	return all

@@ -59,6 +59,9 @@ type Result struct {
 	ran []*check.Check // over renders
 }
 
+// helmWarning is the rule for what Helm only logs.
+const helmWarning = "helm-warning"
+
 // Rules that are not in package check: what keeps a render from being checked.
 var Rules = []*check.Check{
 	{Name: "dependencies", Why: "Helm refuses a chart whose dependencies aren't in its charts folder.",
@@ -69,6 +72,8 @@ var Rules = []*check.Check{
 		Remedy: "Correct the value in the profile, or the schema if the value is right."},
 	{Name: "render", Why: "A template that fails makes the installation fail.",
 		Remedy: "Correct the template at the line named, or give the value that it requires."},
+	{Name: helmWarning, Why: "Helm says it in a line on standard error and goes on: an object with an unknown hook is never installed, and a value of another kind than the chart's is ignored.",
+		Remedy: "Give the hook a name that Helm knows (pre-install, post-install, pre-upgrade, post-upgrade, pre-delete, post-delete, pre-rollback, post-rollback, test), or the value the kind that values.yaml has."},
 	{Name: "strict", Why: "The API server refuses or silently drops what isn't in an object's schema: the chart says one thing and the cluster does another.",
 		Remedy: "Correct the field's spelling, place or type."},
 	{Name: "coverage", Why: "A branch of a template that no profile takes is one that nobody has tried.",
@@ -89,6 +94,9 @@ var Rules = []*check.Check{
 	{Name: immutableField, Why: "The API server refuses to change some fields while their object exists: an upgrade that tries fails half-way, and so does " +
 		"rolling it back. Looked for with --against.",
 		Remedy: "Keep the field as it was, give the object another name, or delete the object before the upgrade; the finding says what that means for the kind."},
+	{Name: upgradeLoss, Why: "Helm 3 upgrades by a patch that merges lists by a key, such as a variable's name or a port's number. Where the old object had two items of one key, taking one out " +
+		"takes both from the live object, and no later upgrade brings it back. Looked for with --against.",
+		Remedy: "Upgrade once with neither of the two, then with the one; or delete the object before the upgrade."},
 	{Name: "suppression", Why: "A suppression that matches nothing hides the next finding of its kind.",
 		Remedy: "Remove it from the verify configuration."},
 }
@@ -265,6 +273,13 @@ func (c *cell) verify(ctx context.Context, checks []*check.Check, survey *chartt
 	if r == nil {
 		return
 	}
+	for _, w := range r.Warnings {
+		f := check.Finding{Check: helmWarning, Message: w.Message, Remedy: rule(helmWarning).Remedy, Object: w.Object(), Field: w.Value}
+		c.findings = append(c.findings, located(f, known, func(f *check.Finding) {
+			place := r.WarningPlace(w)
+			f.File, f.Line = place.File, place.Line
+		}))
+	}
 	for _, f := range check.Run(r, c.cluster, checks...) {
 		c.findings = append(c.findings, located(f, known, (*check.Finding).Locate))
 	}
@@ -404,7 +419,7 @@ next:
 		report = append(report, f)
 	}
 	for i, s := range c.Suppress {
-		if !used[i] && (s.Check != "server" || c.Server != nil) && (s.Check != immutableField || c.Against != nil) &&
+		if !used[i] && (s.Check != "server" || c.Server != nil) && (s.Check != immutableField && s.Check != upgradeLoss || c.Against != nil) &&
 			(c.Repository != nil || s.Check != "version-increment" && s.Check != "maintainers") {
 			report = append(report, check.Finding{
 				Check: "suppression", Message: fmt.Sprintf("suppress[%d] (%s %s) matches no finding", i, s.Check, s.Object),

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/pkg/errors"
 	"helm.sh/helm/v3/pkg/chart"
@@ -15,11 +16,22 @@ import (
 // the process's log, where a test can't see them. A differential test holds
 // the two together.
 type coalescer struct {
-	warnings []string
+	warnings []Warning
 }
 
-func (c *coalescer) warn(format string, args ...any) {
-	c.warnings = append(c.warnings, fmt.Sprintf(format, args...))
+// Warning is what Helm logs of a render that it goes on with, in its words: of
+// a value, or of a document of a template.
+type Warning struct {
+	Text     string
+	Value    string // path from the root of the values; "" if it is about a document
+	Manifest Manifest
+}
+
+func (c *coalescer) warn(value, format string, args ...any) {
+	if _, path, ok := strings.Cut(value, "."); ok { // without the chart's own name
+		value = path
+	}
+	c.warnings = append(c.warnings, Warning{Text: fmt.Sprintf(format, args...), Value: value})
 }
 
 func (c *coalescer) coalesceValues(ch *chart.Chart, vals map[string]any) (chartutil.Values, error) {
@@ -58,12 +70,12 @@ func (c *coalescer) chart(ch *chart.Chart, dest map[string]any, prefix string) (
 func (c *coalescer) globals(dest, src map[string]any, prefix string) {
 	dg, ok := tableOr(dest, chartutil.GlobalKey)
 	if !ok {
-		c.warn("warning: skipping globals because destination %s is not a table.", chartutil.GlobalKey)
+		c.warn(concat(prefix, chartutil.GlobalKey), "warning: skipping globals because destination %s is not a table.", chartutil.GlobalKey)
 		return
 	}
 	sg, ok := tableOr(src, chartutil.GlobalKey)
 	if !ok {
-		c.warn("warning: skipping globals because source %s is not a table.", chartutil.GlobalKey)
+		c.warn(concat(prefix, chartutil.GlobalKey), "warning: skipping globals because source %s is not a table.", chartutil.GlobalKey)
 		return
 	}
 	for key, val := range sg {
@@ -80,13 +92,13 @@ func (c *coalescer) globals(dest, src map[string]any, prefix string) {
 			if !exists {
 				dg[key] = vv
 			} else if haveTable, ok := have.(map[string]any); !ok {
-				c.warn("Conflict: cannot merge map onto non-map for %q. Skipping.", key)
+				c.warn(concat(prefix, chartutil.GlobalKey+"."+key), "Conflict: cannot merge map onto non-map for %q. Skipping.", key)
 			} else {
 				c.tables(vv, haveTable, concat(prefix, key), true)
 				dg[key] = vv
 			}
 		} else if _, haveTable := have.(map[string]any); exists && haveTable {
-			c.warn("key %s is table. Skipping", key)
+			c.warn(concat(prefix, chartutil.GlobalKey+"."+key), "key %s is table. Skipping", key)
 		} else {
 			dg[key] = val
 		}
@@ -124,7 +136,7 @@ func (c *coalescer) values(ch *chart.Chart, v map[string]any, prefix string) {
 		src, ok := def.(map[string]any)
 		if !ok {
 			if def != nil {
-				c.warn("warning: skipped value for %s.%s: Not a table.", subPrefix, key)
+				c.warn(concat(subPrefix, key), "warning: skipped value for %s.%s: Not a table.", subPrefix, key)
 			}
 			continue
 		}
@@ -173,9 +185,9 @@ func (c *coalescer) tables(dst, src map[string]any, prefix string, merge bool) {
 		case isTable && destIsTable:
 			c.tables(destTable, table, concat(prefix, key), merge)
 		case isTable:
-			c.warn("warning: cannot overwrite table with non table for %s (%v)", concat(prefix, key), val)
+			c.warn(concat(prefix, key), "warning: cannot overwrite table with non table for %s (%v)", concat(prefix, key), val)
 		case destIsTable && val != nil:
-			c.warn("warning: destination for %s is a table. Ignoring non-table value (%v)", concat(prefix, key), val)
+			c.warn(concat(prefix, key), "warning: destination for %s is a table. Ignoring non-table value (%v)", concat(prefix, key), val)
 		}
 	}
 }

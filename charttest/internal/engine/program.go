@@ -29,6 +29,8 @@ type program struct {
 	number    sync.Once
 	numbered  []int // the chart's numbers of the probes
 	readCRDs  sync.Once
+	readKinds sync.Once
+	kinds     []string // that crdFiles define
 	crdFiles  []CRD
 }
 

@@ -20,6 +20,7 @@ type Release struct {
 	Namespace   string   // "default" if empty
 	KubeVersion string   // as --kube-version; empty: Helm's default
 	APIVersions []string // as --api-versions, added to Helm's default
+	Served      []string // in place of Helm's default, with what the chart's crds/ define; nil for that
 	Upgrade     bool     // as --is-upgrade
 	EnableDNS   bool     // as --enable-dns
 	SkipSchema  bool     // as --skip-schema-validation
@@ -49,7 +50,7 @@ type Result struct {
 	CRDs      []CRD      // the chart's crds/ folders
 	Notes     string
 	Values    map[string]any // as the root chart's templates saw them
-	Warnings  []string       // what Helm would log about the values
+	Warnings  []Warning      // what Helm would log
 
 	IncludeCRDs bool // whether they are among the documents
 
@@ -121,6 +122,9 @@ func (c *Chart) render(ctx context.Context, vals map[string]any, release Release
 	}
 	if parseErr != nil {
 		return nil, parseErr
+	}
+	if release.Served != nil { // Helm installs crds/ first, and asks the cluster then
+		caps.APIVersions = append(caps.APIVersions[:len(caps.APIVersions):len(caps.APIVersions)], p.defined(c)...)
 	}
 	x := &execution{release: &release, included: make(map[string]int), ahead: c.documents.ahead(release.Decode)}
 	if release.Seeded {
@@ -220,6 +224,9 @@ func capabilities(release Release) (*chartutil.Capabilities, error) {
 			return nil, &Failure{Reason: KubeOld, Message: text, text: text}
 		}
 		caps.KubeVersion = *v
+	}
+	if release.Served != nil {
+		caps.APIVersions = release.Served
 	}
 	n := len(caps.APIVersions)
 	caps.APIVersions = append(caps.APIVersions[:n:n], release.APIVersions...)

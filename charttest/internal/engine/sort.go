@@ -10,6 +10,7 @@ import (
 
 	"helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/releaseutil"
+	"sigs.k8s.io/yaml"
 )
 
 const notesName = "NOTES.txt"
@@ -102,7 +103,7 @@ func (r *Result) add(m Manifest) error {
 	for _, t := range strings.Split(types, ",") {
 		event, ok := events[strings.ToLower(strings.TrimSpace(t))]
 		if !ok {
-			r.Warnings = append(r.Warnings, fmt.Sprintf("info: skipping unknown hook: %q", types))
+			r.Warnings = append(r.Warnings, Warning{Text: fmt.Sprintf("info: skipping unknown hook: %q", types), Manifest: m})
 			return nil
 		}
 		m.Hook.Events = append(m.Hook.Events, string(event))
@@ -241,4 +242,48 @@ func (p *program) crds(c *Chart) []CRD {
 		}
 	})
 	return p.crdFiles
+}
+
+// defined are the versions and kinds that the crds/ folders define, as in
+// .Capabilities.APIVersions.
+func (p *program) defined(c *Chart) []string {
+	files := p.crds(c)
+	p.readKinds.Do(func() {
+		for _, file := range files {
+			for _, m := range file.Docs {
+				p.kinds = append(p.kinds, definedBy(m)...)
+			}
+		}
+	})
+	return p.kinds
+}
+
+func definedBy(m Manifest) (all []string) {
+	var crd struct {
+		Spec struct {
+			Group    string
+			Names    struct{ Kind string }
+			Version  string // of v1beta1
+			Versions []struct {
+				Name   string
+				Served *bool
+			}
+		}
+	}
+	if yaml.Unmarshal([]byte(m.Text), &crd) != nil || crd.Spec.Group == "" {
+		return nil
+	}
+	versions := []string{crd.Spec.Version}
+	for _, v := range crd.Spec.Versions {
+		if v.Served == nil || *v.Served {
+			versions = append(versions, v.Name)
+		}
+	}
+	for _, v := range versions {
+		if v != "" {
+			gv := crd.Spec.Group + "/" + v
+			all = append(all, gv, gv+"/"+crd.Spec.Names.Kind)
+		}
+	}
+	return all
 }

@@ -265,6 +265,9 @@ func (t *command) render(c *engine.Chart, vals map[string]any, release engine.Re
 	if err != nil {
 		return failedPrintout(err), err
 	}
+	for _, w := range result.Warnings {
+		fmt.Fprintln(os.Stderr, w.Text)
+	}
 	o := &printout{hooks: result.Hooks}
 	if t.client.OutputDir != "" {
 		if err := t.writeManifests(result); err != nil {

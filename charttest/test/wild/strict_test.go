@@ -136,7 +136,7 @@ type table = map[string]any
 var laptop = check.Cluster{Nodes: []check.Node{{Name: "laptop", Count: 1,
 	Allocatable: corev1.ResourceList{"cpu": resource.MustParse("2"), "memory": resource.MustParse("8Gi")}}}}
 
-var standalone = table{"mode": "standalone"}
+var standalone = table{"mode": "standalone", "deploymentUpdate": table{"type": "Recreate"}}
 
 var mutations = []mutation{
 	// What selects, and what is selected.
@@ -182,7 +182,7 @@ var mutations = []mutation{
 	{chart: "descheduler", file: "cronjob.yaml", line: 94, find: `restartPolicy: "Never"`, put: `restartPolicy: "Always"`, check: "container", says: "Never or OnFailure"},
 	{chart: "metrics-server", file: "deployment.yaml", line: 106, find: "nindent 12", put: "nindent 10", check: "strict", says: "containers[0].requests"},
 	{chart: "minio", file: "_helpers.tpl", line: 167, find: "secretName", put: "secretname", check: "strict", in: "deployment.yaml", at: 209, says: `unknown field "spec.template.spec.volumes[2].secret.secretname"`,
-		values: table{"mode": "standalone", "tls": table{"enabled": true, "certSecret": "tls"}}},
+		values: table{"mode": "standalone", "deploymentUpdate": table{"type": "Recreate"}, "tls": table{"enabled": true, "certSecret": "tls"}}},
 	{chart: "cert-manager", file: "./values.yaml", line: 129, find: "1", put: "one", check: "schema", says: "replicaCount: got string"},
 	{chart: "sealed-secrets", file: "deployment.yaml", line: 167, find: `"%s/%s:%s" .Values.image.registry .Values.image.repository .Values.image.tag`, put: `"%s//%s:%s" .Values.image.registry .Values.image.repository .Values.image.tag`, check: "container", says: "lacks its repository"},
 	{chart: "ingress-nginx", file: "controller-hpa.yaml", line: 2, find: `ternary "autoscaling/v2" "autoscaling/v2beta2"`, put: `ternary "autoscaling/v2beta2" "autoscaling/v2"`, check: "api-available", says: "autoscaling/v2",
@@ -199,7 +199,7 @@ var mutations = []mutation{
 	{chart: "podinfo", file: "deployment.yaml", line: 83, find: "{{ toYaml .Values.resources | indent 12 }}", put: "            requests: {cpu: 4}", check: "node-fits", at: 27, cluster: laptop, says: "4 of cpu asked"},
 	{chart: "podinfo", file: "deployment.yaml", line: 28, find: "terminationGracePeriodSeconds: 30", put: "nodeSelector: {cloud.google.com/gke-accelerator: nvidia-l4}", check: "gpu-placement", says: "no container asks"},
 	{chart: "grafana", file: "deployment.yaml", line: 69, find: "{{ toYaml .Values.resources | indent 12 }}", put: "            limits: {nvidia.com/gpu: 1}", check: "gpu-rollout", at: 10, says: "starting the new one first"},
-	{chart: "grafana", file: "deployment.yaml", line: 54, find: "GF_AUTH_ANONYMOUS_ENABLED", put: "GF_AUTH_BASIC_ENABLED", check: "container", says: "twice"},
+	{chart: "grafana", file: "deployment.yaml", line: 54, find: "GF_AUTH_ANONYMOUS_ENABLED", put: "GF_AUTH_BASIC_ENABLED", check: "list-keys", says: "twice"},
 	{chart: "dapr", file: "./charts/dapr_operator/templates/dapr_operator_service.yaml", line: 49, find: "dapr-webhook", put: "dapr-api", check: "duplicate-object"},
 	{chart: "loadtester", file: "deployment.yaml", line: 51, find: "-port=8080", put: "-port=$(RELEASE_NAME_LOADTESTER_PORT)", check: "service-links", says: "tcp://"},
 	{chart: "loadtester", file: "deployment.yaml", line: 50, find: "- ./loadtester", put: "- sh\n            - -c\n            - while true; do sleep 60; done\n          args:", check: "service-asleep", at: 49},
