@@ -74,6 +74,10 @@ own; ask it for them: chaos -- --help.`,
 	}
 }
 
+// noTimeout is for machines of any speed: go test ends a package after ten minutes by itself, whatever it is doing. A test
+// that waits gives up when nothing goes on any more, and a stage has a budget.
+const noTimeout = "-timeout=0"
+
 type tests struct{ local *cluster.Local }
 
 // compileAhead compiles what the integration stage needs beside the Python tests, which leave the processors idle: on a
@@ -220,7 +224,7 @@ func (t tests) unitGo(ctx context.Context) error {
 			continue
 		}
 		// Charts of others, downloaded as Go modules, are not to be skipped where the rest needs the network anyway.
-		failures = append(failures, t.run(ctx, dir, []string{"AI_FILM_WILD=1"}, "go", "test", "./..."))
+		failures = append(failures, t.run(ctx, dir, []string{"AI_FILM_WILD=1"}, "go", "test", noTimeout, "./..."))
 	}
 	return errors.Join(failures...)
 }
@@ -237,9 +241,9 @@ func (t tests) unitServices(ctx context.Context, env []string) error {
 	for _, in := range inImages.packages {
 		of := func(pkg string) bool { return strings.Contains(pkg+"/", "/services/"+in[0]+"/") }
 		rest = slices.DeleteFunc(rest, of)
-		failures = append(failures, t.run(ctx, t.services(), env, "go", "test", "-exec", t.enter()+" "+in[1], "./"+in[0]+"/..."))
+		failures = append(failures, t.run(ctx, t.services(), env, "go", "test", noTimeout, "-exec", t.enter()+" "+in[1], "./"+in[0]+"/..."))
 	}
-	return errors.Join(append(failures, t.run(ctx, t.services(), env, "go", append([]string{"test"}, rest...)...))...)
+	return errors.Join(append(failures, t.run(ctx, t.services(), env, "go", append([]string{"test", noTimeout}, rest...)...))...)
 }
 
 // unitPython runs each Python service's tests with the Python, the packages and the libraries of its image: two services at
@@ -409,10 +413,10 @@ func (t tests) integration(ctx context.Context) (err error) {
 	var rehearsal error
 	if ours { // these start an API server of their own from the cluster's programs
 		charttest := filepath.Join(t.repo(), "charttest")
-		rehearsal = errors.Join(t.run(ctx, charttest, env, "go", "test", "-count=1", "./dryrun", "./diff", "./policy", "./internal/defaults"),
-			t.run(ctx, charttest, env, "go", "test", "-count=1", "-run=AgainstRelease", "./cmd/charttest"))
+		rehearsal = errors.Join(t.run(ctx, charttest, env, "go", "test", noTimeout, "-count=1", "./dryrun", "./diff", "./policy", "./internal/defaults"),
+			t.run(ctx, charttest, env, "go", "test", noTimeout, "-count=1", "-run=AgainstRelease", "./cmd/charttest"))
 	}
-	return errors.Join(rehearsal, t.run(ctx, t.integrationDir(), env, "go", "test", "-count=1", "-timeout=20m", "-v", "./..."))
+	return errors.Join(rehearsal, t.run(ctx, t.integrationDir(), env, "go", "test", noTimeout, "-count=1", "-v", "./..."))
 }
 
 // run shows a program's output as it comes. A stage over its budget leaves nothing behind.
