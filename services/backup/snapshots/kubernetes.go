@@ -25,6 +25,9 @@ type Cluster struct {
 
 // PutSecret lays keys over those of a Secret, and lets the pods of a Deployment start anew with them.
 func (c Cluster) PutSecret(ctx context.Context, secret string, keys map[string][]byte, deployment string) error {
+	if len(keys) == 0 { // as JSON's null it would empty the Secret
+		return nil
+	}
 	if err := c.patch(ctx, "/api/v1/namespaces/"+c.Namespace+"/secrets/"+secret, map[string]any{"data": keys}); err != nil {
 		return err
 	}

@@ -416,7 +416,12 @@ func TestSecretIsPut(t *testing.T) {
 	if len(asked) != 2 || asked[0] != `PATCH /api/v1/namespaces/films/secrets/ai-film Bearer t {"data":{"admin-password":"cA=="}}` || !strings.Contains(asked[1], "/apis/apps/v1/namespaces/films/deployments/flask") {
 		t.Errorf("%q", asked)
 	}
-	refused(t, c.PutSecret(t.Context(), "forbidden", nil, "flask"), "403", `"no"`)
+	refused(t, c.PutSecret(t.Context(), "forbidden", map[string][]byte{"admin-password": nil}, "flask"), "403", `"no"`)
+	asked = nil
+	must(t, c.PutSecret(t.Context(), "ai-film", nil, "flask"))
+	if len(asked) != 0 {
+		t.Errorf("with nothing to put it asked %q", asked)
+	}
 }
 
 func pemOf(server *httptest.Server) []byte {
