@@ -14,11 +14,12 @@ import (
 
 // Formats of reports on one chart or many, by name.
 var Formats = map[string]func(io.Writer, ...*Result) error{
-	"table":  Table,
-	"json":   JSON,
-	"junit":  JUnit,
-	"sarif":  SARIF,
-	"github": GitHub,
+	"table":    Table,
+	"json":     JSON,
+	"junit":    JUnit,
+	"sarif":    SARIF,
+	"github":   GitHub,
+	"markdown": Markdown,
 }
 
 // Table writes findings for people: a place a line that editors and terminals

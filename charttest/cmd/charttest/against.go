@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -42,18 +43,24 @@ func (v *verification) whatAgainst(ctx context.Context, chart string) (against *
 	if verify.LooksLikePath(v.against) {
 		return nil, done, &verify.Error{Source: "--against " + v.against, Err: errors.New("there is no such folder or archive")}
 	}
-	cluster, err := dryrun.Config(v.kubeconfig, v.kubeContext)
+	cluster, err := dryrun.Config(v.kubeconfig, v.context())
 	if err != nil {
 		return nil, done, &verify.Error{Source: "--against " + v.against, Err: err}
 	}
-	namespace := v.namespace
+	namespace := cmp.Or(v.namespace, os.Getenv("HELM_NAMESPACE"))
 	if namespace == "" {
 		rules := clientcmd.NewDefaultClientConfigLoadingRules()
 		rules.ExplicitPath = v.kubeconfig
-		loaded := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: v.kubeContext})
+		loaded := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: v.context()})
 		if namespace, _, err = loaded.Namespace(); err != nil {
 			return nil, done, &verify.Error{Source: "--against " + v.against, Err: err}
 		}
 	}
 	return &verify.Against{Release: v.against, Namespace: namespace, Cluster: cluster}, done, nil
+}
+
+// context is that of the kubeconfig. Helm keeps flags like --kube-context from
+// its plugins and tells them by variables.
+func (v *verification) context() string {
+	return cmp.Or(v.kubeContext, os.Getenv("HELM_KUBECONTEXT"))
 }

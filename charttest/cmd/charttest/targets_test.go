@@ -134,6 +134,19 @@ func TestOneReportOnMany(t *testing.T) {
 	}
 }
 
+// A comment for a pull request: what was found, and what an upgrade changes.
+func TestReportsBesideTheOutput(t *testing.T) {
+	repository(t, two+"-- change/charts/shop/values.yaml --\naccount: Shop\n")
+	out, code, err := verifying("--changed-since", "main", "--against", "git:main", "--kube-version", "1.37", "--report", "markdown=comment.md", "--report", "sarif=a.sarif")
+	require.Equal(t, 1, code, "%s%v", out, err)
+	comment, err := os.ReadFile("comment.md")
+	require.NoError(t, err)
+	for _, text := range []string{"| `charts/shop` | 2 findings |", "- `charts/shop/Chart.yaml:3` the chart changed", "```diff\nupgrade from shop-1.0.0:", "\n+ ServiceAccount/Shop\n"} {
+		require.Contains(t, string(comment), text)
+	}
+	require.FileExists(t, "a.sarif")
+}
+
 // A repository that is one chart.
 func TestARepositoryThatIsAChart(t *testing.T) {
 	repository(t, "-- Chart.yaml --\napiVersion: v2\nname: shop\nversion: 1.0.0\n-- templates/a.yaml --\n-- change/templates/b.yaml --\napiVersion: v1\nkind: ServiceAccount\nmetadata: {name: b}\n")
@@ -154,7 +167,8 @@ func TestFlagsThatDontGoTogether(t *testing.T) {
 		{[]string{"--ct-config", "ct.yaml"}, "--ct-config is for"},
 		{[]string{"a", "b", "--against", "c"}, "--against git:REF"},
 		{[]string{"a", "b", "--coverage-html", "c"}, "one chart at a time"},
-		{[]string{"--format", "toml"}, "formats are github, json, junit, sarif, table"},
+		{[]string{"--format", "toml"}, "formats are github, json, junit, markdown, sarif, table"},
+		{[]string{"--report", "toml=x"}, "want FORMAT=FILE"}, {[]string{"--report", "json"}, "want FORMAT=FILE"},
 	} {
 		_, code, err := verifying(c.args...)
 		require.Equal(t, 2, code)

@@ -48,7 +48,7 @@ type verification struct {
 	against, namespace           string
 	ct, since                    string
 	changed, all                 bool
-	schemas                      []string
+	schemas, reports             []string
 }
 
 func newVerify() *cobra.Command {
@@ -105,8 +105,9 @@ Exit codes:
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&v.config, "config", "", "configuration `file` (default CHART/.verify.yaml, if there is one)")
-	flags.StringVar(&v.format, "format", "table", "table, json, junit, sarif or github")
+	flags.StringVar(&v.format, "format", "table", "table, json, junit, sarif, github or markdown")
 	flags.StringVarP(&v.output, "output", "o", "", "write the report to `file` instead of standard output")
+	flags.StringArrayVar(&v.reports, "report", nil, "also write the report as `FORMAT=FILE`; may be repeated")
 	flags.StringSliceVar(&v.versions, "kube-version", nil, "Kubernetes `versions` to verify for (default the four newest)")
 	flags.BoolVar(&v.values, "values", false, "also find values that are dead, undeclared or let pass by the schema with wrong types")
 	flags.Float64Var(&v.coverage, "coverage", 0, "`percent` of template branches that the profiles must take")
@@ -135,7 +136,7 @@ func (v *verification) wrong() error {
 	selecting := v.since != "" || v.changed || v.all
 	switch _, ok := verify.Formats[v.format]; {
 	case !ok:
-		return fmt.Errorf("there is no format %q; formats are %s", v.format, strings.Join(slices.Sorted(maps.Keys(verify.Formats)), ", "))
+		return fmt.Errorf("there is no format %q; formats are %s", v.format, formats())
 	case !v.onServer && v.against == "" && !slices.Contains(v.schemas, theCluster) && v.kubeconfig+v.kubeContext != "":
 		return errors.New("--kubeconfig and --kube-context choose the cluster for --server, --schemas cluster and --against RELEASE")
 	case v.against == "" && v.namespace != "":
@@ -151,8 +152,15 @@ func (v *verification) wrong() error {
 	case (selecting || len(v.charts) > 1) && v.against != "" && !strings.HasPrefix(v.against, gitPrefix):
 		return errors.New("--against RELEASE or DIR is for one chart at a time; for many there is --against git:REF")
 	}
+	for _, report := range v.reports {
+		if format, file, _ := strings.Cut(report, "="); verify.Formats[format] == nil || file == "" {
+			return fmt.Errorf("--report %s: want FORMAT=FILE, with one of the formats %s", report, formats())
+		}
+	}
 	return nil
 }
+
+func formats() string { return strings.Join(slices.Sorted(maps.Keys(verify.Formats)), ", ") }
 
 func (v *verification) run(cmd *cobra.Command) error {
 	if err := v.wrong(); err != nil {
@@ -241,7 +249,7 @@ func (v *verification) verify(ctx context.Context, cmd *cobra.Command, t target)
 	for _, source := range v.schemas {
 		switch full, err := filepath.Abs(source); {
 		case source == theCluster:
-			if config.SchemasOf, err = dryrun.Config(v.kubeconfig, v.kubeContext); err != nil {
+			if config.SchemasOf, err = dryrun.Config(v.kubeconfig, v.context()); err != nil {
 				return nil, err
 			}
 		case strings.HasPrefix(source, "go:"):
@@ -253,7 +261,7 @@ func (v *verification) verify(ctx context.Context, cmd *cobra.Command, t target)
 		}
 	}
 	if v.onServer {
-		if config.Server, err = dryrun.Config(v.kubeconfig, v.kubeContext); err != nil {
+		if config.Server, err = dryrun.Config(v.kubeconfig, v.context()); err != nil {
 			return nil, err
 		}
 	}
@@ -265,17 +273,26 @@ func (v *verification) verify(ctx context.Context, cmd *cobra.Command, t target)
 	return result, err
 }
 
-// write writes the report, and the page of what was covered.
+// write writes the reports, and the page of what was covered.
 func (v *verification) write(w io.Writer, results []*verify.Result) error {
-	if v.output != "" {
-		file, err := os.Create(v.output)
+	to := func(file, format string) error {
+		f, err := os.Create(file)
 		if err != nil {
 			return err
 		}
-		defer file.Close()
-		w = file
+		return errors.Join(verify.Formats[format](f, results...), f.Close())
 	}
-	if err := verify.Formats[v.format](w, results...); err != nil {
+	for _, report := range v.reports {
+		format, file, _ := strings.Cut(report, "=")
+		if err := to(file, format); err != nil {
+			return err
+		}
+	}
+	if v.output != "" {
+		if err := to(v.output, v.format); err != nil {
+			return err
+		}
+	} else if err := verify.Formats[v.format](w, results...); err != nil {
 		return err
 	}
 	if v.html == "" || results[0].Coverage == nil {
