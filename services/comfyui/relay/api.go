@@ -41,6 +41,7 @@ func (r *Relay) Routes(handle func(pattern string, h http.Handler), work func(ht
 	add("POST", "/interrupt", r.interrupt)
 	add("POST", "/free", r.broadcast)
 	handle("DELETE /v1/films/{film}", wire.SameOrigin(r.deleteFilm))
+	handle("GET /v1/servers", http.HandlerFunc(r.servers))
 	handle("/", serving.Upload(wire.SameOrigin(r.proxy)))
 	for _, ours := range []string{"/readyz", "/metrics"} { // of the management port, and never a server's
 		handle(ours, http.NotFoundHandler())
@@ -112,9 +113,19 @@ func (r *Relay) post(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	answer, err := r.send(context.WithoutCancel(q.Context()), t)
+	_, nobody := errors.AsType[errNoBackend](err)
 	r.mu.Lock()
 	t.moving = false
+	if r.options.Endpoints && nobody && !t.deleted { // it waits for a server that is yet to be there, and is checked by that
+		t.Accepted, answer = true, map[string]json.RawMessage{"node_errors": json.RawMessage("{}")}
+	}
+	waits := t.Accepted && nobody
 	r.mu.Unlock()
+	if waits {
+		if err = r.write(q.Context(), t, nil); err != nil {
+			err = &storeError{err}
+		}
+	}
 	if err != nil {
 		r.withdraw(q.Context(), t)
 		_, database := errors.AsType[*storeError](err)

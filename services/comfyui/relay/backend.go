@@ -27,6 +27,7 @@ type backend struct {
 	looking  sync.Mutex      // held while it is asked
 	suspects map[string]bool // prompts that may have no business there; guarded by looking
 
+	source    source
 	ready     bool
 	listening bool          // it has greeted our WebSocket: what it says from now on is heard
 	appeared  time.Time     // when it was first asked
@@ -36,6 +37,7 @@ type backend struct {
 	shape     string        // its queue, to see whether it changes
 	life      time.Time     // when it last showed that it works
 	slowest   time.Duration // that a prompt took there, of late
+	pace      time.Duration // that a prompt takes there, on average of late; zero before the first
 	wedged    bool          // it has work and shows no life; until its queue changes
 	balked    int           // how often it did not take a prompt or lost one since it last finished one
 	shunUntil time.Time     // it gets none until then, if there is another
@@ -220,14 +222,35 @@ func (b *backend) poke() {
 	}
 }
 
-// source is a configured origin of servers: one URL, or a DNS name with one server at each address.
+// String is how the server is called where an operator reads it.
+func (b *backend) String() string {
+	if b.source.name != "" {
+		return b.source.name + " (" + b.url + ")"
+	}
+	return b.url
+}
+
+// leave ends what is under way with the server.
+func (b *backend) leave() {
+	b.stop()
+	if b.source.remote {
+		b.client.CloseIdleConnections()
+	}
+}
+
+// source is an origin of servers: one URL, or a DNS name with one server at each address.
 type source struct {
-	base *url.URL
-	dns  bool
+	base     *url.URL
+	dns      bool
+	fallback bool
+	remote   bool    // named by Use: others chose the address
+	name     string  // by Use
+	gpu      string  // likewise
+	weight   float64 // likewise; 1 for others
 }
 
 // parseSources reads BACKENDS: base URLs separated by commas; dns+http:// and dns+https:// are resolved again and again.
-func parseSources(text string) ([]source, error) {
+func parseSources(variable, text string) ([]source, error) {
 	var out []source
 	for item := range strings.SplitSeq(text, ",") {
 		if item = strings.TrimSpace(item); item == "" {
@@ -236,13 +259,10 @@ func parseSources(text string) ([]source, error) {
 		plain, dns := strings.CutPrefix(item, "dns+")
 		u, err := url.Parse(plain)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return nil, fmt.Errorf("BACKENDS: %q is no base URL such as http://comfyui-0:8188, dns+http://comfyui-headless:8188 or https://example.org", item)
+			return nil, fmt.Errorf("%s: %q is no base URL such as http://comfyui-0:8188, dns+http://comfyui-headless:8188 or https://example.org", variable, item)
 		}
 		u.Path = strings.TrimSuffix(u.Path, "/")
-		out = append(out, source{u, dns})
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("BACKENDS is empty: name the ComfyUI servers, such as dns+http://comfyui-headless:8188")
+		out = append(out, source{base: u, dns: dns, weight: 1})
 	}
 	return out, nil
 }
@@ -259,7 +279,9 @@ func addresses(ctx context.Context, sources []source) (found map[string]source, 
 		hosts, err := net.DefaultResolver.LookupHost(look, s.base.Hostname())
 		cancel()
 		if err != nil {
-			missing = append(missing, fmt.Sprintf("%s does not resolve: %v", s.base.Hostname(), err))
+			if !s.fallback { // whose absence keeps nobody waiting who has another
+				missing = append(missing, fmt.Sprintf("%s does not resolve: %v", s.base.Hostname(), err))
+			}
 			continue
 		}
 		for _, h := range hosts {

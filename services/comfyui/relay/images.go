@@ -1,19 +1,28 @@
 package relay
 
 import (
+	"bufio"
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
+	_ "image/gif"
+	_ "image/jpeg"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
+	_ "golang.org/x/image/webp"
 
 	"github.com/ai-film/ai-film/services/comfyui/wire"
+	"github.com/ai-film/ai-film/services/internal/serving"
 )
 
 // view serves an image from the server that has it. If that server is gone with its files, the take that made the image
@@ -140,6 +149,13 @@ func (r *Relay) fetch(w http.ResponseWriter, q *http.Request, b *backend, query 
 	if answer.StatusCode != http.StatusOK && !last {
 		return false
 	}
+	content := answer.Body.(io.Reader)
+	if answer.StatusCode == http.StatusOK {
+		if content, err = picture(answer.Body); err != nil {
+			serving.WriteProblem(w, serving.NewProblem(http.StatusBadGateway, "not a picture", b.url+": "+err.Error(), "look at the server: it answers what no ComfyUI does"))
+			return true
+		}
+	}
 	for _, name := range []string{"Content-Type", "Content-Length", "Content-Disposition", "Last-Modified", "Etag", "Cache-Control", "Vary"} {
 		if v := answer.Header.Get(name); v != "" {
 			w.Header().Set(name, v)
@@ -147,7 +163,7 @@ func (r *Relay) fetch(w http.ResponseWriter, q *http.Request, b *backend, query 
 	}
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(answer.StatusCode)
-	if err := progress(w, answer.Body); err != nil { // half an image must not look like a whole one
+	if err := progress(w, content); err != nil { // half an image must not look like a whole one
 		panic(http.ErrAbortHandler)
 	}
 	return true
@@ -194,4 +210,44 @@ func (r *Relay) remake(ctx context.Context, t *take) error {
 	case <-wait.Done():
 		return wait.Err()
 	}
+}
+
+// What a file that a server made may be: a longer one is cut off, and a picture that says it has more pixels is not passed on,
+// since it would fill the memory of whoever decodes it.
+const (
+	fileLimit  = 1 << 30
+	pixelLimit = 1 << 26 // 8192 × 8192
+)
+
+// picture is a file's content, once its header shows that it is no picture of absurd size.
+func picture(body io.Reader) (io.Reader, error) {
+	head := bufio.NewReaderSize(body, 64<<10)
+	start, err := head.Peek(64 << 10)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	var width, height int64
+	if bytes.HasPrefix(start, []byte("\x89PNG\r\n\x1a\n")) && len(start) >= 24 { // also one that Go's decoder finds wrong
+		width, height = int64(binary.BigEndian.Uint32(start[16:])), int64(binary.BigEndian.Uint32(start[20:]))
+	} else if c, _, err := image.DecodeConfig(bytes.NewReader(start)); err == nil {
+		width, height = int64(c.Width), int64(c.Height)
+	}
+	if width > pixelLimit || height > pixelLimit || width*height > pixelLimit {
+		return nil, fmt.Errorf("a picture of %d × %d pixels", width, height)
+	}
+	return &ending{head, fileLimit}, nil
+}
+
+// ending reads up to a limit, and fails beyond it.
+type ending struct {
+	io.Reader
+	left int64
+}
+
+func (e *ending) Read(p []byte) (int, error) {
+	n, err := e.Reader.Read(p)
+	if e.left -= int64(n); e.left < 0 {
+		return 0, fmt.Errorf("a file of more than %d MiB", int64(fileLimit>>20))
+	}
+	return n, err
 }

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,8 +26,9 @@ func (r *Relay) finish(ctx context.Context, b *backend, t *take, entry *historyE
 	b.balked = 0
 	if took := time.Since(t.startedAt); !t.startedAt.IsZero() {
 		b.slowest = max(took, b.slowest*15/16) // what was slow once is forgotten in time
+		b.pace = (3*cmp.Or(b.pace, took) + took) / 4
 	}
-	forgotten, remote := t.forgotten, t.Remote
+	forgotten, remote, made := t.forgotten, t.Remote, b.source
 	r.mu.Unlock()
 	if forgotten {
 		ask, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -45,9 +47,26 @@ func (r *Relay) finish(ctx context.Context, b *backend, t *take, entry *historyE
 		t.Outputs = entry.Executed
 	}
 	r.mu.Unlock()
-	ok := r.conclude(ctx, t, &record{Outputs: own, Status: orNull(status), Meta: orNull(entry.Meta)})
+	ok := r.conclude(ctx, t, &record{Outputs: own, Status: orNull(made.sign(status, t.ID)), Meta: orNull(entry.Meta)})
 	b.poke()
 	return ok
+}
+
+// sign adds a message to a prompt's status where a reader would like to know who drew it: {"server": name, "fallback": true}.
+// Clients that don't know its kind pass over it.
+func (s source) sign(status json.RawMessage, id string) json.RawMessage {
+	if s.name == "" && !s.fallback {
+		return status
+	}
+	var fields map[string]json.RawMessage
+	var messages []json.RawMessage
+	if json.Unmarshal(status, &fields) != nil || json.Unmarshal(fields["messages"], &messages) != nil {
+		return status
+	}
+	message, _ := json.Marshal([]any{"ai_film_server", map[string]any{"prompt_id": id, "server": s.name, "fallback": s.fallback}})
+	fields["messages"], _ = json.Marshal(append(messages, message))
+	text, _ := json.Marshal(fields)
+	return text
 }
 
 func orNull(raw json.RawMessage) json.RawMessage {

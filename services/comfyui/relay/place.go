@@ -43,8 +43,9 @@ func (r *Relay) place(ctx context.Context) {
 	}
 }
 
-// choose is the ready server with the fewest prompts, not among those tried nor those that the take should avoid; one that
-// failed just now comes last. t may be nil.
+// choose is the ready server that is to be done with one more prompt first, not among those tried nor those that the take
+// should avoid; one that failed just now comes last. Fall-backs are chosen only when no other has been there for long. t may
+// be nil. The mutex is held.
 func (r *Relay) choose(t *take, tried []*backend) *backend {
 	load := map[string]int{}
 	for _, t := range r.takes {
@@ -55,13 +56,14 @@ func (r *Relay) choose(t *take, tried []*backend) *backend {
 	var fit []*backend
 	for _, u := range sortedKeys(r.backends) {
 		b := r.backends[u]
-		if b.ready && !b.gone && !slices.Contains(tried, b) && (t == nil || time.Now().After(t.avoid[u])) {
+		if b.ready && !b.gone && !slices.Contains(tried, b) && (!b.source.fallback || r.fallsBack()) && (t == nil || time.Now().After(t.avoid[u])) {
 			fit = append(fit, b)
 		}
 	}
 	if len(fit) == 0 {
 		return nil
 	}
+	usual := r.usualPace()
 	return slices.MinFunc(fit, func(a, b *backend) int {
 		if x, y := a.shunned(), b.shunned(); x != y {
 			if x {
@@ -69,8 +71,30 @@ func (r *Relay) choose(t *take, tried []*backend) *backend {
 			}
 			return -1
 		}
-		return cmp.Compare(max(a.queue, load[a.url]), max(b.queue, load[b.url]))
+		return cmp.Compare(a.until(max(a.queue, load[a.url])+1, usual), b.until(max(b.queue, load[b.url])+1, usual))
 	})
+}
+
+// fallsBack tells whether those who draw in place of the proper servers are to draw now. The mutex is held.
+func (r *Relay) fallsBack() bool { return time.Since(r.primary) > r.options.FallbackAfter }
+
+// usualPace is what a prompt takes on a server that has not finished one yet: what it takes elsewhere. The mutex is held.
+func (r *Relay) usualPace() time.Duration {
+	var sum, n time.Duration
+	for _, b := range r.backends {
+		if b.pace > 0 {
+			sum, n = sum+b.pace, n+1
+		}
+	}
+	if n == 0 {
+		return time.Second
+	}
+	return sum / n
+}
+
+// until is how long n prompts take the server, about, divided by its weight: one of weight 2 gets as much as two of its pace.
+func (b *backend) until(n int, usual time.Duration) float64 {
+	return float64(n) * cmp.Or(b.pace, usual).Seconds() / cmp.Or(b.source.weight, 1)
 }
 
 // errNoBackend says that no server is ready; its text names what is missing.
@@ -87,7 +111,7 @@ func (r *Relay) send(ctx context.Context, t *take) (map[string]json.RawMessage, 
 		r.mu.Lock()
 		b := r.choose(t, tried)
 		if b == nil || t.deleted {
-			err := errNoBackend(r.absent())
+			err := error(errNoBackend(r.absent()))
 			if t.Backend != "" { // perhaps it is there after all; where it is found later it is taken back
 				t.Backend, t.unsaved = "", true
 			}
@@ -139,7 +163,7 @@ func (r *Relay) send(ctx context.Context, t *take) (map[string]json.RawMessage, 
 			b.ready = false
 		}
 		b.balk(t)
-		if isRefused { // a server that is well, but for this prompt
+		if isRefused && !(b.source.remote && passing(refused.status)) { // a server that is well, but for this prompt
 			if t.balked++; t.balked >= maxBalks {
 				r.mu.Unlock()
 				return nil, &httpError{http.StatusBadRequest, fmt.Appendf(nil, "%s answered %v", b.url, err), http.Header{}}
@@ -152,6 +176,16 @@ func (r *Relay) send(ctx context.Context, t *take) (map[string]json.RawMessage, 
 		slog.Warn("server did not take a prompt", "backend", b.url, "prompt_id", t.ID, "error", err.Error())
 		b.poke()
 	}
+}
+
+// passing tells whether an answer is rather of what stands before a server elsewhere than of the server: a tunnel without an
+// other end (Cloudflare's 520 to 530), a login that its credentials don't pass, a limit.
+func passing(status int) bool {
+	switch status {
+	case 401, 403, 404, 407, 429, 502, 503, 504:
+		return true
+	}
+	return status >= 520 && status <= 530
 }
 
 // maxBalks is how often servers may fail to answer properly to a prompt before it is given up.
@@ -193,19 +227,22 @@ func (r *Relay) rebalance(ctx context.Context) {
 		}
 	}
 	var busiest *backend
+	usual := r.usualPace()
 	for _, u := range sortedKeys(r.backends) {
 		b := r.backends[u]
 		if !b.ready || b.shunned() {
 			continue
 		}
-		if b.queue == 0 && idle == nil {
+		proper := !b.source.fallback || r.fallsBack()
+		if b.queue == 0 && proper && !b.gone && (idle == nil || b.until(1, usual) < idle.until(1, usual)) {
 			idle = b
 		}
-		if b.queue > 1 && len(load[u]) > 0 && (busiest == nil || b.queue > busiest.queue) {
+		if (b.queue > 1 || !proper) && len(load[u]) > 0 && (busiest == nil || b.until(b.queue, usual) > busiest.until(busiest.queue, usual)) {
 			busiest = b
 		}
 	}
-	if idle == nil || busiest == nil {
+	// A slow server that has nothing to do is no help to a fast one that will be done sooner.
+	if idle == nil || busiest == nil || !busiest.source.fallback && idle.until(1, usual) > busiest.until(busiest.queue, usual) {
 		r.mu.Unlock()
 		return
 	}

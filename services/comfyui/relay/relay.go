@@ -21,6 +21,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -32,22 +33,28 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/ai-film/ai-film/services/comfyui/endpoint"
 	"github.com/ai-film/ai-film/services/comfyui/wire"
+	"github.com/ai-film/ai-film/services/internal/outbound"
 )
 
 // Options configures a relay.
 type Options struct {
-	Backends      string        // see parseSources
-	Authorization string        // header for every request to a server given by its URL, "" for none
-	Token         string        // the studio's token, for servers found by name (dns+), "" for none
-	Name          string        // of this relay, kept over its restarts; "" for one of its own
-	Dir           string        // uploads are kept here
-	Poll          time.Duration // how often servers are asked; 1 s if zero
-	LostAfter     time.Duration // a server that doesn't answer for so long is given up; 30 s if zero
-	StallAfter    time.Duration // the least time without a sign of life after which a server at work is given up; 5 min if zero
-	Attempts      int           // with how many lost servers a prompt fails; 3 if zero
-	HistoryLimit  int           // finished prompts kept where there is no Store; 1000 if zero
-	Store         Store         // nil: in memory only
+	Backends      string                // see parseSources
+	Endpoints     bool                  // further servers are named by Use: while there is none, prompts wait
+	Guard         outbound.Guard        // where servers that Use names may be
+	Credentials   *outbound.Credentials // what servers given by URL are told; nil for nothing
+	Fallback      string                // servers that draw when no other has been there for FallbackAfter; see parseSources
+	FallbackAfter time.Duration         // 10 min if zero
+	Token         string                // the studio's token, for servers found by name (dns+), "" for none
+	Name          string                // of this relay, kept over its restarts; "" for one of its own
+	Dir           string                // uploads are kept here
+	Poll          time.Duration         // how often servers are asked; 1 s if zero
+	LostAfter     time.Duration         // a server that doesn't answer for so long is given up; 30 s if zero
+	StallAfter    time.Duration         // the least time without a sign of life after which a server at work is given up; 5 min if zero
+	Attempts      int                   // with how many lost servers a prompt fails; 3 if zero
+	HistoryLimit  int                   // finished prompts kept where there is no Store; 1000 if zero
+	Store         Store                 // nil: in memory only
 }
 
 // Relay is the relay. Make it with New, then Run.
@@ -56,12 +63,14 @@ type Relay struct {
 	sources []source
 	sid     string // our session on the servers
 	sockets wire.Sockets
-	client  *http.Client
+	inside  http.RoundTripper // to servers found by name
+	changed chan struct{}     // Use was called
 	spool   spool
 	store   Store
 	bodies  *wire.Budget
 	remakes singleflight.Group
 	naming  sync.Mutex
+	finding sync.Mutex // held while the set of servers is brought up to date
 
 	mu        sync.Mutex
 	takes     map[string]*take  // ours that are not done, and remakes
@@ -71,6 +80,10 @@ type Relay struct {
 	current   map[string]string // server → take whose messages it sends
 	strangers map[string]bool   // ids that the store calls ours and we don't know
 	elsewhere int               // unfinished takes of other relays
+	named     []source          // what Use named last
+	known     bool              // it was called
+	unnamed   string            // why it names nothing, or not all
+	primary   time.Time         // when a server that is no fall-back was last there
 }
 
 // heldLimit is how many bytes of prompts that are not done a relay holds.
@@ -81,9 +94,24 @@ func New(o Options) (*Relay, error) {
 	o.Poll, o.LostAfter = cmp.Or(o.Poll, time.Second), cmp.Or(o.LostAfter, 30*time.Second)
 	o.StallAfter = cmp.Or(o.StallAfter, 5*time.Minute)
 	o.Attempts, o.HistoryLimit = cmp.Or(o.Attempts, 3), cmp.Or(o.HistoryLimit, 1000)
-	sources, err := parseSources(o.Backends)
+	o.FallbackAfter = cmp.Or(o.FallbackAfter, 10*time.Minute)
+	sources, err := parseSources("BACKENDS", o.Backends)
 	if err != nil {
 		return nil, err
+	}
+	reserve, err := parseSources("FALLBACK", o.Fallback)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range reserve {
+		s.fallback = true
+		sources = append(sources, s)
+	}
+	if len(sources) == len(reserve) && !o.Endpoints {
+		return nil, errors.New("BACKENDS is empty: name the ComfyUI servers, such as dns+http://comfyui-headless:8188, or with ENDPOINTS the ConfigMap that does")
+	}
+	if o.Credentials == nil {
+		o.Credentials = outbound.NewCredentials("")
 	}
 	if o.Store == nil {
 		o.Store = newMemory(o.HistoryLimit)
@@ -95,9 +123,8 @@ func New(o Options) (*Relay, error) {
 	transport.DialContext = (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}).DialContext
 	r := &Relay{
 		options: o, sources: sources, sid: "ai-film-relay-" + uuid.NewSHA1(uuid.NameSpaceURL, []byte(cmp.Or(o.Name, uuid.NewString()))).String(),
-		// A server that sends us elsewhere is none of ours, and is not given our credentials for there.
-		client: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-		store:  o.Store, bodies: wire.NewBudget(),
+		inside: transport, changed: make(chan struct{}, 1), primary: time.Now(),
+		store: o.Store, bodies: wire.NewBudget(),
 		takes: map[string]*take{}, remote: map[string]string{}, backends: map[string]*backend{}, current: map[string]string{},
 	}
 	return r, r.spool.open(o.Dir)
@@ -107,6 +134,15 @@ func New(o Options) (*Relay, error) {
 func (r *Relay) Run(ctx context.Context) {
 	var beating sync.WaitGroup
 	beating.Go(func() { r.every(ctx, min(r.options.Poll, time.Second), func() { r.turn(ctx) }) })
+	beating.Go(func() {
+		for ctx.Err() == nil {
+			select {
+			case <-r.changed:
+				r.resolve(ctx)
+			case <-ctx.Done():
+			}
+		}
+	})
 	r.every(ctx, r.options.Poll, func() {
 		r.resolve(ctx)
 		r.orphans(ctx)
@@ -139,26 +175,54 @@ func (r *Relay) every(ctx context.Context, interval time.Duration, f func()) {
 	}
 }
 
+// Use names the servers that are used from now on beside those of the options; why says what keeps others from being used,
+// "" if nothing. A server that is no longer named gets no more prompts, and finishes what it has if it can.
+func (r *Relay) Use(all []endpoint.Endpoint, why string) {
+	var named []source
+	for _, e := range all {
+		u, err := url.Parse(e.URL)
+		if err != nil { // it was checked where it was read
+			continue
+		}
+		named = append(named, source{base: u, name: e.Name, gpu: e.GPU, weight: e.Weight, remote: true})
+	}
+	r.mu.Lock()
+	r.named, r.unnamed, r.known = named, why, true
+	r.mu.Unlock()
+	select {
+	case r.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Unnamed says why it can't be told which servers Use would name; those named before stay.
+func (r *Relay) Unnamed(why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unnamed = why
+}
+
 // resolve brings the set of servers up to date.
 func (r *Relay) resolve(ctx context.Context) {
-	found, missing := addresses(ctx, r.sources)
+	r.finding.Lock()
+	defer r.finding.Unlock()
+	r.mu.Lock()
+	sources := append(slices.Clone(r.named), r.sources...)
+	r.mu.Unlock()
+	found, missing := addresses(ctx, sources)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.missing = missing
 	for u, s := range found {
 		if b := r.backends[u]; b != nil {
-			b.gone = false
+			b.gone, b.source = false, s
 			continue
 		}
 		own, stop := context.WithCancel(ctx)
-		b := &backend{url: u, client: r.client, header: http.Header{}, stop: stop, appeared: time.Now(), life: time.Now(),
+		b := &backend{url: u, source: s, client: r.clientFor(s), header: http.Header{}, stop: stop, appeared: time.Now(), life: time.Now(),
 			kick: make(chan struct{}, 1), delivered: map[string]string{}}
-		// What the studio's own servers trust is not told to those of others, nor the other way round.
-		switch {
-		case s.dns && r.options.Token != "":
+		if s.dns && r.options.Token != "" {
 			b.header.Set("Authorization", "Bearer "+r.options.Token)
-		case r.options.Authorization != "":
-			b.header.Set("Authorization", r.options.Authorization)
 		}
 		r.backends[u] = b
 		go b.listen(own, r.sid, func(kind websocket.MessageType, data []byte) { r.heard(ctx, b, kind, data) }, func() {
@@ -167,13 +231,26 @@ func (r *Relay) resolve(ctx context.Context) {
 			r.mu.Unlock()
 		})
 		go r.follow(own, b)
-		slog.Info("server appeared", "backend", u)
+		slog.Info("server appeared", "backend", u, "name", s.name)
 	}
 	for u, b := range r.backends {
-		if _, there := found[u]; !there && len(missing) == 0 {
+		if _, there := found[u]; !there && (!b.source.dns || len(missing) == 0) {
 			b.gone = true
 		}
 	}
+}
+
+// clientFor makes the client for the servers of a source. What the studio's own servers trust is not told to those of others,
+// nor the other way round, and a server that sends us elsewhere is followed nowhere.
+func (r *Relay) clientFor(s source) *http.Client {
+	transport := r.inside
+	switch {
+	case s.remote:
+		transport = r.options.Guard.Transport(r.options.Credentials.For(s.base, false))
+	case !s.dns:
+		transport = outbound.Trusted(r.options.Credentials.For(s.base, true))
+	}
+	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 // follow asks one server about its queue, again and again.
@@ -212,6 +289,9 @@ func (r *Relay) look(ctx context.Context, b *backend) {
 		return
 	}
 	b.looked, b.since, b.refused, b.queue = asked, time.Time{}, false, len(there)
+	if !b.source.fallback && !b.gone && !b.wedged {
+		r.primary = asked
+	}
 	if shape := fmt.Sprint(there); shape != b.shape {
 		b.shape, b.life, b.wedged = shape, asked, false
 	}
@@ -260,7 +340,7 @@ func (r *Relay) look(ctx context.Context, b *backend) {
 		b.lastError = fmt.Sprintf("has prompts in its queue and gave no sign of life for %v: it is wedged, restart it", silent.Round(time.Second))
 	}
 	if b.gone && len(here) == 0 {
-		b.stop() // it left the addresses and has nothing of ours to finish
+		b.leave() // the addresses, and has nothing of ours to finish
 		delete(r.backends, b.url)
 		slog.Info("server is gone", "backend", b.url)
 	}
@@ -366,6 +446,7 @@ func (r *Relay) unreachable(ctx context.Context, b *backend, err error) {
 		b.ready = false
 		slog.Warn("server does not answer", "backend", b.url, "error", b.lastError)
 	}
+	remote := b.source.remote
 	var orphans []*take
 	if dead {
 		for _, t := range r.takes {
@@ -374,14 +455,14 @@ func (r *Relay) unreachable(ctx context.Context, b *backend, err error) {
 			}
 		}
 		if b.gone {
-			b.stop()
+			b.leave()
 			delete(r.backends, b.url)
 			slog.Info("server is gone", "backend", b.url)
 		}
 	}
 	r.mu.Unlock()
 	for _, t := range orphans {
-		r.lost(ctx, t, b.url+" does not answer: "+err.Error(), true)
+		r.lost(ctx, t, b.url+" does not answer: "+err.Error(), !remote) // a session or a tunnel that ends says nothing of the prompt
 	}
 }
 
@@ -390,13 +471,13 @@ func (r *Relay) orphans(ctx context.Context) {
 	r.mu.Lock()
 	var due []*take
 	for _, t := range r.takes {
-		if t.State == placed && !t.moving && r.backends[t.Backend] == nil && len(r.missing) == 0 {
+		if t.State == placed && !t.moving && r.backends[t.Backend] == nil && len(r.missing) == 0 && (r.known || !r.options.Endpoints) {
 			due = append(due, t)
 		}
 	}
 	r.mu.Unlock()
 	for _, t := range due {
-		r.lost(ctx, t, t.Backend+" is no longer among the servers", true)
+		r.lost(ctx, t, t.Backend+" is no longer among the servers", !r.options.Endpoints)
 	}
 }
 
@@ -440,26 +521,37 @@ func (r *Relay) lost(ctx context.Context, t *take, why string, counts bool) {
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// absent says which servers are missing and why.
+// absent says which servers are missing and why. The mutex is held.
 func (r *Relay) absent() string {
 	parts := slices.Clone(r.missing)
 	for _, u := range sortedKeys(r.backends) {
-		if b := r.backends[u]; !b.ready {
-			parts = append(parts, u+": "+cmp.Or(b.lastError, "has not answered yet"))
-		} else if b.shunned() {
-			parts = append(parts, u+": failed a prompt just now: "+b.lastError)
+		switch b := r.backends[u]; {
+		case b.gone:
+		case !b.ready:
+			parts = append(parts, b.String()+": "+cmp.Or(b.lastError, "has not answered yet"))
+		case b.shunned():
+			parts = append(parts, b.String()+": failed a prompt just now: "+b.lastError)
 		}
 	}
+	if r.unnamed != "" {
+		parts = append(parts, r.unnamed)
+	}
 	if len(parts) == 0 {
+		if r.options.Endpoints && len(r.named) == 0 {
+			return "no ComfyUI server is registered; register one with «ai-film remote register»"
+		}
 		return "no ComfyUI server is there"
 	}
 	return strings.Join(parts, "; ")
 }
 
-// Ready tells whether at least one server answers.
+// Ready tells whether prompts are taken: at least one server answers, or they may wait for one.
 func (r *Relay) Ready(context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.options.Endpoints {
+		return nil
+	}
 	for _, b := range r.backends {
 		if b.ready {
 			return nil

@@ -427,7 +427,7 @@ func TestHugeAndUnicode(t *testing.T) {
 func TestNamesAndAuthorization(t *testing.T) {
 	a := newPod(t)
 	_, port, _ := net.SplitHostPort(a.address)
-	f := newFront(t, relay.Options{Backends: "dns+http://localhost:" + port, Token: "secret", Authorization: "Bearer another's"})
+	f := newFront(t, relay.Options{Backends: "dns+http://localhost:" + port, Token: "secret", Credentials: secret(t, "bearer-token", "another's")})
 	until(t, "the name resolves to the server", func() bool { n, _ := f.relay.BackendsReady(); return n >= 1 })
 	view(t, f.Client, wait(t, f.Client, submit(t, f.Client, take(t, 1), "")))
 	must(t, f.JSON(t.Context(), "GET", "/system_stats", nil, nil))

@@ -13,6 +13,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/ai-film/ai-film/services/comfyui/wire"
+	"github.com/ai-film/ai-film/services/internal/outbound"
 )
 
 const spoolLimit = 512 << 20 // bytes of uploads kept for servers that come later
@@ -121,6 +123,9 @@ func (b *backend) post(ctx context.Context, form wire.Upload, content *os.File) 
 	ctx, progress, cancel := wire.WhileMoving(ctx, time.Minute)
 	defer cancel()
 	body, kind, length := form.Body(io.NewSectionReader(content, 0, info.Size()), info.Size())
+	if !b.source.dns && length > outbound.MaxBody {
+		return http.StatusRequestEntityTooLarge, []byte(strconv.Quote((&outbound.BodyError{Length: length}).Error())), nil
+	}
 	pipe, in := io.Pipe()
 	go func() { in.CloseWithError(progress(in, body)) }()
 	defer pipe.Close()
@@ -210,6 +215,9 @@ func (r *Relay) hand(ctx context.Context, b *backend, name string) error {
 	status, answer, err := b.post(ctx, form, file)
 	if err != nil {
 		return err
+	}
+	if status == http.StatusRequestEntityTooLarge { // it never will: the prompt's client is told
+		return &httpError{status, fmt.Appendf(nil, "the upload %s: %s", name, answer), http.Header{}}
 	}
 	if status != http.StatusOK {
 		return fmt.Errorf("%s did not take the upload %s: status %d %.200s", b.url, name, status, answer)

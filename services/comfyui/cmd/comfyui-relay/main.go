@@ -2,7 +2,10 @@
 //
 // Environment: SERVICE_TOKEN, PORT (8188), MANAGEMENT_PORT (8081), BACKENDS (base URLs separated by commas;
 // dns+http://host:port is resolved again and again, and its servers are the studio's own: they are sent the token),
-// BACKEND_AUTHORIZATION (an Authorization header for servers given by URL, which are others'), DATABASE_URL (PostgreSQL, to keep prompts over
+// ENDPOINTS (a ConfigMap that names further servers, see package endpoint, in the namespace POD_NAMESPACE or the pod's own, of
+// the cluster that the process runs in or KUBECONFIG names; while there is none, prompts wait), ALLOW_CIDRS (networks that those may be in
+// beside public ones), CREDENTIALS (a directory with what servers given by URL ask for, see package outbound), FALLBACK (as BACKENDS:
+// servers that draw when no other has been there for FALLBACK_AFTER, 10m), DATABASE_URL (PostgreSQL, to keep prompts over
 // a restart; without it they are in memory only), RELAY_NAME (the host's name and PORT: a relay that comes back under its
 // name has its prompts at once), POLL (1s), LOST_AFTER (30s: a server silent for so long is given up), STALL_AFTER (5m: the
 // least time without a sign of life after which a server at work is given up, longer where its prompts take long), ATTEMPTS
@@ -12,16 +15,21 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	_ "golang.org/x/crypto/x509roots/fallback" // authorities for https backends, where the system has none: the image is FROM scratch
 
+	"github.com/ai-film/ai-film/services/comfyui/endpoint"
 	"github.com/ai-film/ai-film/services/comfyui/relay"
 	"github.com/ai-film/ai-film/services/comfyui/wire"
+	"github.com/ai-film/ai-film/services/internal/outbound"
 	"github.com/ai-film/ai-film/services/internal/serving"
 )
 
@@ -50,8 +58,15 @@ func main() {
 func setup(ctx context.Context, s *serving.Service) (*relay.Relay, error) {
 	wire.LimitMemory(160 << 20)
 	s.People = true // who opens ComfyUI's page gives the token as password
-	o := relay.Options{Token: s.Token, Backends: os.Getenv("BACKENDS"), Authorization: os.Getenv("BACKEND_AUTHORIZATION")}
+	o := relay.Options{Token: s.Token, Backends: os.Getenv("BACKENDS"), Fallback: os.Getenv("FALLBACK"),
+		Endpoints: os.Getenv("ENDPOINTS") != "", Credentials: outbound.NewCredentials(os.Getenv("CREDENTIALS"))}
 	var err error
+	if o.Guard, err = outbound.NewGuard(os.Getenv("ALLOW_CIDRS")); err != nil {
+		return nil, fmt.Errorf("ALLOW_CIDRS: %w", err)
+	}
+	if o.FallbackAfter, err = serving.EnvDuration("FALLBACK_AFTER", 10*time.Minute); err != nil {
+		return nil, err
+	}
 	if o.Dir, err = relay.UploadDir(os.TempDir()); err != nil {
 		return nil, err
 	}
@@ -91,6 +106,11 @@ func setup(ctx context.Context, s *serving.Service) (*relay.Relay, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Endpoints {
+		if err := follow(ctx, r, os.Getenv("ENDPOINTS")); err != nil {
+			return nil, fmt.Errorf("ENDPOINTS: %w", err)
+		}
+	}
 	s.Need("comfyui", r.Ready)
 	s.Metrics.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "aifilm_comfyui_queue_length", Help: "Prompts that wait or run, on all servers."},
@@ -99,7 +119,38 @@ func setup(ctx context.Context, s *serving.Service) (*relay.Relay, error) {
 			func() float64 { ready, _ := r.BackendsReady(); return float64(ready) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "aifilm_comfyui_backends_known", Help: "ComfyUI servers that are configured or resolved."},
 			func() float64 { _, known := r.BackendsReady(); return float64(known) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "aifilm_comfyui_waiting_prompts", Help: "Prompts that no server has: none is there."},
+			func() float64 { return float64(r.Status().Waiting) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "aifilm_comfyui_fallback", Help: "1 while those draw who stand in for servers elsewhere."},
+			func() float64 {
+				if r.Status().State == "fallback" {
+					return 1
+				}
+				return 0
+			}),
 	)
 	r.Routes(s.Handle, s.Work)
 	return r, nil
+}
+
+// follow has the relay use the servers that a ConfigMap names, now and whenever it changes.
+func follow(ctx context.Context, r *relay.Relay, name string) error {
+	place, err := endpoint.Connect(name)
+	if err != nil {
+		return err
+	}
+	go place.Watch(ctx, func(data map[string]string) {
+		all, wrong := endpoint.Parse(data)
+		why := ""
+		if len(wrong) > 0 {
+			why = "the ConfigMap " + name + " has entries that can't be used: " + strings.Join(wrong, "; ")
+			slog.Warn("endpoints can't be used", "configmap", name, "reason", why)
+		}
+		slog.Info("endpoints", "configmap", name, "servers", len(all))
+		r.Use(all, why)
+	}, func(err error) {
+		slog.Warn("the ConfigMap can't be watched", "configmap", name, "error", err.Error())
+		r.Unnamed("the ConfigMap " + name + " can't be read: " + err.Error())
+	})
+	return nil
 }
