@@ -60,8 +60,8 @@ def take(
     on_line: Callable[[dict], None] = lambda line: None,
     patience: Patience | None = None,
     allowance: float | None = None,
-) -> tuple[bytes, float]:
-    """Run a graph to its end; returns the bytes of its first image and the seconds that it ran.
+) -> tuple[bytes, float, bool]:
+    """Run a graph to its end; returns the bytes of its first image, the seconds that it ran, and whether a fall-back drew it.
 
     ``key`` names what is asked; prompts of one key are one prompt. ``on_line`` gets lines as those of a job: ``queued``, or
     ``running`` with the sampler's progress from 0 to 1. A prompt that has run ``allowance`` seconds without progress is
@@ -82,7 +82,7 @@ def take(
                 identity = server.submit(graph, identity)
             try:
                 entry, seconds = server.wait(identity, on_line, allowance)
-                return server.image(identity, entry), seconds
+                return server.image(identity, entry), seconds, stands_in(entry)
             except _Lost as lost:  # the id is free again, and it may come back: so the next is the same prompt
                 patience.wait(lost.problem)
             except _Spent as spent:
@@ -106,6 +106,13 @@ def withdraw(base_url: str, film: str) -> None:
         server.withdraw(server.of_film(film))
     finally:
         server.close()
+
+
+def stands_in(entry: dict) -> bool:
+    """Whether a history entry is of a server that draws while the proper ones are away; the relay says so in its status."""
+    return any(
+        kind == "ai_film_server" and data.get("fallback") is True for kind, data in entry["status"].get("messages") or []
+    )
 
 
 class _Lost(Exception):

@@ -37,7 +37,7 @@ def make(work: Work, shot: screenplay.Shot) -> Done:
     path = screenplay.images(film, shot.id, "still.png")
     if (found := work.on_disk(path, lambda: work.parts.place(key, film, path))) is not None:
         return Done(found, True, 0.0)
-    picture, seconds = comfyui.take(
+    picture, seconds, standin = comfyui.take(
         places.service("comfyui"), asked, f"{film}/{shot.id}/{key}", film=film, shot=shot.id, on_line=work.on_line,
         patience=work.patience, allowance=work.allowance(1),
     )  # fmt: skip
@@ -49,7 +49,8 @@ def make(work: Work, shot: screenplay.Shot) -> Done:
         with files.hidden(target) as place:
             files.write(place, picture)
             files.put(place, target, {"key": key, "made_by": "pipeline", "result": result})
-        work.parts.record(key, film, path)
+        if not standin:  # or the film, made again later, would find it in place of a proper one
+            work.parts.record(key, film, path)
 
     work.on_disk(path, write)
     return Done(result, False, seconds)

@@ -54,6 +54,7 @@ class ScriptedComfyUI:
     def __init__(self):
         self.entries: dict[str, dict] = {}
         self.prompts: list[dict] = []
+        self.messages: list = []  # in the status of every prompt
         self.service = ScriptedService(self.script)
 
     def forget(self) -> None:
@@ -64,7 +65,7 @@ class ScriptedComfyUI:
             self.prompts.append(request.body)
             identity = request.body["prompt_id"]
             self.entries[identity] = {
-                "status": {"status_str": "success", "completed": True, "messages": []},
+                "status": {"status_str": "success", "completed": True, "messages": self.messages},
                 "outputs": {"7": {"images": [{"filename": "take_00001_.png", "subfolder": "", "type": "output"}]}},
             }
             return Answer(200, {"prompt_id": identity, "number": 1, "node_errors": {}})

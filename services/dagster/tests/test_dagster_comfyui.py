@@ -29,6 +29,20 @@ def test_the_picture_of_the_prompt_is_fetched(server):
     assert prompt["prompt_id"] == comfyui.prompt_id("key")
 
 
+@pytest.mark.parametrize(
+    ("messages", "told"),
+    [
+        ([], False),
+        ([["ai_film_server", {"server": "colab", "fallback": False}]], False),
+        ([["execution_start", {}], ["ai_film_server", {"server": "", "fallback": True}]], True),
+    ],
+)
+def test_a_take_of_a_fallback_is_told_apart(server, messages, told):
+    server.messages = messages
+    graph = {"7": {"inputs": {"filename_prefix": "f1/s"}}}
+    assert comfyui.take(server.service.url, graph, "key", film="f1")[2] is told
+
+
 def test_every_request_says_who_asks_and_for_what(server, monkeypatch):
     monkeypatch.setenv("SERVICE_TOKEN", "a token of the tests")
     take(server, film="f1", shot="s01-01")

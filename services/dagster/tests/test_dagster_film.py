@@ -35,6 +35,7 @@ def studio(module_studio):
     module_studio.scripts.clear()
     module_studio.jobs.requests.clear()
     module_studio.comfyui.prompts.clear()
+    module_studio.comfyui.messages = []
     module_studio.comfyui.forget()
 
 
@@ -139,6 +140,18 @@ def test_a_part_that_was_damaged_or_lost_is_made_again(studio):
     assert studio.execute(film_id).success
     assert sorted(body["output"].split("/")[-1] for body in studio.asked("encode")) == ["s01-01.mp4", "s01-02.mp4"]
     assert (data / f"videos/films/{film_id}/s01-01.mp4").read_bytes() == b"the clip s01-01.mp4"
+
+
+def test_what_a_fallback_drew_is_drawn_anew_for_the_next_film(studio, monkeypatch, fresh_processes):
+    for name in ("COMFYUI", "BLENDER", "OPENCV", "FFMPEG"):
+        monkeypatch.setenv(f"{name}_VERSION", "docker.io/aifilm/it:fallback")
+    first, second = studio.submit(), studio.submit()
+    studio.comfyui.messages = [["ai_film_server", {"server": "", "fallback": True}]]
+    assert studio.execute(first).success
+    studio.comfyui.messages = []
+    studio.comfyui.prompts.clear()
+    assert studio.execute(second).success
+    assert len(studio.comfyui.prompts) == 2
 
 
 def test_a_film_made_again_has_the_parts_of_the_first(studio, monkeypatch, fresh_processes):
