@@ -126,8 +126,10 @@ type ComfyUI struct {
 	Server Server `json:"server"`
 	// The relay in front of the servers, which keeps prompts over the end of a server.
 	Relay Relay `json:"relay"`
-	// Mode remote: the ComfyUI elsewhere.
+	// ComfyUI servers elsewhere.
 	Remote Remote `json:"remote"`
+	// Where they register.
+	Bridge Bridge `json:"bridge"`
 	// Modes gpu and cpu: the models that a Job fetches onto their volume. ComfyUI waits for them.
 	Models Models `json:"models"`
 }
@@ -163,14 +165,38 @@ type Relay struct {
 	Pod
 }
 
-// Remote is a ComfyUI elsewhere.
+// Remote are ComfyUI servers elsewhere. Beside those named here, those are used that the ConfigMap comfyui-endpoint names at the
+// time: the bridge writes it, or you, and no upgrade does.
 type Remote struct {
-	// Base URLs of the ComfyUI servers to use.
+	// Let servers elsewhere draw beside those of the cluster. In mode remote they always may.
+	Enabled bool `json:"enabled"`
+	// Base URLs of servers that are always there, wherever they are.
 	URLs []string `json:"urls" schema:"format=url"`
-	// A Secret with what the servers ask for in the header Authorization, such as `Bearer …`. Empty: they ask for nothing.
+	// A Secret with what the servers ask for: authorization (the header as it is), or bearer-token, or username and password; beside
+	// these cf-access-client-id and cf-access-client-secret of Cloudflare Access; and hosts, the names of the hosts that may be told it
+	// (`gpu.example.com *.example.org`), for servers that register. Empty: they ask for nothing.
 	ExistingSecret string `json:"existingSecret" schema:"format=name?"`
-	// Its key in that Secret.
-	SecretKey string `json:"secretKey" schema:"minLength=1"`
+	// Networks, as CIDRs, that servers which register may be in. Public addresses always may be, all others are refused at each
+	// connection, whatever a name or a redirect says.
+	AllowCIDRs []string `json:"allowCIDRs" schema:"pattern=^[0-9a-fA-F.:]+/[0-9]+$"`
+	// Mode remote: when no server elsewhere has been there for so long, such as `10m`, the preview draws, so that films end as
+	// animatics. Empty: prompts wait.
+	FallbackAfter string `json:"fallbackAfter" schema:"pattern=^([0-9]+[smh])*$"`
+}
+
+// Bridge is where servers elsewhere register. Who does shows a signature, made with the key bridge-secret of the studio's
+// Secret; the server is looked at, and tried, before it is used.
+type Bridge struct {
+	// Run it. A server can also be named by hand in the ConfigMap comfyui-endpoint.
+	Enabled bool `json:"enabled"`
+	// Refuse servers without a GPU.
+	RequireGPU bool `json:"requireGPU"`
+	// An https URL that is looked at every minute for a registration, where a notebook can't reach the studio: a gist, or an object in a
+	// bucket. Empty: none.
+	Rendezvous string `json:"rendezvous" schema:"format=url?"`
+	// CPU and memory of its pod.
+	Resources Resources `json:"resources"`
+	Pod
 }
 
 // Models are what a Job fetches, each file once: what is there with the right checksum stays. A container of extraContainers that

@@ -55,7 +55,7 @@ type Pod struct {
 	Scratch Quantity `json:"scratch"`
 }
 
-// ServiceAccount is who a pod is in the cluster. None has a token but Dagster's daemon and code server.
+// ServiceAccount is who a pod is in the cluster. Few have a token: SECURITY.md says which, and for what.
 type ServiceAccount struct {
 	// Annotations of the account, for a cloud's workload identity.
 	Annotations map[string]string `json:"annotations"`

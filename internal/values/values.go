@@ -50,7 +50,7 @@ type Global struct {
 	// Names of Secrets of type kubernetes.io/dockerconfigjson with the registry's credentials.
 	ImagePullSecrets []string `json:"imagePullSecrets" schema:"format=name"`
 	// A Secret of your own with the keys postgres-password, studio-password, langgraph-password, dagster-password,
-	// redis-password, admin-password, secret-key and service-token (at least 16 characters). Passwords stand in URLs, so letters,
+	// redis-password, admin-password, secret-key, service-token and, for the bridge, bridge-secret (both at least 16 characters). Passwords stand in URLs, so letters,
 	// digits and `._~-` only. Empty: the chart generates a Secret once and keeps it. Where templates cannot read the cluster, as
 	// under Argo CD, this or secretSeed is needed.
 	ExistingSecret string `json:"existingSecret" schema:"format=name?"`
@@ -201,6 +201,8 @@ type Ingress struct {
 	Dagster Page `json:"dagster"`
 	// ComfyUI's page. It asks for the service token, as the password of any user.
 	ComfyUI Page `json:"comfyui"`
+	// Where ComfyUI servers elsewhere register, by a signature.
+	Bridge Page `json:"bridge"`
 }
 
 // TLS is where the ingress's certificate comes from, and where encryption ends.
@@ -265,7 +267,7 @@ type NetworkPolicy struct {
 	MetricsNamespaces []string `json:"metricsNamespaces" schema:"format=name"`
 	// Where names are resolved, as NetworkPolicyPeers, and on which ports.
 	DNS Destination `json:"dns"`
-	// Where the API server is, as NetworkPolicyPeers, and on which ports. Only Dagster's daemon and code server go there.
+	// Where the API server is, as NetworkPolicyPeers, and on which ports. SECURITY.md says who goes there.
 	APIServer Destination `json:"apiServer"`
 }
 

@@ -29,6 +29,7 @@ var services = map[string][]string{
 	"processing.comfyui.models": {"comfyui-models"},
 	"backup":                    {"backup", "restore"},
 	"ingress.oidc":              {"oauth2-proxy-flask", "oauth2-proxy-dagster", "oauth2-proxy-comfyui"},
+	"processing.comfyui.bridge": {"comfyui-bridge"},
 	"processing.blender":        {"blender"},
 	"processing.opencv":         {"opencv"},
 	"data.postgresql":           {"postgresql"},
@@ -37,10 +38,11 @@ var services = map[string][]string{
 }
 
 // optional turns on what makes pods beside those of the reference architecture.
-var optional = charttest.Values(map[string]any{"ingress": map[string]any{"tlsSecret": "pages", "dagster": map[string]any{"enabled": true}, "comfyui": map[string]any{"enabled": true},
+var optional = charttest.Values(map[string]any{"ingress": map[string]any{"tlsSecret": "pages", "bridge": map[string]any{"enabled": true}, "dagster": map[string]any{"enabled": true}, "comfyui": map[string]any{"enabled": true},
 	"oidc": map[string]any{"enabled": true, "issuerURL": "https://id.example.com", "clientID": "ai-film", "existingSecret": "login", "emailDomains": []any{"example.com"}}},
 	"backup": map[string]any{"enabled": true, "existingSecret": "backup", "s3": map[string]any{"url": "https://s3.example.com/backups/ai-film"},
-		"restore": map[string]any{"snapshot": "latest"}}, "processing": map[string]any{"comfyui": map[string]any{"models": map[string]any{"files": map[string]any{
+		"restore": map[string]any{"snapshot": "latest"}}, "processing": map[string]any{"comfyui": map[string]any{
+		"remote": map[string]any{"enabled": true}, "bridge": map[string]any{"enabled": true}, "models": map[string]any{"files": map[string]any{
 		"one": map[string]any{"url": "https://example.com/one", "path": "checkpoints/one", "tokenSecret": "hub"},
 	}}}}})
 
@@ -125,7 +127,7 @@ func TestPlacement(t *testing.T) {
 // what stood twice would be lost at the next upgrade.
 func TestVariablesAreMergedByName(t *testing.T) {
 	names := map[string]string{"application.dagster": "REDIS_URL", "application.langgraph": "DATABASE_URL", "application.flask": "REDIS_URL",
-		"processing.comfyui": "HOME", "processing.comfyui.models": "PARALLEL", "backup": "RESTIC_CACHE_DIR", "ingress.oidc": "OAUTH2_PROXY_SCOPE", "processing.comfyui.relay": "BACKENDS", "processing.blender": "SAMPLES", "data.postgresql": "POSTGRES_PASSWORD",
+		"processing.comfyui": "HOME", "processing.comfyui.models": "PARALLEL", "backup": "RESTIC_CACHE_DIR", "ingress.oidc": "OAUTH2_PROXY_SCOPE", "processing.comfyui.relay": "BACKENDS", "processing.comfyui.bridge": "CHECKPOINT", "processing.blender": "SAMPLES", "data.postgresql": "POSTGRES_PASSWORD",
 		"data.redis": "REDIS_PASSWORD", "processing.opencv": "LOG_LEVEL", "data.ffmpeg": "LOG_LEVEL"}
 	require.Len(t, names, len(services))
 	for path, name := range names {

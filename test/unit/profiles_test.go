@@ -162,6 +162,35 @@ func TestModesOfComfyUI(t *testing.T) {
 	assert.Equal(t, "http://comfyui:8188", environment(workloads(r)["dagster-code"].container())["COMFYUI_URL"], "consumers keep their URL")
 }
 
+// Servers elsewhere come and go without the chart: it needs no URL, follows a ConfigMap that no release owns, and has the preview
+// draw meanwhile where that is wanted.
+func TestServersElsewhere(t *testing.T) {
+	relay := func(set ...string) (*charttest.Render, map[string]string) {
+		r := render(t, charttest.Set(append([]string{"processing.comfyui.mode=remote"}, set...)...))
+		return r, environment(workloads(r)["comfyui-relay"].container())
+	}
+	r, env := relay("processing.comfyui.bridge.enabled=true")
+	assert.Equal(t, "comfyui-endpoint", env["ENDPOINTS"])
+	assert.Equal(t, "comfyui-endpoint", environment(workloads(r)["comfyui-bridge"].container())["ENDPOINTS"])
+	assert.Empty(t, env["BACKENDS"])
+	assert.Nil(t, r.Object("ConfigMap", "comfyui-endpoint"), "an upgrade would take the servers away")
+	assert.True(t, *workloads(r)["comfyui-relay"].template.Spec.AutomountServiceAccountToken)
+	assert.Contains(t, charttest.Get[*corev1.Secret](t, r, "ai-film").Data, "bridge-secret")
+	assert.NotContains(t, charttest.Get[*corev1.Secret](t, render(t), "ai-film").Data, "bridge-secret")
+
+	r, env = relay("processing.comfyui.remote.fallbackAfter=10m", "processing.comfyui.remote.allowCIDRs={10.1.0.0/16,fd00:1::/64}", "processing.comfyui.remote.existingSecret=colab")
+	assert.Equal(t, "dns+http://comfyui-headless:8188", env["FALLBACK"])
+	assert.Equal(t, "10m", env["FALLBACK_AFTER"])
+	assert.Equal(t, "10.1.0.0/16,fd00:1::/64", env["ALLOW_CIDRS"])
+	assert.Equal(t, "/credentials", env["CREDENTIALS"])
+	assert.Equal(t, []string{"/comfyui-preview"}, workloads(r)["comfyui"].container().Command)
+	assert.Contains(t, workloads(r), "comfyui")
+
+	env = environment(workloads(render(t, charttest.Set("processing.comfyui.remote.enabled=true", "processing.comfyui.remote.urls={https://gpu.example.com}")))["comfyui-relay"].container())
+	assert.Equal(t, "dns+http://comfyui-headless:8188,https://gpu.example.com", env["BACKENDS"], "those here and those elsewhere serve together")
+	assert.Empty(t, environment(workloads(render(t))["comfyui-relay"].container())["ENDPOINTS"])
+}
+
 // The operator's own affinity and the chart's rule for one node stand side by side.
 func TestAffinityIsAdded(t *testing.T) {
 	own := map[string]any{"application": map[string]any{"flask": map[string]any{"affinity": map[string]any{

@@ -202,8 +202,9 @@ func TestNetworkIsClosedButForTheDrawnEdges(t *testing.T) {
 						want = calls[from.name]
 					case slices.Contains(others, to.name):
 						// The addresses of the API server and of what is elsewhere are unknown to the chart.
-						want = drawn[elsewhere] || port == 443 && drawn[from.name+" → apiserver:443"]
-						seen[elsewhere] = seen[elsewhere] || want
+						public := fmt.Sprintf("%s → public:%d", from.name, port)
+						want = drawn[elsewhere] || port == 443 && drawn[from.name+" → apiserver:443"] || drawn[public] && to.namespace == ""
+						seen[elsewhere], seen[public] = seen[elsewhere] || want, seen[public] || want
 					}
 					assert.Equal(t, want, open(t, policies, from, to, port), edge)
 					if drawn[edge] {
@@ -308,9 +309,9 @@ func TestAccountsMayWhatIsWritten(t *testing.T) {
 }
 
 func accountsMay(t *testing.T, name string, r *charttest.Render, rows [][]string) {
-	written := map[string][]string{}
+	written, may := map[string][]string{}, map[string]bool{}
 	for _, row := range rows {
-		written[row[0]+" "+row[1]] = strings.Split(row[2], ", ")
+		written[row[0]+" "+row[1]], may[row[0]] = strings.Split(row[2], ", "), true
 	}
 	roles := map[string]*rbacv1.Role{}
 	for _, role := range charttest.All[*rbacv1.Role](r) {
@@ -345,8 +346,7 @@ func accountsMay(t *testing.T, name string, r *charttest.Render, rows [][]string
 	for name, w := range workloads(r) {
 		assert.Equal(t, name, w.template.Spec.ServiceAccountName)
 		assert.True(t, accounts[name], "%s: an account of its own", name)
-		_, may := written[name+" pods"]
-		assert.Equal(t, may, *w.template.Spec.AutomountServiceAccountToken, "%s: a token for who may do something", name)
+		assert.Equal(t, may[name], *w.template.Spec.AutomountServiceAccountToken, "%s: a token for who may do something", name)
 	}
 	assert.True(t, accounts[dagster(t, r).RunLauncher.Config.ServiceAccountName])
 	assert.False(t, *runPod(t, r).AutomountServiceAccountToken)

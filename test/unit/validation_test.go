@@ -249,10 +249,25 @@ func TestValidation(t *testing.T) {
 			says:   []string{"data.redis is disabled", "global.redis.host"},
 			mended: []string{"global.redis.host=cache"},
 		},
-		"remote without a URL": {
-			set:    []string{"processing.comfyui.mode=remote"},
-			says:   []string{"processing.comfyui.remote.urls is empty", "--set processing.comfyui.remote.urls="},
-			mended: []string{"processing.comfyui.remote.urls={https://comfyui.example.com}"},
+		"servers elsewhere that nobody uses": {
+			set:    []string{"processing.comfyui.remote.urls={https://comfyui.example.com}"},
+			says:   []string{"processing.comfyui.remote.urls is set", "in mode gpu", "processing.comfyui.remote.enabled=true"},
+			mended: []string{"processing.comfyui.mode=remote"},
+		},
+		"a bridge to nowhere": {
+			set:    []string{"processing.comfyui.bridge.enabled=true"},
+			says:   []string{"processing.comfyui.bridge.enabled is set", "in mode gpu"},
+			mended: []string{"processing.comfyui.remote.enabled=true"},
+		},
+		"a fall-back from servers that are here": {
+			set:    []string{"processing.comfyui.remote.fallbackAfter=10m"},
+			says:   []string{"processing.comfyui.remote.fallbackAfter", "in mode gpu"},
+			mended: []string{"processing.comfyui.mode=remote"},
+		},
+		"a page of no bridge": {
+			set:    []string{"ingress.bridge.enabled=true", "processing.comfyui.mode=remote"},
+			says:   []string{"ingress.bridge.enabled", "processing.comfyui.bridge.enabled=true"},
+			mended: []string{"processing.comfyui.bridge.enabled=true"},
 		},
 		"models that nothing reads": {
 			set:    []string{"processing.comfyui.mode=preview", "processing.comfyui.models.files.a.url=https://h/a", "processing.comfyui.models.files.a.path=loras/a"},

@@ -3,7 +3,8 @@ The pods of the studio and who speaks to whom, in one table: NetworkPolicies are
 test/unit holds both to it. As JSON:
   pods   name: {service, component}, those that are installed
   edges  [{from, to, port}]; from is a pod, or `page` (browsers, through the ingress) or `metrics` (who collects them);
-         to is a pod, or `dns`, `apiserver` or `elsewhere` (an address outside the studio)
+         to is a pod, or `dns`, `apiserver`, `elsewhere` (an address outside the studio) or `public` (of those only public ones,
+         and the networks of comfyui.remote.allowCIDRs on any port)
 */}}
 {{- define "ai-film.edges" -}}
 {{- $root := . -}}
@@ -18,6 +19,7 @@ test/unit holds both to it. As JSON:
   (list "dagster-run" "application" "dagster" "run")
   (list "comfyui-relay" "processing" "comfyui" "relay")
   (list "comfyui" "processing" "comfyui" "server")
+  (list "comfyui-bridge" "processing" "comfyui" "bridge")
   (list "blender" "processing" "blender" "camera")
   (list "opencv" "processing" "opencv" "finishing")
   (list "postgresql" "data" "postgresql" "database")
@@ -28,7 +30,8 @@ test/unit holds both to it. As JSON:
 {{- end -}}
 {{- end -}}
 {{- $comfyui := .Values.processing.comfyui -}}
-{{- if eq $comfyui.mode "remote" }}{{ $_ := unset $pods "comfyui" }}{{ end -}}
+{{- if not (include "comfyui.draws" $comfyui) }}{{ $_ := unset $pods "comfyui" }}{{ end -}}
+{{- if not (and (include "comfyui.joined" $comfyui) $comfyui.bridge.enabled) }}{{ $_ := unset $pods "comfyui-bridge" }}{{ end -}}
 {{- if .Values.backup.enabled -}}
 {{- $_ := set $pods "backup" (dict "service" "backup" "component" "backup") -}}
 {{- if .Values.backup.restore.snapshot }}{{ $_ := set $pods "restore" (dict "service" "backup" "component" "restore") }}{{ end -}}
@@ -74,16 +77,18 @@ test/unit holds both to it. As JSON:
   (list "dagster-run" "opencv" 8000)
   (list "dagster-run" "ffmpeg" 8080)
   (list "comfyui-relay" "comfyui" 8188)
+  (list "comfyui-bridge" "comfyui-relay" 8188)
+  (list "comfyui-bridge" "apiserver" 0)
   (list "comfyui-relay" "postgresql" 5432)
   (list "backup" "postgresql" 5432)
   (list "restore" "postgresql" 5432) -}}
 {{- $edges = append $edges $edge -}}
 {{- end -}}
 {{- if include "ai-film.restoresSecret" . }}{{ $edges = append $edges (list "restore" "apiserver" 0) }}{{ end -}}
-{{- range $pod := list "flask" "langgraph" "comfyui-relay" "blender" "opencv" "ffmpeg" -}}
+{{- range $pod := list "flask" "langgraph" "comfyui-relay" "comfyui-bridge" "blender" "opencv" "ffmpeg" -}}
 {{- $edges = append $edges (list "metrics" $pod 8081) -}}
 {{- end -}}
-{{- if eq $comfyui.mode "preview" -}}
+{{- if eq (include "comfyui.draws" $comfyui) "preview" -}}
 {{- $edges = append $edges (list "metrics" "comfyui" 8081) -}}
 {{- end -}}
 
@@ -105,9 +110,14 @@ test/unit holds both to it. As JSON:
 {{- $kept = append $kept (dict "from" "langgraph" "to" "elsewhere" "port" (include "ai-film.port" . | int)) -}}
 {{- end -}}
 {{- end -}}
-{{- if and (eq $comfyui.mode "remote") (hasKey $pods "comfyui-relay") -}}
+{{- if and (include "comfyui.joined" $comfyui) (hasKey $pods "comfyui-relay") -}}
 {{- range $comfyui.remote.urls -}}
 {{- $kept = append $kept (dict "from" "comfyui-relay" "to" "elsewhere" "port" (include "ai-film.port" . | int)) -}}
+{{- end -}}
+{{- $kept = append $kept (dict "from" "comfyui-relay" "to" "apiserver" "port" 0) -}}
+{{- $kept = append $kept (dict "from" "comfyui-relay" "to" "public" "port" 443) -}}
+{{- if hasKey $pods "comfyui-bridge" -}}
+{{- $kept = append $kept (dict "from" "comfyui-bridge" "to" "public" "port" 443) -}}
 {{- end -}}
 {{- end -}}
 {{- range $service, $page := $pages -}}

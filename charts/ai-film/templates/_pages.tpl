@@ -11,11 +11,12 @@ With ingress.oidc both differ: oauth2-proxy stands between.
 {{- range $name, $page := dict
   "flask" (dict "enabled" true "host" $ingress.host "port" 5000 "health" "/healthz")
   "dagster" (merge (dict "port" 3000 "health" "/server_info") $ingress.dagster)
-  "comfyui" (merge (dict "port" 8188 "health" "/healthz") $ingress.comfyui) -}}
+  "comfyui" (merge (dict "port" 8188 "health" "/healthz") $ingress.comfyui)
+  "comfyui-bridge" (merge (dict "port" 8190 "health" "/healthz" "signed" true) $ingress.bridge) -}}
 {{- if $page.enabled -}}
 {{- $at := dict "service" $name "port" $page.port -}}
 {{- $_ := set $pages $name (merge (dict "host" $page.host "page" $at "health" $page.health) $at) -}}
-{{- if $ingress.oidc.enabled -}}
+{{- if and $ingress.oidc.enabled (not $page.signed) -}}
 {{- $_ := set $pages $name (dict "host" $page.host "page" $at "service" (printf "oauth2-proxy-%s" $name) "port" 4180 "health" "/ping") -}}
 {{- end -}}
 {{- end -}}

@@ -44,3 +44,13 @@ half of it may be random. As JSON: {"secret": {key: base64}, "sum": the hash of 
 {{- define "ai-film.certificate" -}}
 {{- .Values.ingress.tlsSecret | default (empty .Values.ingress.tls.issuer | ternary "" (printf "%s-tls" (include "studio.name" (list $ "ai-film")))) -}}
 {{- end -}}
+
+{{/* Who draws in the cluster: gpu, cpu, preview, or nothing. Takes the values of comfyui; the umbrella's policies ask, too, also where the layer is off. */}}
+{{- define "comfyui.draws" -}}
+{{- if ne .mode "remote" }}{{ .mode }}{{ else if .remote.fallbackAfter }}preview{{ end -}}
+{{- end -}}
+
+{{/* Whether servers elsewhere may join: "true" or nothing. Takes the values of comfyui. */}}
+{{- define "comfyui.joined" -}}
+{{- if or (eq .mode "remote") .remote.enabled }}true{{ end -}}
+{{- end -}}

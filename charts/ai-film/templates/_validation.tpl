@@ -127,8 +127,18 @@ them one by one. What is wrong by type or range is refused by values.schema.json
 {{- if and (eq $comfyui.mode "gpu") $comfyui.gpu.deviceClass (semverCompare "<1.34.0-0" .Capabilities.KubeVersion.Version) -}}
 {{- fail (printf "processing.comfyui.gpu.deviceClass: Dynamic Resource Allocation is stable from Kubernetes 1.34 on, and this is %s. Leave deviceClass empty to use a device plugin." .Capabilities.KubeVersion.Version) -}}
 {{- end -}}
-{{- if and (eq $comfyui.mode "remote") (not $comfyui.remote.urls) -}}
-{{- fail "processing.comfyui.mode is remote, but processing.comfyui.remote.urls is empty. Name the ComfyUI to use, for instance --set processing.comfyui.remote.urls={https://comfyui.example.com}." -}}
+{{- if not (include "comfyui.joined" $comfyui) -}}
+{{- range $what, $set := dict "remote.urls" $comfyui.remote.urls "bridge.enabled" $comfyui.bridge.enabled -}}
+{{- if $set -}}
+{{- fail (printf "processing.comfyui.%s is set, but in mode %s servers elsewhere are used only with processing.comfyui.remote.enabled=true. Set that, or mode remote." $what $comfyui.mode) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and $comfyui.remote.fallbackAfter (ne $comfyui.mode "remote") -}}
+{{- fail (printf "processing.comfyui.remote.fallbackAfter has the preview draw while no server elsewhere is there, and in mode %s the cluster's own servers are. Set mode remote, or remove it." $comfyui.mode) -}}
+{{- end -}}
+{{- if and .Values.ingress.bridge.enabled (not $comfyui.bridge.enabled) -}}
+{{- fail "ingress.bridge.enabled leads to the bridge, which is off. Set processing.comfyui.bridge.enabled=true." -}}
 {{- end -}}
 {{- $files := include "studio.table" $comfyui.models.files | fromYaml -}}
 {{- if and $files (has $comfyui.mode (list "preview" "remote")) -}}

@@ -2,6 +2,34 @@
 ComfyUI keeps its queue and history inside each process, so the Service `comfyui` is the relay, which knows which server
 holds what. The servers are the StatefulSet behind `comfyui-headless`; in mode remote they are elsewhere.
 */ -}}
+
+{{- /*
+The variables and the volume of who speaks with servers elsewhere. Which there are stands in the ConfigMap comfyui-endpoint, which
+is no object of the release: no upgrade takes a server away, and no rollback brings one back that is gone.
+*/ -}}
+{{- define "comfyui.elsewhere" -}}
+env:
+  - name: ENDPOINTS
+    value: {{ include "studio.name" (list $ "comfyui-endpoint") }}
+  {{- with .Values.comfyui.remote.allowCIDRs }}
+  - name: ALLOW_CIDRS
+    value: {{ join "," . | quote }}
+  {{- end }}
+{{- with .Values.comfyui.remote.existingSecret }}
+  - name: CREDENTIALS
+    value: /credentials
+mounts:
+  - name: credentials
+    mountPath: /credentials
+    readOnly: true
+volumes:
+  - name: credentials
+    secret:
+      secretName: {{ . }}
+      defaultMode: 0440
+{{- end }}
+{{- end -}}
+
 {{- define "comfyui.relay" -}}
 component: relay
 workload: comfyui-relay
@@ -15,17 +43,100 @@ grace: 60
 preStop:
   sleep:
     seconds: 5
+{{- $comfyui := .Values.comfyui }}
+{{- $joined := include "comfyui.joined" $comfyui }}
+{{- $elsewhere := include "comfyui.elsewhere" . | fromYaml }}
+{{- $own := printf "dns+http://%s:8188" (include "studio.name" (list $ "comfyui-headless")) }}
+{{- $backends := list }}
+{{- if ne $comfyui.mode "remote" }}{{ $backends = append $backends $own }}{{ end }}
+{{- if $joined }}{{ $backends = concat $backends $comfyui.remote.urls }}{{ end }}
+{{- if $joined }}
+token: true
+{{- with $elsewhere.mounts }}
+mounts:
+  {{- toYaml . | nindent 2 }}
+volumes:
+  {{- toYaml $elsewhere.volumes | nindent 2 }}
+{{- end }}
+{{- end }}
 env:
   - name: BACKENDS
-    {{- if eq .Values.comfyui.mode "remote" }}
-    value: {{ join "," .Values.comfyui.remote.urls | quote }}
-    {{- else }}
-    value: dns+http://{{ include "studio.name" (list $ "comfyui-headless") }}:8188
-    {{- end }}
-  {{- include "studio.env.database" (list $ "DATABASE_URL" "studio") | nindent 2 }}
-  {{- if and (eq .Values.comfyui.mode "remote") .Values.comfyui.remote.existingSecret }}
-  {{- include "studio.env.secret" (list $ "BACKEND_AUTHORIZATION" .Values.comfyui.remote.secretKey .Values.comfyui.remote.existingSecret) | nindent 2 }}
+    value: {{ join "," $backends | quote }}
+  {{- if $joined }}
+  {{- toYaml $elsewhere.env | nindent 2 }}
   {{- end }}
+  {{- if and (eq $comfyui.mode "remote") $comfyui.remote.fallbackAfter }}
+  - name: FALLBACK
+    value: {{ $own }}
+  - name: FALLBACK_AFTER
+    value: {{ $comfyui.remote.fallbackAfter }}
+  {{- end }}
+  {{- include "studio.env.database" (list $ "DATABASE_URL" "studio") | nindent 2 }}
+{{- end -}}
+
+{{- /* Where servers elsewhere register themselves, and are looked at before they are used. One at a time. */ -}}
+{{- define "comfyui.bridge" -}}
+component: bridge
+workload: comfyui-bridge
+port: 8190
+management: true
+token: true
+recreate: true
+replicas: 1
+command: [/comfyui-bridge]
+{{- $elsewhere := include "comfyui.elsewhere" . | fromYaml }}
+env:
+  {{- toYaml $elsewhere.env | nindent 2 }}
+  - name: RELAY_URL
+    value: http://{{ include "studio.name" (list $ "comfyui") }}:8188
+  - name: CHECKPOINT
+    value: {{ .Values.global.comfyui.checkpoint | quote }}
+  - name: REQUIRE_GPU
+    value: {{ .Values.comfyui.bridge.requireGPU | quote }}
+  {{- with .Values.comfyui.bridge.rendezvous }}
+  - name: RENDEZVOUS
+    value: {{ . | quote }}
+  {{- end }}
+  {{- include "studio.env.secret" (list $ "BRIDGE_SECRET" "bridge-secret") | nindent 2 }}
+{{- with $elsewhere.mounts }}
+mounts:
+  {{- toYaml . | nindent 2 }}
+volumes:
+  {{- toYaml $elsewhere.volumes | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- /*
+What relay and bridge may do in the cluster: with that one ConfigMap, and the bridge tells events of it. Kubernetes can't name the
+object of a create; an apply that creates it is held to the name.
+*/ -}}
+{{- define "comfyui.access" -}}
+{{- $maps := dict "apiGroups" (list "") "resources" (list "configmaps") "resourceNames" (list (include "studio.name" (list $ "comfyui-endpoint"))) }}
+{{- $rules := dict "comfyui-relay" (list (merge (dict "verbs" (list "list" "watch")) $maps)) }}
+{{- if .Values.comfyui.bridge.enabled }}
+{{- $_ := set $rules "comfyui-bridge" (list (merge (dict "verbs" (list "create" "get" "patch" "update")) $maps)
+  (dict "apiGroups" (list "") "resources" (list "events") "verbs" (list "create"))) }}
+{{- end }}
+{{- range $name, $rules := $rules }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+{{ include "studio.metadata" (dict "root" $ "name" $name "service" "comfyui" "component" "access") }}
+rules:
+  {{- toYaml $rules | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+{{ include "studio.metadata" (dict "root" $ "name" $name "service" "comfyui" "component" "access") }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: Role
+  name: {{ include "studio.name" (list $ $name) }}
+subjects:
+  - kind: ServiceAccount
+    name: {{ include "studio.name" (list $ $name) }}
+    namespace: {{ $.Release.Namespace }}
+{{- end }}
 {{- end -}}
 
 {{- define "comfyui.server" -}}
@@ -38,15 +149,22 @@ grace: 60
 preStop:
   sleep:
     seconds: 5
+{{- if eq .Values.comfyui.mode "remote" }}
+# It stands in for servers elsewhere: wherever there is room.
+resources:
+  requests: {cpu: 100m, memory: 192Mi}
+  limits: {cpu: "2", memory: 512Mi}
+{{- else }}
 # The preview reads no model; it holds the claim, so that the volume is there when the mode changes.
 claims: [models]
+{{- end }}
 queue:
   metric: aifilm_comfyui_queue_length
   labels: {}
   # A new GPU node takes minutes and loads gigabytes of model: not given up for a short pause.
   scaleDown:
     stabilizationWindowSeconds: 900
-{{- if eq .Values.comfyui.mode "preview" }}
+{{- if eq (include "comfyui.draws" .Values.comfyui) "preview" }}
 command: [/comfyui-preview]
 management: true
 env:
@@ -234,10 +352,19 @@ spec:
 
 {{- define "comfyui.objects" -}}
 {{- /* Placement, environment and scale are the servers'; the relay has its own, or it would sit on a GPU node. */ -}}
-{{ include "studio.workload" (list $ "comfyui" (merge (dict "image" .Values.comfyui.image) .Values.comfyui.relay) (include "comfyui.relay" . | fromYaml)) }}
-{{- if ne .Values.comfyui.mode "remote" }}
+{{- $relay := merge (dict "image" .Values.comfyui.image) .Values.comfyui.relay }}
+{{ include "studio.workload" (list $ "comfyui" $relay (include "comfyui.relay" . | fromYaml)) }}
+{{- if include "comfyui.joined" .Values.comfyui }}
+{{- include "comfyui.access" . }}
+{{- if .Values.comfyui.bridge.enabled }}
 ---
-{{ include "studio.workload" (list $ "comfyui" .Values.comfyui (include "comfyui.server" . | fromYaml)) }}
+{{ include "studio.workload" (list $ "comfyui" (merge (dict "image" .Values.comfyui.image "replicas" 1) .Values.comfyui.bridge) (include "comfyui.bridge" . | fromYaml)) }}
+{{- end }}
+{{- end }}
+{{- if include "comfyui.draws" .Values.comfyui }}
+---
+{{ $values := eq .Values.comfyui.mode "remote" | ternary $relay .Values.comfyui -}}
+{{ include "studio.workload" (list $ "comfyui" $values (include "comfyui.server" . | fromYaml)) }}
 {{- if include "comfyui.fetches" . }}
 ---
 {{ include "comfyui.fetchJob" . }}
