@@ -43,11 +43,11 @@ func invoke(ctx context.Context, stdin string, args ...string) (code int, stdout
 
 func TestUsage(t *testing.T) {
 	t.Setenv("AI_FILM_URL", "http://not-in-the-help.example")
-	for _, name := range []string{"film", "list", "show", "cancel", "delete"} {
+	for _, name := range []string{"film", "list", "show", "cancel", "delete", "remote", "remote register", "remote trigger", "remote status", "remote release"} {
 		t.Run(name, func(t *testing.T) {
-			code, stdout, _ := invoke(t.Context(), "", name, "--help")
+			code, stdout, _ := invoke(t.Context(), "", append(strings.Fields(name), "--help")...)
 			assert.Zero(t, code)
-			path := filepath.Join("testdata", "usage-"+name+".txt")
+			path := filepath.Join("testdata", "usage-"+strings.ReplaceAll(name, " ", "-")+".txt")
 			if *updateUsage {
 				require.NoError(t, os.WriteFile(path, []byte(stdout), 0o644))
 			}

@@ -43,6 +43,7 @@ func newRoot() *cobra.Command {
 		newShow(),
 		newCancel(),
 		newDelete(),
+		newRemote(),
 	)
 	cobra.AddTemplateFunc("wrapped", func(flags *pflag.FlagSet) string { return flags.FlagUsagesWrapped(columns) })
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", " | wrapped"))

@@ -194,14 +194,19 @@ func (c *Client) send(ctx context.Context, method, path string, body []byte, hea
 		return answer, nil
 	}
 	defer answer.Body.Close()
+	return nil, refusal(answer, c.URL.String())
+}
+
+// refusal is what an answer that is none says.
+func refusal(answer *http.Response, base string) error {
 	problem := &Problem{Status: answer.StatusCode}
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
 	if !isJSON(answer) || json.Unmarshal(text, problem) != nil || problem.Title == "" {
 		// An ingress without a studio behind it answers in its own words.
-		return nil, &Unreachable{c.URL.String(), &Problem{Status: answer.StatusCode, Title: "it answered " + answer.Status}}
+		return &Unreachable{base, &Problem{Status: answer.StatusCode, Title: "it answered " + answer.Status}}
 	}
 	problem.Status = answer.StatusCode
-	return nil, problem
+	return problem
 }
 
 func isJSON(answer *http.Response) bool {

@@ -38,38 +38,55 @@ type Release struct {
 // release's Secret unless one is given. A pod that dies is replaced by another
 // at the next request.
 func (r Release) Connect(ctx context.Context, password string) (*Client, error) {
+	base, over, password, err := r.reach(ctx, r.Service, "admin-password", password)
+	if err != nil {
+		return nil, err
+	}
+	client, err := NewClient(base, "admin", password)
+	if err != nil {
+		return nil, err
+	}
+	client.HTTP = over
+	return client, nil
+}
+
+// reach returns the URL of a Service of the release and a client that gets
+// there through the Kubernetes API. Where secret is empty, it is the key's
+// value in the release's Secret.
+func (r Release) reach(ctx context.Context, service, key, secret string) (string, *http.Client, string, error) {
+	none := func(err error) (string, *http.Client, string, error) { return "", nil, "", err }
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = r.Kubeconfig
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: r.Context}).ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf("no cluster to look for the studio in: %w\n  what helps: --url, or a kubeconfig (--kubeconfig, $KUBECONFIG)", err)
+		return none(fmt.Errorf("no cluster to look for the studio in: %w\n  what helps: --url, or a kubeconfig (--kubeconfig, $KUBECONFIG)", err))
 	}
 	config.Timeout = 0
 	cluster, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return nil, err
+		return none(err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	if password == "" {
-		secret, err := cluster.CoreV1().Secrets(r.Namespace).Get(ctx, r.Secret, metav1.GetOptions{})
+	if secret == "" {
+		held, err := cluster.CoreV1().Secrets(r.Namespace).Get(ctx, r.Secret, metav1.GetOptions{})
 		if err != nil {
-			return nil, r.explain("Secret "+r.Secret, config, err)
+			return none(r.explain("Secret "+r.Secret, config, err))
 		}
-		if password = string(secret.Data["admin-password"]); password == "" {
-			return nil, fmt.Errorf("Secret %s in namespace %s has no key admin-password\n  what helps: --password, or --secret with the name of global.existingSecret", r.Secret, r.Namespace)
+		if secret = string(held.Data[key]); secret == "" {
+			helps := "--password, or --secret with the name of global.existingSecret"
+			if key == bridgeKey {
+				helps = "processing.comfyui.bridge.enabled=true in the release's values, or that key in the Secret of global.existingSecret"
+			}
+			return none(fmt.Errorf("Secret %s in namespace %s has no key %s\n  what helps: %s", r.Secret, r.Namespace, key, helps))
 		}
 	}
+	r.Service = service
 	pods := &podDialer{release: r, config: config, cluster: cluster}
 	if _, _, err := pods.ready(ctx); err != nil {
-		return nil, err
+		return none(err)
 	}
-	client, err := NewClient("http://"+r.Service+"."+r.Namespace, "admin", password)
-	if err != nil {
-		return nil, err
-	}
-	client.HTTP = &http.Client{Transport: &http.Transport{DialContext: pods.dial, MaxIdleConnsPerHost: 2, IdleConnTimeout: 20 * time.Second}}
-	return client, nil
+	return "http://" + service + "." + r.Namespace, &http.Client{Transport: &http.Transport{DialContext: pods.dial, MaxIdleConnsPerHost: 2, IdleConnTimeout: 20 * time.Second}}, secret, nil
 }
 
 func (r Release) explain(what string, config *rest.Config, err error) error {
