@@ -43,8 +43,8 @@ var optional = charttest.Values(map[string]any{"ingress": map[string]any{"tlsSec
 	"backup": map[string]any{"enabled": true, "existingSecret": "backup", "s3": map[string]any{"url": "https://s3.example.com/backups/ai-film"},
 		"restore": map[string]any{"snapshot": "latest"}}, "processing": map[string]any{"comfyui": map[string]any{
 		"remote": map[string]any{"enabled": true}, "bridge": map[string]any{"enabled": true}, "models": map[string]any{"files": map[string]any{
-		"one": map[string]any{"url": "https://example.com/one", "path": "checkpoints/one", "tokenSecret": "hub"},
-	}}}}})
+			"one": map[string]any{"url": "https://example.com/one", "path": "checkpoints/one", "tokenSecret": "hub"},
+		}}}}})
 
 // pods are the templates of all pods that the chart leads to, runs, tests and Jobs included, by the names of their accounts.
 func pods(t testing.TB, r *charttest.Render) map[string]corev1.PodTemplateSpec {
