@@ -176,7 +176,7 @@ func (t tests) lint(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(append(failures, err)...)
 	}
-	ruff := t.run(ctx, filepath.Join(t.repo(), "services"), nil, filepath.Join(venv, "bin", "ruff"), "check", ".")
+	ruff := t.run(ctx, filepath.Join(t.repo(), "services"), nil, filepath.Join(venv, "bin", "ruff"), "check", ".", "../colab")
 	return errors.Join(append(failures, ruff, t.lintChart(ctx))...)
 }
 
@@ -273,7 +273,14 @@ func (t tests) unitPython(ctx context.Context) error {
 			return nil
 		})
 	}
-	return errors.Join(append(failures, group.Wait())...)
+	failures = append(failures, group.Wait())
+	venv, err := t.venv(ctx)
+	if err != nil {
+		return errors.Join(append(failures, err)...)
+	}
+	// What runs on Colab, with no image of ours, needs nothing but Python.
+	colab := t.run(ctx, filepath.Join(t.repo(), "colab"), nil, filepath.Join(venv, "bin", "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider")
+	return errors.Join(append(failures, colab)...)
 }
 
 // film makes a film with the services as processes of this machine, each in the root file system of its image, and shows

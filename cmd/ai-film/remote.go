@@ -251,7 +251,7 @@ func showServers(out io.Writer, s *studio.Servers) error {
 func newRemoteTrigger() *cobra.Command {
 	var where remoteFlags
 	var wait time.Duration
-	var region, template string
+	var region, template, account string
 	cmd := &cobra.Command{
 		Use:   "trigger KIND WHOM",
 		Short: "Have somebody start a ComfyUI that registers itself",
@@ -265,7 +265,8 @@ draws with one.
                            token is in $GITHUB_TOKEN
   colab-enterprise BOOK    run a notebook (gs://…) by «gcloud colab executions
                            create», the one way to start Colab from outside that
-                           Google has; needs --region and --template
+                           Google has; needs --region, --template and
+                           --service-account
 
 A notebook of consumer Colab has no such way: open it and run its cells.
 
@@ -273,12 +274,12 @@ A notebook of consumer Colab has no such way: open it and run its cells.
 		Example: `  ai-film remote trigger webhook https://start.example.com/gpu --wait 10m
   ai-film remote trigger github me/films
   ai-film remote trigger colab-enterprise gs://films/ai-film-comfyui.ipynb \
-      --region us-central1 --template t4`,
+      --region us-central1 --template t4 --service-account films@example.com`,
 		Args: exactly(2, "a kind of trigger and whom to trigger"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := interruptible(cmd)
 			defer stop()
-			if err := trigger(ctx, cmd.ErrOrStderr(), args[0], args[1], region, template); err != nil {
+			if err := trigger(ctx, cmd.ErrOrStderr(), args[0], args[1], region, template, account); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "… triggered\n")
@@ -307,12 +308,13 @@ A notebook of consumer Colab has no such way: open it and run its cells.
 	cmd.Flags().DurationVar(&wait, "wait", 15*time.Minute, "how long to wait for a server; 0s not at all")
 	cmd.Flags().StringVar(&region, "region", "", "colab-enterprise: the region")
 	cmd.Flags().StringVar(&template, "template", "", "colab-enterprise: the runtime template, with a GPU")
+	cmd.Flags().StringVar(&account, "service-account", "", "colab-enterprise: the account the notebook runs as")
 	where.register(cmd)
 	return cmd
 }
 
 // trigger asks somebody to start a server. It never prints a token.
-func trigger(ctx context.Context, log io.Writer, kind, whom, region, template string) error {
+func trigger(ctx context.Context, log io.Writer, kind, whom, region, template, account string) error {
 	switch kind {
 	case "webhook":
 		return post(ctx, whom, os.Getenv("AI_FILM_TRIGGER_TOKEN"), map[string]any{"event": "remote-gpu"})
@@ -328,11 +330,11 @@ func trigger(ctx context.Context, log io.Writer, kind, whom, region, template st
 		base := cmp.Or(os.Getenv("GITHUB_API_URL"), "https://api.github.com")
 		return post(ctx, base+"/repos/"+owner+"/"+repository+"/dispatches", token, map[string]any{"event_type": "remote-gpu"})
 	case "colab-enterprise":
-		if region == "" || template == "" || !strings.HasPrefix(whom, "gs://") {
-			return usageError("colab-enterprise takes a notebook gs://…, --region and --template")
+		if region == "" || template == "" || account == "" || !strings.HasPrefix(whom, "gs://") {
+			return usageError("colab-enterprise takes a notebook gs://…, --region, --template and --service-account")
 		}
 		run := exec.CommandContext(ctx, "gcloud", "colab", "executions", "create", "--display-name=ai-film-comfyui",
-			"--gcs-notebook-uri="+whom, "--region="+region, "--notebook-runtime-template="+template,
+			"--gcs-notebook-uri="+whom, "--region="+region, "--notebook-runtime-template="+template, "--service-account="+account,
 			"--gcs-output-uri="+whom[:strings.LastIndex(whom, "/")], "--async")
 		run.Stdout, run.Stderr = log, log
 		if err := run.Run(); err != nil {
