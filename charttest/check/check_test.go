@@ -42,7 +42,7 @@ type defect struct {
 
 func TestDefects(t *testing.T) {
 	found := map[string]bool{}
-	for i, d := range defects {
+	for i, d := range slices.Concat(defects, invalid) {
 		t.Run(fmt.Sprintf("%02d-%s", i+1, d.check), func(t *testing.T) {
 			dir, line := broken(t, d)
 			chart := charttest.MustLoad(t, dir)
@@ -191,4 +191,96 @@ var defects = []defect{
 	{check: "api-deprecated", file: "data.yaml", new: "\n---\napiVersion: storage.k8s.io/v1beta1\nkind: VolumeAttributesClass\nmetadata: {name: fast}\ndriverName: x\n", at: "apiVersion: storage.k8s.io/v1beta1", says: "use storage.k8s.io/v1", kube: "1.35"},
 	{check: "api-deprecated", file: "data.yaml", new: "\n---\napiVersion: v1\nkind: Endpoints\nmetadata: {name: elsewhere}\n", at: "apiVersion: v1\nkind: Endpoints", says: "EndpointSlice"},
 	{check: "pod-security", cluster: check.Cluster{PodSecurity: "baseline"}, file: "store.yaml", old: "      containers:\n", new: "      hostNetwork: true\n      containers:\n", says: "hostNetwork"},
+}
+
+// invalid are defects of single fields that the API server refuses.
+var invalid = slices.Concat(
+	invalidIn("web.yaml", "      enableServiceLinks: false\n", "      ", [][2]string{
+		{"dnsPolicy: clusterfirst", "ClusterFirst"},
+		{"hostAliases: [{ip: localhost, hostnames: [a]}]", "valid IP address"},
+		{"tolerations: [{key: a, operator: exists}]", "Exists"},
+		{"tolerations: [{operator: Equal}]", "must be Exists when `key` is empty"},
+		{"tolerations: [{key: a, operator: Exists, tolerationSeconds: 5}]", "NoExecute"},
+		{"tolerations: [{key: a, operator: Exists, value: b}]", "value must be empty"},
+		{"tolerations: [{key: a, operator: Exists, effect: NoStart}]", "NoSchedule"},
+		{"nodeSelector: {\"bad key\": x}", "name part must consist"},
+		{"affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: []}}}", "at least one node selector term"},
+		{"affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: In}]}]}}}", "must be specified when `operator` is 'In'"},
+		{"affinity: {podAntiAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 0, podAffinityTerm: {topologyKey: zone}}]}}", "between 1 and 100"},
+		{"affinity: {podAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{labelSelector: {}}]}}", "topologyKey: Required value"},
+		{"topologySpreadConstraints: [{maxSkew: 0, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}]", "greater than zero"},
+		{"topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: Never}]", "ScheduleAnyway"},
+		{"topologySpreadConstraints: [{maxSkew: 1, minDomains: 2, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}]", "minDomains"},
+		{"securityContext: {runAsUser: -5}", "between 0 and 2147483647"},
+		{"securityContext: {fsGroupChangePolicy: always}", "OnRootMismatch"},
+		{"securityContext: {seccompProfile: {type: Localhost}}", "must be set when seccomp type is Localhost"},
+		{"securityContext: {sysctls: [{name: Bad Name, value: x}]}", "253"},
+		{"securityContext: {supplementalGroups: [-1]}", "between 0 and 2147483647"},
+		{"hostname: web_1", "RFC 1123 label"},
+		{"subdomain: a.b", "must not contain dots"},
+		{"activeDeadlineSeconds: 5", "not Supported"},
+		{"dnsConfig: {nameservers: [dns.example.org]}", "valid IP address"},
+		{"preemptionPolicy: never", "PreemptLowerPriority"},
+		{"os: {name: Linux}", "linux"},
+		{"readinessGates: [{conditionType: a b}]", "name part"},
+		{"schedulingGates: [{name: a}, {name: a}]", "Duplicate"},
+		{"runtimeClassName: A_B", "RFC 1123 subdomain"},
+		{"resourceClaims: [{name: gpu}]", "must specify one of"},
+		{"ephemeralContainers: [{name: a, image: a}]", "cannot be set on create"},
+	}),
+	invalidIn("web.yaml", "          command: [\"serve\"", "          ", [][2]string{
+		{"terminationMessagePolicy: Fallback", "FallbackToLogsOnError"},
+		{"lifecycle: {preStop: {}}", "must specify a handler type"},
+		{"lifecycle: {preStop: {exec: {command: []}}}", "command: Required value"},
+		{"lifecycle: {preStop: {sleep: {seconds: 60}}}", "less than terminationGracePeriodSeconds"},
+		{"startupProbe: {tcpSocket: {port: 8080}, failureThreshold: -1}", "greater than or equal to 0"},
+		{"startupProbe: {tcpSocket: {port: 8080}, successThreshold: 2}", "must be 1"},
+		{"startupProbe: {httpGet: {port: 8080, scheme: https}}", "HTTPS"},
+		{"startupProbe: {httpGet: {port: 70000}}", "between 1 and 65535"},
+		{"startupProbe: {periodSeconds: 5}", "must specify a handler type"},
+		{"startupProbe: {httpGet: {port: 8080, httpHeaders: [{name: \"a b\", value: c}]}}", "HTTP header"},
+		{"resizePolicy: [{resourceName: gpu, restartPolicy: NotRequired}]", "\"cpu\", \"memory\""},
+	}),
+	invalidIn("web.yaml", "  ports:\n    - name: http\n      port: 80", "  ", [][2]string{
+		{"type: Loadbalancer", "LoadBalancer"},
+		{"sessionAffinity: clientIP", "ClientIP"},
+		{"externalTrafficPolicy: Local", "externally-accessible"},
+		{"internalTrafficPolicy: local", "Local"},
+		{"ipFamilies: [ipv4]", "IPv4"},
+		{"ipFamilyPolicy: DualStack", "PreferDualStack"},
+		{"externalIPs: [a]", "valid IP address"},
+		{"trafficDistribution: PreferNear", "PreferClose"},
+		{"loadBalancerClass: a.b/c", "'LoadBalancer'"},
+	}),
+	invalidIn("scaling.yaml", "  minReplicas: 2\n", "  ", [][2]string{
+		{"behavior: {scaleDown: {stabilizationWindowSeconds: 7200}}", "3600"},
+		{"behavior: {scaleDown: {selectPolicy: min}}", "Min"},
+		{"behavior: {scaleDown: {policies: [{type: Pods, value: 0, periodSeconds: 60}]}}", "greater than zero"},
+	}),
+	invalidIn("data.yaml", "  schedule: \"0 4 * * *\"\n", "  ", [][2]string{
+		{"concurrencyPolicy: forbid", "Forbid"},
+		{"timeZone: Europe/Atlantis", "unknown time zone"},
+		{"startingDeadlineSeconds: -1", "greater than or equal to 0"},
+		{"successfulJobsHistoryLimit: -1", "greater than or equal to 0"},
+	}),
+	invalidIn("data.yaml", "  accessModes: [ReadWriteMany]\n", "  ", [][2]string{
+		{"volumeMode: block", "Block"},
+		{"storageClassName: Fast_One", "RFC 1123 subdomain"},
+		{"selector: {matchExpressions: [{key: a, operator: is}]}", "not a valid selector operator"},
+	}),
+	invalidIn("store.yaml", "  replicas: 2\n", "  ", [][2]string{
+		{"podManagementPolicy: parallel", "Parallel"},
+		{"updateStrategy: {type: Rolling}", "RollingUpdate"},
+		{"persistentVolumeClaimRetentionPolicy: {whenDeleted: delete}", "Delete"},
+		{"minReadySeconds: -1", "greater than or equal to 0"},
+		{"ordinals: {start: -1}", "greater than or equal to 0"},
+	}),
+)
+
+// invalidIn puts each of the lines in front of a text.
+func invalidIn(file, before, indent string, lines [][2]string) (all []defect) {
+	for _, line := range lines {
+		all = append(all, defect{check: "field-valid", file: file, old: before, new: indent + line[0] + "\n" + before, at: line[0], says: line[1]})
+	}
+	return all
 }

@@ -135,3 +135,24 @@ func pinned(w workload) bool {
 	}
 	return false
 }
+
+// claimClasses are the storage classes of claims that are made for each pod: by
+// a StatefulSet, or with an ephemeral volume.
+func claimClasses(w workload) (refs []reference) {
+	add := func(class *string, field string) {
+		if class != nil && *class != "" {
+			refs = append(refs, reference{"StorageClass", *class, join(field, "spec.storageClassName"), ""})
+		}
+	}
+	if sts, ok := w.object.Typed.(*appsv1.StatefulSet); ok {
+		for i, c := range sts.Spec.VolumeClaimTemplates {
+			add(c.Spec.StorageClassName, elem("spec.volumeClaimTemplates", i))
+		}
+	}
+	for i, v := range w.template.Spec.Volumes {
+		if v.Ephemeral != nil && v.Ephemeral.VolumeClaimTemplate != nil {
+			add(v.Ephemeral.VolumeClaimTemplate.Spec.StorageClassName, join(elem(join(w.spec(), "volumes"), i), "ephemeral.volumeClaimTemplate"))
+		}
+	}
+	return refs
+}

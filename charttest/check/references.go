@@ -16,7 +16,7 @@ var references = &Check{
 		"is told the name of, is taken to be made by them.",
 	Run: func(p *Pass) {
 		for _, w := range p.index.workloads {
-			for _, r := range podReferences(w) {
+			for _, r := range append(podReferences(w), claimClasses(w)...) {
 				p.reference(w.object, r)
 			}
 		}

@@ -79,6 +79,6 @@ var enums = map[reflect.Type][]string{
 	reflect.TypeFor[admissionregistrationv1.PatchType]():               {"ApplyConfiguration", "JSONPatch"},
 	reflect.TypeFor[admissionregistrationv1.ReinvocationPolicyType]():  {"Never", "IfNeeded"},
 	reflect.TypeFor[admissionregistrationv1.OperationType]():           {"*", "CREATE", "UPDATE", "DELETE", "CONNECT"},
-	reflect.TypeFor[discoveryv1.AddressType]():                         {"FQDN"},
+	reflect.TypeFor[discoveryv1.AddressType]():                         {"IPv4", "IPv6", "FQDN"},
 	reflect.TypeFor[certificatesv1.KeyUsage]():                         {"signing", "digital signature", "content commitment", "key encipherment", "key agreement", "data encipherment", "cert sign", "crl sign", "encipher only", "decipher only", "any", "server auth", "client auth", "code signing", "email protection", "s/mime", "ipsec end system", "ipsec tunnel", "ipsec user", "timestamping", "ocsp signing", "microsoft sgc", "netscape sgc"},
 }

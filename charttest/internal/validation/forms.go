@@ -183,12 +183,17 @@ func (j *judge) labels(at *field.Path, labels map[string]string) {
 // meta holds an object's metadata to the rules of its kind. The namespace may
 // be missing: it is the release's then.
 func (j *judge) meta(m *metav1.ObjectMeta, name apivalidation.ValidateNameFunc) {
-	j.say(apivalidation.ValidateObjectMeta(inNamespace(m), true, name, field.NewPath("metadata"))...)
+	j.plainMeta(m, name)
 	for i, f := range m.Finalizers {
 		if len(qualified(f)) == 0 {
 			j.finalizer(field.NewPath("metadata", "finalizers").Index(i), f)
 		}
 	}
+}
+
+// plainMeta is meta for kinds that take any qualified name for a finalizer.
+func (j *judge) plainMeta(m *metav1.ObjectMeta, name apivalidation.ValidateNameFunc) {
+	j.say(apivalidation.ValidateObjectMeta(inNamespace(m), true, name, field.NewPath("metadata"))...)
 }
 
 func inNamespace(m *metav1.ObjectMeta) *metav1.ObjectMeta {

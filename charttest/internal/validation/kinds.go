@@ -408,7 +408,7 @@ var _ = []struct{}{
 		j.quotaScopes(&q.Spec, field.NewPath("spec"))
 	}),
 	rule(func(j *judge, b *policyv1.PodDisruptionBudget, at *field.Path) {
-		j.say(apivalidation.ValidateObjectMeta(inNamespace(&b.ObjectMeta), true, segment, field.NewPath("metadata"))...)
+		j.plainMeta(&b.ObjectMeta, segment)
 		at = field.NewPath("spec")
 		if b.Spec.MinAvailable != nil && b.Spec.MaxUnavailable != nil {
 			j.invalid(at.Child("maxUnavailable"), b.Spec.MaxUnavailable.String(), "minAvailable and maxUnavailable cannot be both set")
