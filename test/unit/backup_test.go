@@ -1,6 +1,7 @@
 package unit
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -87,14 +88,24 @@ func TestRestore(t *testing.T) {
 	assert.Equal(t, "0123456789", env["SNAPSHOT"])
 	assert.Equal(t, "true", env["OVERWRITE"])
 	assert.Equal(t, "ai-film", env["SECRET"])
-	assert.Equal(t, "flask", env["DEPLOYMENT"])
+	assert.Equal(t, "dagster,dagster-code,dagster-daemon,flask,langgraph,comfyui-relay", env["DEPLOYMENTS"])
 	assert.False(t, mountsOf(c)["/data/videos"].ReadOnly)
 	assert.Equal(t, "restore", spec.ServiceAccountName)
 	assert.True(t, *spec.AutomountServiceAccountToken)
 	assert.Equal(t, []rbacv1.PolicyRule{
 		{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{"ai-film"}, Verbs: []string{"patch"}},
-		{APIGroups: []string{"apps"}, Resources: []string{"deployments"}, ResourceNames: []string{"flask"}, Verbs: []string{"patch"}},
+		{APIGroups: []string{"apps"}, Resources: []string{"deployments"}, ResourceNames: strings.Split(env["DEPLOYMENTS"], ","), Verbs: []string{"patch"}},
 	}, charttest.Get[*rbacv1.Role](t, r, "restore").Rules)
+	// Every Deployment that is given a database is started anew, no other.
+	uses := map[string]bool{}
+	for name, w := range workloads(r) {
+		if w.kind == "Deployment" {
+			for variable, value := range environment(w.container()) {
+				uses[name] = uses[name] || strings.HasSuffix(variable, "_URL") && strings.HasPrefix(value, "postgresql://")
+			}
+			assert.Equal(t, uses[name], slices.Contains(strings.Split(env["DEPLOYMENTS"], ","), name), name)
+		}
+	}
 	other := render(t, backup(map[string]any{"restore": map[string]any{"snapshot": "latest"}}))
 	assert.NotEqual(t, jobs[0].Name, charttest.All[*batchv1.Job](other)[0].Name, "Jobs can't be changed")
 
@@ -103,9 +114,7 @@ func TestRestore(t *testing.T) {
 		r := render(t, backup(restored), charttest.Set(set))
 		spec := charttest.All[*batchv1.Job](r)[0].Spec.Template.Spec
 		assert.NotContains(t, environment(spec.Containers[0]), "SECRET")
-		assert.False(t, *spec.AutomountServiceAccountToken)
-		for _, role := range charttest.All[*rbacv1.Role](r) {
-			assert.NotEqual(t, "restore", role.Name)
-		}
+		require.Len(t, charttest.Get[*rbacv1.Role](t, r, "restore").Rules, 1)
+		assert.Equal(t, []string{"deployments"}, charttest.Get[*rbacv1.Role](t, r, "restore").Rules[0].Resources)
 	}
 }

@@ -12,7 +12,6 @@ The pod of a backup or of a restore.
 {{- $root := index . 0 -}}
 {{- $restore := eq (index . 1) "restore" -}}
 {{- $backup := $root.Values.backup -}}
-{{- $secret := and $restore (include "ai-film.restoresSecret" $root) -}}
 component: {{ index . 1 }}
 restartPolicy: OnFailure
 foreign: true
@@ -22,7 +21,7 @@ claims: [images, videos]
 readOnly: {{ not $restore }}
 uses: [postgresql]
 grace: 60
-{{- if $secret }}
+{{- if $restore }}
 token: true
 {{- end }}
 args: [{{ $restore | ternary "restore" "run" }}]
@@ -60,12 +59,12 @@ env:
     value: {{ $backup.restore.snapshot | quote }}
   - name: OVERWRITE
     value: {{ $backup.restore.overwrite | quote }}
-  {{- if $secret }}
+  {{- if include "ai-film.restoresSecret" $root }}
   - name: SECRET
     value: {{ include "studio.secret" $root }}
-  - name: DEPLOYMENT
-    value: {{ include "studio.name" (list $root "flask") }}
   {{- end }}
+  - name: DEPLOYMENTS
+    value: {{ include "ai-film.usesDatabases" $root | fromYamlArray | join "," | quote }}
   {{- else }}
   {{- range $name, $count := $backup.keep }}
   - name: KEEP_{{ upper $name }}
@@ -92,4 +91,14 @@ volumes:
     persistentVolumeClaim:
       claimName: {{ . }}
   {{- end }}
+{{- end -}}
+
+{{/* The Deployments that use the databases, as a list: they bring their tables up to date when they start. */}}
+{{- define "ai-film.usesDatabases" -}}
+{{- $names := list -}}
+{{- range $one := list (list "application" "dagster" "dagster") (list "application" "dagster" "dagster-code") (list "application" "dagster" "dagster-daemon")
+  (list "application" "flask" "flask") (list "application" "langgraph" "langgraph") (list "processing" "comfyui" "comfyui-relay") -}}
+{{- if include "ai-film.enabled" (list $ (index $one 0) (index $one 1)) }}{{ $names = append $names (include "studio.name" (list $ (index $one 2))) }}{{ end -}}
+{{- end -}}
+{{- toYaml $names -}}
 {{- end -}}

@@ -81,10 +81,10 @@ test/unit holds both to it. As JSON:
   (list "comfyui-bridge" "apiserver" 0)
   (list "comfyui-relay" "postgresql" 5432)
   (list "backup" "postgresql" 5432)
-  (list "restore" "postgresql" 5432) -}}
+  (list "restore" "postgresql" 5432)
+  (list "restore" "apiserver" 0) -}}
 {{- $edges = append $edges $edge -}}
 {{- end -}}
-{{- if include "ai-film.restoresSecret" . }}{{ $edges = append $edges (list "restore" "apiserver" 0) }}{{ end -}}
 {{- range $pod := list "flask" "langgraph" "comfyui-relay" "comfyui-bridge" "blender" "opencv" "ffmpeg" -}}
 {{- $edges = append $edges (list "metrics" $pod 8081) -}}
 {{- end -}}

@@ -16,23 +16,24 @@ import (
 	"time"
 )
 
-// Cluster is the API server, to whom this pod's account may change one Secret and restart one Deployment.
+// Cluster is the API server, where this pod's account may change one Secret and restart some Deployments.
 type Cluster struct {
 	Server    string // https://host:port
 	Account   string // the directory with token and ca.crt
 	Namespace string
 }
 
-// PutSecret lays keys over those of a Secret, and lets the pods of a Deployment start anew with them.
-func (c Cluster) PutSecret(ctx context.Context, secret string, keys map[string][]byte, deployment string) error {
+// PutSecret lays keys over those of a Secret.
+func (c Cluster) PutSecret(ctx context.Context, secret string, keys map[string][]byte) error {
 	if len(keys) == 0 { // as JSON's null it would empty the Secret
 		return nil
 	}
-	if err := c.patch(ctx, "/api/v1/namespaces/"+c.Namespace+"/secrets/"+secret, map[string]any{"data": keys}); err != nil {
-		return err
-	}
-	now := time.Now().UTC().Format(time.RFC3339)
-	annotations := map[string]any{"kubectl.kubernetes.io/restartedAt": now} // as kubectl rollout restart does
+	return c.patch(ctx, "/api/v1/namespaces/"+c.Namespace+"/secrets/"+secret, map[string]any{"data": keys})
+}
+
+// Restart lets the pods of a Deployment start anew, as kubectl rollout restart does.
+func (c Cluster) Restart(ctx context.Context, deployment string) error {
+	annotations := map[string]any{"kubectl.kubernetes.io/restartedAt": time.Now().UTC().Format(time.RFC3339)}
 	return c.patch(ctx, "/apis/apps/v1/namespaces/"+c.Namespace+"/deployments/"+deployment,
 		map[string]any{"spec": map[string]any{"template": map[string]any{"metadata": map[string]any{"annotations": annotations}}}})
 }

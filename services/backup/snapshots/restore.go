@@ -19,6 +19,9 @@ type Restore struct {
 	// Secret takes what is kept of the backup's Secret: the page's password and the key of its sessions. The databases' passwords
 	// are not, since the roles of this home have their own. Nil where the Secret is the operator's.
 	Secret func(ctx context.Context, keys map[string][]byte) error
+	// Restart lets the services that use the databases start anew: what they bring a database's tables up to date with, they do at their
+	// start, and a backup may be of an older version. Nil for none.
+	Restart func(ctx context.Context) error
 }
 
 // kept are the keys that people and browsers hold the other half of.
@@ -83,6 +86,11 @@ func (s Studio) Restore(ctx context.Context, r Restore) error {
 	if r.Secret != nil && m.Secret != (Part{}) {
 		if err := secretTo(ctx, filepath.Join(readDir(), "secret.json"), r.Secret); err != nil {
 			return err
+		}
+	}
+	if r.Restart != nil {
+		if err := r.Restart(ctx); err != nil {
+			return fmt.Errorf("everything is restored, and the services could not be restarted: %w", err)
 		}
 	}
 	for _, volume := range volumes {

@@ -144,7 +144,7 @@ func (h *home) holds(films string) {
 	if _, err := os.Stat(filepath.Join(h.DataDir, "videos/films/f1/.film.mp4.0a.tmp")); err == nil {
 		h.t.Error("what was in the making came along")
 	}
-	if left, _ := filepath.Glob(filepath.Join(h.DataDir, "*", restoring+"-[nb]*")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(h.DataDir, "*", restoring+"-new*")); len(left) > 0 {
 		h.t.Errorf("left behind: %v", left)
 	}
 }
@@ -177,9 +177,13 @@ func TestRestoredElsewhere(t *testing.T) {
 	refused(t, nowhere.Await(t.Context(), time.Millisecond), "")
 	there.exec(0, "CREATE TABLE film (id text PRIMARY KEY, state text); CREATE TABLE newer (id int)") // its services were faster
 	var got map[string][]byte
-	r := Restore{Snapshot: "latest", Secret: func(_ context.Context, keys map[string][]byte) error { got = keys; return nil }}
+	restarted := 0
+	r := Restore{Snapshot: "latest", Secret: func(_ context.Context, keys map[string][]byte) error { got = keys; return nil },
+		Restart: func(context.Context) error { restarted++; there.holds("f1donea keeper’s lamp1"); return nil }}
 	must(t, there.Restore(t.Context(), r))
-	there.holds("f1donea keeper’s lamp1")
+	if restarted != 1 {
+		t.Errorf("services were restarted %d times", restarted)
+	}
 	if len(got) != 2 || string(got["admin-password"]) != "of films/ai-film" || string(got["secret-key"]) != "sessions of films/ai-film" {
 		t.Errorf("the Secret was given %q", got)
 	}
@@ -397,12 +401,12 @@ func TestManifestIsHeldTo(t *testing.T) {
 // newHomeOf is a view of the same home.
 func newHomeOf(h *home) *home { return &home{Studio: h.Studio, t: h.t} }
 
-// The API server is asked for no more than the Secret's keys and a restart.
-func TestSecretIsPut(t *testing.T) {
+// The API server is asked for no more than the Secret's keys and restarts.
+func TestSecretIsPutAndServicesStartAnew(t *testing.T) {
 	var asked []string
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		asked = append(asked, fmt.Sprintf("%s %s %s %s", r.Method, r.URL.Path, r.Header.Get("Authorization"), body))
+		asked = append(asked, fmt.Sprintf("%s %s %s %s %s", r.Method, r.URL.Path, r.Header.Get("Authorization"), r.Header.Get("Content-Type"), body))
 		if strings.Contains(r.URL.Path, "forbidden") {
 			http.Error(w, `{"message":"no"}`, http.StatusForbidden)
 		}
@@ -412,16 +416,14 @@ func TestSecretIsPut(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(account, "token"), []byte("t\n"), 0o600))
 	must(t, os.WriteFile(filepath.Join(account, "ca.crt"), pemOf(server), 0o600))
 	c := Cluster{server.URL, account, "films"}
-	must(t, c.PutSecret(t.Context(), "ai-film", map[string][]byte{"admin-password": []byte("p")}, "flask"))
-	if len(asked) != 2 || asked[0] != `PATCH /api/v1/namespaces/films/secrets/ai-film Bearer t {"data":{"admin-password":"cA=="}}` || !strings.Contains(asked[1], "/apis/apps/v1/namespaces/films/deployments/flask") {
+	must(t, c.PutSecret(t.Context(), "ai-film", map[string][]byte{"admin-password": []byte("p")}))
+	must(t, c.PutSecret(t.Context(), "ai-film", nil)) // asks for nothing
+	must(t, c.Restart(t.Context(), "flask"))
+	if len(asked) != 2 || asked[0] != `PATCH /api/v1/namespaces/films/secrets/ai-film Bearer t application/strategic-merge-patch+json {"data":{"admin-password":"cA=="}}` ||
+		!strings.Contains(asked[1], "/apis/apps/v1/namespaces/films/deployments/flask") || !strings.Contains(asked[1], "restartedAt") {
 		t.Errorf("%q", asked)
 	}
-	refused(t, c.PutSecret(t.Context(), "forbidden", map[string][]byte{"admin-password": nil}, "flask"), "403", `"no"`)
-	asked = nil
-	must(t, c.PutSecret(t.Context(), "ai-film", nil, "flask"))
-	if len(asked) != 0 {
-		t.Errorf("with nothing to put it asked %q", asked)
-	}
+	refused(t, c.Restart(t.Context(), "forbidden"), "403", `"no"`)
 }
 
 func pemOf(server *httptest.Server) []byte {

@@ -8,8 +8,8 @@
 // STUDIO_DATABASE_URL, LANGGRAPH_DATABASE_URL, DAGSTER_DATABASE_URL, DATA_DIR (/data), SECRET_DIR (the Secret's keys as files;
 // none), TMPDIR (room for the databases' dumps), LOG_LEVEL.
 // run: KEEP_LAST (0), KEEP_DAILY (7), KEEP_WEEKLY (4), KEEP_MONTHLY (6), CHECK_PERCENT (5).
-// restore: SNAPSHOT (latest), OVERWRITE (false), SECRET (the name of the Secret that takes the page's password; none) and DEPLOYMENT
-// (which starts anew with it).
+// restore: SNAPSHOT (latest), OVERWRITE (false), SECRET (the name of the Secret that takes the page's password; none) and DEPLOYMENTS
+// (those that use the databases, separated by commas, which start anew; none).
 package main
 
 import (
@@ -107,15 +107,23 @@ func restore(ctx context.Context, studio snapshots.Studio) error {
 		return fmt.Errorf("OVERWRITE=%q: want true or false", os.Getenv("OVERWRITE"))
 	}
 	r := snapshots.Restore{Snapshot: serving.Env("SNAPSHOT", "latest"), Overwrite: overwrite}
+	namespace, _, _ := strings.Cut(studio.Name, "/")
+	cluster := snapshots.Cluster{
+		Server:    "https://" + net.JoinHostPort(os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT")),
+		Account:   "/var/run/secrets/kubernetes.io/serviceaccount",
+		Namespace: namespace,
+	}
 	if secret := os.Getenv("SECRET"); secret != "" {
-		namespace, _, _ := strings.Cut(studio.Name, "/")
-		cluster := snapshots.Cluster{
-			Server:    "https://" + net.JoinHostPort(os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT")),
-			Account:   "/var/run/secrets/kubernetes.io/serviceaccount",
-			Namespace: namespace,
-		}
-		r.Secret = func(ctx context.Context, keys map[string][]byte) error {
-			return cluster.PutSecret(ctx, secret, keys, os.Getenv("DEPLOYMENT"))
+		r.Secret = func(ctx context.Context, keys map[string][]byte) error { return cluster.PutSecret(ctx, secret, keys) }
+	}
+	if deployments := os.Getenv("DEPLOYMENTS"); deployments != "" {
+		r.Restart = func(ctx context.Context) error {
+			for deployment := range strings.SplitSeq(deployments, ",") {
+				if err := cluster.Restart(ctx, deployment); err != nil {
+					return err
+				}
+			}
+			return nil
 		}
 	}
 	return studio.Restore(ctx, r)
