@@ -248,7 +248,7 @@ func (c *view) assertTemplate(a *assertion, template string, s *scope) (passed, 
 	}
 	if a.mustRender != c.rendered {
 		if len(s.docs) > 0 {
-			return false, true, []string{fmt.Sprintf("Error: Invalid rendering: %s", s.docs[0].manifest[raw])}
+			return false, true, []string{fmt.Sprintf("Error: Invalid rendering: %s", s.docs[0].field(raw))}
 		}
 		return false, true, []string{"Error: rendered manifest is empty"}
 	}

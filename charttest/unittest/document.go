@@ -14,6 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/ai-film/ai-film/charttest/internal/plainyaml"
 	"github.com/ai-film/ai-film/charttest/internal/yamlpath"
 )
 
@@ -24,8 +25,7 @@ const raw = "raw"
 // document is a document that a template wrote. It is shared by all tests that
 // rendered the same text, and not changed.
 type document struct {
-	manifest map[string]any
-	line     int // of the text, from 1
+	manifest func() (map[string]any, error)
 
 	tree struct {
 		once sync.Once
@@ -41,9 +41,54 @@ type found struct {
 	err    error
 }
 
-// parseDocuments reads the documents of a text as helm-unittest does.
+// field is a field at the top of the document.
+func (d *document) field(name string) any {
+	manifest, _ := d.manifest()
+	return manifest[name]
+}
+
+func of(manifest map[string]any) *document {
+	return &document{manifest: func() (map[string]any, error) { return manifest, nil }}
+}
+
+// parseDocuments reads the documents of a text as helm-unittest does. Those that
+// are plain, and so have no mistakes, are decoded when they are looked at: most
+// never are.
 func parseDocuments(text string) ([]*document, error) {
-	decoder := yaml.NewDecoder(strings.NewReader(separator.ReplaceAllString(text, "\n---\n")))
+	var docs []*document
+	all := parts(text)
+	for _, part := range all {
+		if nothing(part.text) {
+			continue
+		}
+		n := plainyaml.Parse(part.text)
+		if n == nil || n.Kind != plainyaml.Map || len(n.Pairs) == 0 {
+			return decodeDocuments(all)
+		}
+		docs = append(docs, &document{manifest: sync.OnceValues(func() (map[string]any, error) {
+			manifest := map[string]any{}
+			return manifest, yaml.Unmarshal([]byte(part.text), manifest)
+		})})
+	}
+	return docs, nil
+}
+
+// nothing says whether a text has only comments and empty lines.
+func nothing(text string) bool {
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			return false
+		}
+	}
+	return true
+}
+
+func decodeDocuments(all []part) ([]*document, error) {
+	texts := make([]string, len(all))
+	for i, part := range all {
+		texts[i] = part.text
+	}
+	decoder := yaml.NewDecoder(strings.NewReader(strings.Join(texts, "\n---\n")))
 	var docs []*document
 	for {
 		manifest := map[string]any{}
@@ -53,19 +98,20 @@ func parseDocuments(text string) ([]*document, error) {
 			return nil, err
 		}
 		if len(manifest) > 0 {
-			docs = append(docs, &document{manifest: manifest})
+			docs = append(docs, of(manifest))
 		}
 	}
 }
 
 func textDocument(text string) []*document {
-	return []*document{{manifest: map[string]any{raw: text}}}
+	return []*document{of(map[string]any{raw: text})}
 }
 
 // at returns the values at a JSONPath. They must not be changed.
 func (d *document) at(path string) ([]any, error) {
 	if path == "" {
-		return []any{d.manifest}, nil
+		manifest, err := d.manifest()
+		return []any{manifest}, err
 	}
 	d.mu.Lock()
 	f, ok := d.found[path]
@@ -83,7 +129,12 @@ func (d *document) at(path string) ([]any, error) {
 }
 
 func (d *document) find(path string) ([]any, error) {
-	d.tree.once.Do(func() { d.tree.root, d.tree.err = nodes(d.manifest) })
+	d.tree.once.Do(func() {
+		manifest, err := d.manifest()
+		if d.tree.err = err; err == nil {
+			d.tree.root, d.tree.err = nodes(manifest)
+		}
+	})
 	if d.tree.err != nil {
 		return nil, d.tree.err
 	}

@@ -102,12 +102,9 @@ func (c *chartRun) place(o *outcome, f failure) charttest.Place {
 // lineOf is the line of a text where a field stands in the document of a
 // number, or the document itself; 0 if it has no such document.
 func lineOf(text string, index int, path string) int {
-	start := 0
-	for _, cut := range append(separator.FindAllStringIndex(text, -1), []int{len(text), len(text)}) {
-		part, before := text[start:cut[0]], strings.Count(text[:start], "\n")
-		start = cut[1]
+	for _, part := range parts(text) {
 		var root yaml.Node
-		if yaml.Unmarshal([]byte(part), &root) != nil || len(root.Content) == 0 || len(root.Content[0].Content) == 0 {
+		if yaml.Unmarshal([]byte(part.text), &root) != nil || len(root.Content) == 0 || len(root.Content[0].Content) == 0 {
 			continue
 		}
 		if index--; index >= 0 {
@@ -117,10 +114,10 @@ func lineOf(text string, index int, path string) int {
 		for {
 			p, err := parsePath(path)
 			if err != nil || path == "" {
-				return before + line
+				return part.line + line
 			}
 			if found, err := p.Find(&root); err == nil && len(found) > 0 {
-				return before + found[0].Line
+				return part.line + found[0].Line
 			}
 			path = path[:max(strings.LastIndexAny(path, ".["), 0)] // its parent then
 		}

@@ -190,7 +190,7 @@ func (v *matchSnapshotRaw) validate(s *scope) (bool, []string) {
 		return !s.negative, nil
 	}
 	return s.each(nil, func(doc *document, _ int) (bool, []string) {
-		r := s.c.compare(toYAML(uniform(doc.manifest[raw])), "", "")
+		r := s.c.compare(toYAML(uniform(doc.field(raw))), "", "")
 		if r.passed != s.negative {
 			return true, nil
 		}

@@ -20,9 +20,36 @@ import (
 // for a minimum.
 const Version = "1.1.2"
 
-// separator is between the suites of a file and between documents, as
+// part is one of the suites of a file, or one of the documents of a text.
+type part struct {
+	text string
+	line int // where it starts, from 0
+}
+
+// parts cuts a text at its separators, which are (?:^|\s*\n)---\s* as
 // helm-unittest has it.
-var separator = regexp.MustCompile("(?:^|\\s*\n)---\\s*")
+func parts(text string) []part {
+	const space = "\t\n\f\r "
+	var all []part
+	line, start := 0, 0
+	cut := func(end, next int) {
+		all = append(all, part{text[start:end], line})
+		line += strings.Count(text[start:next], "\n")
+		start = next
+	}
+	after := func(i int) int { return len(text) - len(strings.TrimLeft(text[i:], space)) }
+	if strings.HasPrefix(text, "---") {
+		cut(0, after(3))
+	}
+	for {
+		i := strings.Index(text[start:], "\n---")
+		if i < 0 {
+			cut(len(text), len(text))
+			return all
+		}
+		cut(start+len(strings.TrimRight(text[start:start+i], space)), after(start+i+4))
+	}
+}
 
 // suite is a test suite, decoded from one document of a file.
 type suite struct {
@@ -125,19 +152,16 @@ func (o *Options) parseFile(file, route string, values []string) ([]*suite, erro
 
 func (o *Options) parseSuites(content, file, route string, values []string, rendered bool) ([]*suite, error) {
 	var suites []*suite
-	start := 0
-	for _, cut := range append(separator.FindAllStringIndex(content, -1), []int{len(content), len(content)}) {
-		part, line := content[start:cut[0]], strings.Count(content[:start], "\n")
-		start = cut[1]
-		if strings.TrimSpace(part) == "" {
+	for _, part := range parts(content) {
+		if strings.TrimSpace(part.text) == "" {
 			continue
 		}
-		s, err := o.parseSuite(part, file, route, values, rendered)
+		s, err := o.parseSuite(part.text, file, route, values, rendered)
 		if err != nil {
 			return suites, err
 		}
 		if s != nil {
-			s.line = line
+			s.line = part.line
 			suites = append(suites, s)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -82,6 +83,24 @@ func TestCoverageAndStrictObjects(t *testing.T) {
 	require.Len(t, report.Failures(), 1)
 	require.Contains(t, report.Failures()[0].String(), `wrong_test.yaml:3: Deployment/release-name: unknown field "spec.replicaz"`)
 	require.Contains(t, report.Failures()[0].String(), "templates/deployment.yaml:13)")
+}
+
+// TestParts holds the cuts to the expression that they are to follow.
+func TestParts(t *testing.T) {
+	separator := regexp.MustCompile("(?:^|\\s*\n)---\\s*")
+	rng := rand.New(rand.NewPCG(3, 4))
+	for range 20000 {
+		var b strings.Builder
+		for range rng.IntN(12) {
+			b.WriteString([]string{"---", "-", "\n", "\n", " ", "\t", "a", "# b", "\r\n", "\f"}[rng.IntN(10)])
+		}
+		text := b.String()
+		var got []string
+		for _, p := range parts(text) {
+			got = append(got, p.text)
+		}
+		require.Equal(t, separator.Split(text, -1), got, "%q", text)
+	}
 }
 
 // TestNodes holds the nodes that paths are looked up in to what encoding and

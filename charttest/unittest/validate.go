@@ -286,7 +286,7 @@ func (v *equalRaw) fail(s *scope, got string) []string {
 
 func (v *equalRaw) validate(s *scope) (bool, []string) {
 	return s.each(func() []string { return v.fail(s, noManifest) }, func(doc *document, _ int) (bool, []string) {
-		got := uniform(doc.manifest[raw])
+		got := uniform(doc.field(raw))
 		if (v.Value == got) == s.negative {
 			return false, v.fail(s, got)
 		}
@@ -387,8 +387,8 @@ func ofKind(s *scope, field, verb, want string) (bool, []string) {
 	}
 	s.path = field
 	return s.each(func() []string { return fail(noManifest, -1) }, func(doc *document, at int) (bool, []string) {
-		if got, ok := doc.manifest[field].(string); (ok && got == want) == s.negative {
-			return false, fail(doc.manifest[field], at)
+		if got, ok := doc.field(field).(string); (ok && got == want) == s.negative {
+			return false, fail(doc.field(field), at)
 		}
 		return true, nil
 	})
@@ -514,10 +514,10 @@ func (v *containsDocument) fail(s *scope, doc int) []string {
 
 func (v *containsDocument) is(doc *document) bool {
 	// What has no kind at all is not refused for it.
-	if kind, ok := doc.manifest["kind"].(string); ok && kind != v.Kind {
+	if kind, ok := doc.field("kind").(string); ok && kind != v.Kind {
 		return false
 	}
-	if version, ok := doc.manifest["apiVersion"].(string); ok && version != v.APIVersion {
+	if version, ok := doc.field("apiVersion").(string); ok && version != v.APIVersion {
 		return false
 	}
 	for path, want := range map[string]string{"metadata.name": v.Name, "metadata.namespace": v.Namespace} {
@@ -690,7 +690,7 @@ func (v *matchRegexRaw) validate(s *scope) (bool, []string) {
 		return false, complain(-1, -1, "%s", err)
 	}
 	return s.each(func() []string { return v.fail(s, noManifest) }, func(doc *document, _ int) (bool, []string) {
-		got := uniform(doc.manifest[raw])
+		got := uniform(doc.field(raw))
 		if pattern.MatchString(got) == s.negative {
 			return false, v.fail(s, got)
 		}
@@ -808,7 +808,7 @@ func (v *failedTemplate) validate(s *scope) (bool, []string) {
 		if bare {
 			continue
 		}
-		ok, complaint := v.about(s, doc.manifest[raw], i)
+		ok, complaint := v.about(s, doc.field(raw), i)
 		info = append(info, complaint...)
 		if passed = passed && ok; !ok {
 			s.failed = append(s.failed, failure{doc: doc, path: s.path})

@@ -61,6 +61,9 @@ func (b *bench) suites() []measure {
 		{"suite terratest", "a render of the template for every assertion", 1, timed(1, func() error { return b.terratest(false) })},
 		{"suite terratest, shared", "a render of the whole chart for every set of values", 1, timed(1, func() error { return b.terratest(true) })},
 		{"suite helm-unittest", "a test of ten assertions for every set of values", 1, timed(1, func() error { return command(b.unittest, b.unitSuite) })},
+		{"suite charttest unittest", "the same file, by charttest's command", 1, timed(1, func() error { return command(b.program, "unittest", b.unitSuite) })},
+		{"suite charttest unittest, one assertion", "helm-unittest's file of the renders above: a test of one assertion for every render of the whole chart", 10 * b.renders,
+			timed(1, func() error { return command(b.program, "unittest", b.unitRender) })},
 		{"suite charttest", "a render asked for by every assertion, a parallel subtest for every set of values", 1, timed(1, b.charttestSuite)},
 	}
 }
@@ -155,7 +158,7 @@ func (b *bench) charttestSuite() error {
 // assertionSuite is the same suite for helm-unittest.
 func assertionSuite() string {
 	var s strings.Builder
-	s.WriteString("suite: suite\nvalues: [../" + profileFile + "]\nrelease: {name: reel}\ncapabilities: {majorVersion: 1, minorVersion: 36}\ntemplates:\n")
+	s.WriteString("suite: suite\n" + suiteHead + "templates:\n")
 	for _, w := range workloads {
 		s.WriteString("  - " + w.template + "\n")
 	}
