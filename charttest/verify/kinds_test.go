@@ -30,6 +30,10 @@ func TestWhatHelmWarnsOf(t *testing.T) {
 		"text overwritten by a table":     {map[string]string{"values.yaml": "name: x\nport: 80\n", "ci/a-values.yaml": "port: {http: 80}\n", "templates/a.yaml": account}, "ci/a-values.yaml", 1, "", "port", "skipped value for toy.port: Not a table"},
 		"deep in a subchart": {map[string]string{"values.yaml": "name: x\nsub:\n  web:\n    tls: 1\n", "templates/a.yaml": account,
 			"charts/sub/Chart.yaml": "apiVersion: v2\nname: sub\nversion: 1.0.0\n", "charts/sub/values.yaml": "web:\n  tls: {a: b}\n"}, "values.yaml", 4, "", "sub.web.tls", "cannot overwrite table with non table for toy.sub.web.tls"},
+		"a condition that is text": {map[string]string{"Chart.yaml": "apiVersion: v2\nname: toy\nversion: 1.0.0\ndependencies: [{name: sub, version: 1.0.0, condition: sub.enabled}]\n", "values.yaml": "name: x\nsub:\n  enabled: \"false\"\n",
+			"templates/a.yaml": account, "charts/sub/Chart.yaml": "apiVersion: v2\nname: sub\nversion: 1.0.0\n"}, "values.yaml", 3, "", "sub.enabled", "Condition path 'sub.enabled' for chart sub returned non-bool value"},
+		"a tag that is a number": {map[string]string{"Chart.yaml": "apiVersion: v2\nname: toy\nversion: 1.0.0\ndependencies: [{name: sub, version: 1.0.0, tags: [extra]}]\n", "values.yaml": "name: x\ntags:\n  extra: 0\n",
+			"templates/a.yaml": account, "charts/sub/Chart.yaml": "apiVersion: v2\nname: sub\nversion: 1.0.0\n"}, "values.yaml", 3, "", "tags.extra", "Tag 'extra' for chart sub returned non-bool value"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := write(t, c.files)

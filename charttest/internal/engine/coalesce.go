@@ -25,7 +25,12 @@ type Warning struct {
 	Text     string
 	Value    string // path from the root of the values; "" if it is about a document
 	Manifest Manifest
+
+	logged bool // by Helm's own code, which is at work there
 }
+
+// Logged says whether Helm's own code has printed the warning.
+func (w Warning) Logged() bool { return w.logged }
 
 func (c *coalescer) warn(value, format string, args ...any) {
 	if _, path, ok := strings.Cut(value, "."); ok { // without the chart's own name
@@ -188,6 +193,36 @@ func (c *coalescer) tables(dst, src map[string]any, prefix string, merge bool) {
 			c.warn(concat(prefix, key), "warning: cannot overwrite table with non table for %s (%v)", concat(prefix, key), val)
 		case destIsTable && val != nil:
 			c.warn(concat(prefix, key), "warning: destination for %s is a table. Ignoring non-table value (%v)", concat(prefix, key), val)
+		}
+	}
+}
+
+// switches warns of conditions and tags of dependencies that are neither true
+// nor false, as Helm does while it resolves them: it takes no notice of them.
+func (c *coalescer) switches(ch *chart.Chart, vals map[string]any, at string) {
+	for _, dep := range ch.Metadata.Dependencies {
+		for _, condition := range strings.Split(strings.TrimSpace(dep.Condition), ",") {
+			v, err := chartutil.Values(vals).PathValue(condition)
+			if err != nil {
+				continue
+			}
+			if _, ok := v.(bool); ok {
+				break
+			}
+			c.warnings = append(c.warnings, Warning{Text: fmt.Sprintf("Warning: Condition path '%s' for chart %s returned non-bool value", condition, dep.Name), Value: concat(at, condition), logged: true})
+		}
+		tags, _ := vals["tags"].(map[string]any)
+		for _, tag := range dep.Tags {
+			if v, ok := tags[tag]; ok && at == "" {
+				if _, ok := v.(bool); !ok {
+					c.warnings = append(c.warnings, Warning{Text: fmt.Sprintf("Warning: Tag '%s' for chart %s returned non-bool value", tag, dep.Name), Value: concat("tags", tag), logged: true})
+				}
+			}
+		}
+	}
+	for _, sub := range ch.Dependencies() {
+		if below, ok := vals[sub.Name()].(map[string]any); ok {
+			c.switches(sub, below, concat(at, sub.Name()))
 		}
 	}
 }

@@ -111,6 +111,7 @@ func (c *Chart) render(ctx context.Context, vals map[string]any, release Release
 	if err != nil {
 		return nil, err
 	}
+	merge.switches(p.chart, coalesced, "")
 	if !release.SkipSchema {
 		if err := c.validate(p.chart, coalesced); err != nil {
 			return nil, err

@@ -266,7 +266,9 @@ func (t *command) render(c *engine.Chart, vals map[string]any, release engine.Re
 		return failedPrintout(err), err
 	}
 	for _, w := range result.Warnings {
-		fmt.Fprintln(os.Stderr, w.Text)
+		if !w.Logged() {
+			fmt.Fprintln(os.Stderr, w.Text)
+		}
 	}
 	o := &printout{hooks: result.Hooks}
 	if t.client.OutputDir != "" {
