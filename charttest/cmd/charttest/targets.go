@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/ai-film/ai-film/charttest/check"
@@ -28,9 +29,16 @@ func (v *verification) targets(ctx context.Context, say io.Writer) ([]target, er
 		if len(v.charts) == 0 {
 			v.charts = []string{"."}
 		}
-		targets := make([]target, len(v.charts))
-		for i, path := range v.charts {
-			targets[i].Path = path
+		var targets []target
+		for _, path := range v.charts {
+			if len(v.charts) > 1 && noChart(path) { // charts/* takes what lies beside charts, too
+				fmt.Fprintf(say, "%s: no chart, passed over\n", path)
+				continue
+			}
+			targets = append(targets, target{Choice: ct.Choice{Path: path}})
+		}
+		if len(targets) == 0 {
+			return nil, errors.New("there is no chart among them")
 		}
 		return targets, nil
 	}
@@ -40,10 +48,18 @@ func (v *verification) targets(ctx context.Context, say io.Writer) ([]target, er
 	}
 	var choices []ct.Choice
 	var chosen *ct.Chosen
-	if v.all {
+	switch {
+	case v.all:
 		choices, err = config.All()
-	} else {
-		named := v.charts
+	case v.changed && len(config.Charts) > 0 && len(v.charts) == 0: // ct verifies these, changed or not
+		for _, path := range config.Charts {
+			choices = append(choices, ct.Choice{Path: path})
+		}
+	default:
+		named := slices.DeleteFunc(slices.Clone(v.charts), noChart)
+		if len(named) == 0 && len(v.charts) > 0 {
+			return nil, errors.New("there is no chart among them")
+		}
 		if len(named) == 0 && config.File == "" && isFile("Chart.yaml") { // a repository that is one chart
 			named = []string{"."}
 		}
@@ -87,6 +103,19 @@ func (t target) findings(ctx context.Context) ([]check.Finding, error) {
 		all = append(all, check.Finding{Check: c.Check, Message: c.Message, File: c.File, Line: c.Line})
 	}
 	return all, nil
+}
+
+// noChart says whether something is there that can't be meant as a chart: a
+// folder without a Chart.yaml, or a file that is no archive.
+func noChart(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil {
+		return false // loading it says so
+	}
+	if info.IsDir() {
+		return !isFile(filepath.Join(path, "Chart.yaml"))
+	}
+	return filepath.Ext(path) != ".tgz" && filepath.Ext(path) != ".gz"
 }
 
 func isFile(path string) bool {

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -442,4 +443,37 @@ func TestWorkflowsLint(t *testing.T) {
 	cmd.Dir = repo
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
+}
+
+// The image has the program, which runs with nothing around it.
+func TestImage(t *testing.T) {
+	buildah, err := exec.LookPath("buildah")
+	if err != nil || os.Geteuid() != 0 || !*whole {
+		t.Skip("builds an image with buildah, as root: -whole")
+	}
+	context := t.TempDir()
+	build := exec.Command("go", "build", "-C", "../..", "-trimpath", "-o", filepath.Join(context, "bin")+string(filepath.Separator), "./cmd/charttest")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	file, err := os.ReadFile("../../Containerfile")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(context, "Containerfile"), file, 0o644))
+	storage := t.TempDir()
+	run := func(args ...string) string {
+		out, err := exec.Command(buildah, append([]string{"--root", filepath.Join(storage, "root"), "--runroot", filepath.Join(storage, "run"), "--storage-driver", "vfs"}, args...)...).CombinedOutput()
+		require.NoError(t, err, "buildah %v\n%s", args, out)
+		return strings.TrimSpace(string(out))
+	}
+	run("bud", "--isolation", "chroot", "-t", "charttest", context)
+	container := run("from", "charttest")
+	root := run("mount", container)
+	defer run("rm", "--all")
+	require.NoError(t, os.CopyFS(filepath.Join(root, "charts"), os.DirFS("../../check/testdata/shop")))
+	inside := exec.Command("/charttest", "render", "/charts")
+	inside.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: 10001, Gid: 10001}}
+	inside.Env, inside.Dir = []string{"TMPDIR=/tmp", "HOME=/tmp"}, "/charts"
+	out, err = inside.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Contains(t, string(out), "kind: Deployment")
 }
