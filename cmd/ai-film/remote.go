@@ -14,6 +14,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -126,7 +127,7 @@ URL in place of the old one; what the old one had under way goes to the new.
 			fmt.Fprintf(out, "%s draws at %s\n", done.Name, done.URL)
 			if m := done.Measured; m != nil {
 				fmt.Fprintf(out, "  %s, %.1f GiB, ComfyUI %s\n  %.0f ms there and back, a small picture in %.1f s (the first in %.1f s)\n",
-					cmp.Or(m.GPU, "no GPU"), m.VRAM, m.Version, m.RoundTrip, m.Next, m.First)
+					printable(cmp.Or(m.GPU, "no GPU")), m.VRAM, printable(m.Version), m.RoundTrip, m.Next, m.First)
 			}
 			return nil
 		},
@@ -220,11 +221,21 @@ func (f *remoteFlags) servers(cmd *cobra.Command) (*studio.Servers, error) {
 	return servers, nil
 }
 
+// printable is what servers elsewhere said, without what a terminal would obey.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text)
+}
+
 func showServers(out io.Writer, s *studio.Servers) error {
 	says := map[string]string{"ready": "drawing", "fallback": "the preview draws", "waiting": "waiting for a server"}
 	fmt.Fprintf(out, "%s; %d prompts have no server\n", cmp.Or(says[s.State], s.State), s.Waiting)
 	if s.Why != "" {
-		fmt.Fprintf(out, "  %s\n", s.Why)
+		fmt.Fprintf(out, "  %s\n", printable(s.Why))
 	}
 	if len(s.Servers) == 0 {
 		return nil
@@ -243,7 +254,7 @@ func showServers(out io.Writer, s *studio.Servers) error {
 		if one.Pace > 0 {
 			pace = fmt.Sprintf("%.1fs", one.Pace)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%g\t%s\t%s\n", cmp.Or(one.Name, "-"), state, one.Queue, pace, one.Weight, cmp.Or(one.GPU, "-"), one.URL)
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%g\t%s\t%s\n", cmp.Or(one.Name, "-"), state, one.Queue, pace, one.Weight, printable(cmp.Or(one.GPU, "-")), printable(one.URL))
 	}
 	return table.Flush()
 }

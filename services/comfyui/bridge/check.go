@@ -63,6 +63,8 @@ func (k *checker) check(ctx context.Context, base string, step func(string)) (Me
 	if err != nil {
 		return Measured{}, err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*k.patience+2*time.Minute, errors.New("it took too long to answer"))
+	defer cancel()
 	s := &server{base: base, client: k.client(u)}
 	defer s.client.CloseIdleConnections()
 	step("asks what it is")

@@ -48,17 +48,15 @@ func CheckURL(text string) (string, error) {
 	u, err := url.Parse(strings.TrimSpace(text))
 	if err != nil || u.Host == "" || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" ||
 		u.ForceQuery || u.Fragment != "" || u.Opaque != "" || len(text) > maxURL {
-		return "", fmt.Errorf("%.200q is no base URL such as https://some-words.trycloudflare.com (no user, password, query or fragment)", redact(u, text))
+		shown := "it" // what can't be parsed may hold a password anywhere
+		if u != nil {
+			u.RawQuery, u.Fragment = "", ""
+			shown = fmt.Sprintf("%.200q", u.Redacted())
+		}
+		return "", fmt.Errorf("%s is no base URL such as https://some-words.trycloudflare.com (no user, password, query or fragment)", shown)
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
 	return u.String(), nil
-}
-
-func redact(u *url.URL, text string) string {
-	if u != nil {
-		return u.Redacted()
-	}
-	return text
 }
 
 // Parse reads the content of the ConfigMap, by name. What can't be read is left out, and told.

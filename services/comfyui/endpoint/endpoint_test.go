@@ -15,13 +15,14 @@ func TestParse(t *testing.T) {
 		"file":     "file:///etc/passwd",
 		"user":     "https://me:confidential@a.example",
 		"query":    "https://a.example/?x=1",
+		"odd":      "https://me:confidential word@a.example",
 		"heavy":    `{"url":"https://a.example","weight":-1}`,
 		"broken":   `{"url":`,
 	})
 	if len(all) != 2 || all[0].Name != "box" || all[0].URL != "http://10.0.0.5:8188/comfy" || all[0].Weight != 2.5 || all[1].URL != "https://some-words.trycloudflare.com" || all[1].Weight != 1 {
 		t.Errorf("%+v", all)
 	}
-	if len(wrong) != 8 || strings.Contains(strings.Join(wrong, " "), "confidential") {
+	if len(wrong) != 9 || strings.Contains(strings.Join(wrong, " "), "confidential") {
 		t.Errorf("%q", wrong)
 	}
 	again, wrong := Parse(map[string]string{"box": all[0].Text()})

@@ -289,17 +289,18 @@ func (r *Relay) forget(ctx context.Context, ids []string) error {
 }
 
 // proxy passes a request the relay has no part in to the first ready server, always the same while it lasts, since
-// settings and user data are per server.
+// settings and user data are per server; to one that registered only if there is no other, and what that gives runs nothing in a
+// browser that is signed in here.
 func (r *Relay) proxy(w http.ResponseWriter, q *http.Request) {
 	r.mu.Lock()
 	var b *backend
 	for _, u := range sortedKeys(r.backends) {
-		if r.backends[u].ready {
-			b = r.backends[u]
-			break
+		if one := r.backends[u]; one.ready && (b == nil || b.source.remote && !one.source.remote) {
+			b = one
 		}
 	}
 	absent := r.absent()
+	foreign := b != nil && b.source.remote
 	r.mu.Unlock()
 	if b == nil {
 		unavailable(w, "comfyui", absent, "wait until a ComfyUI server is ready")
@@ -321,6 +322,14 @@ func (r *Relay) proxy(w http.ResponseWriter, q *http.Request) {
 			for k, v := range b.header {
 				p.Out.Header[k] = v
 			}
+		},
+		ModifyResponse: func(answer *http.Response) error {
+			if foreign {
+				answer.Header.Del("Set-Cookie")
+				answer.Header.Set("Content-Security-Policy", "sandbox")
+				answer.Header.Set("X-Content-Type-Options", "nosniff")
+			}
+			return nil
 		},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
 			b.poke()

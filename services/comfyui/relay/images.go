@@ -137,6 +137,9 @@ func (r *Relay) fetch(w http.ResponseWriter, q *http.Request, b *backend, query 
 		return false
 	}
 	there.Header = b.header.Clone()
+	r.mu.Lock()
+	remote := b.source.remote
+	r.mu.Unlock()
 	answer, err := b.client.Do(there)
 	if err != nil {
 		b.poke()
@@ -162,6 +165,9 @@ func (r *Relay) fetch(w http.ResponseWriter, q *http.Request, b *backend, query 
 		}
 	}
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if remote {
+		w.Header().Set("Content-Security-Policy", "sandbox") // whatever it says it is, it runs nothing in a browser
+	}
 	w.WriteHeader(answer.StatusCode)
 	if err := progress(w, content); err != nil { // half an image must not look like a whole one
 		panic(http.ErrAbortHandler)

@@ -287,6 +287,23 @@ func TestServersThatAnswerTooMuch(t *testing.T) {
 	}); err == nil && status == 200 {
 		t.Errorf("%d %.200s", status, text)
 	}
+	p.around.Store(func(w http.ResponseWriter, q *http.Request, next http.Handler) { // a page that would act as who is signed in here
+		if q.URL.Path == "/view" || q.URL.Path == "/page.html" {
+			w.Header().Set("Content-Type", "text/html")
+			w.Header().Set("Set-Cookie", "session=stolen")
+			io.WriteString(w, "<script>fetch('/history')</script>")
+			return
+		}
+		next.ServeHTTP(w, q)
+	})
+	for _, path := range []string{"/view?filename=" + image.Filename + "&subfolder=" + image.Subfolder, "/page.html"} {
+		answer, err := http.Get(f.Base + path)
+		must(t, err)
+		answer.Body.Close()
+		if answer.Header.Get("Content-Security-Policy") != "sandbox" || answer.Header.Get("X-Content-Type-Options") != "nosniff" || answer.Header.Get("Set-Cookie") != "" {
+			t.Errorf("%s: %v", path, answer.Header)
+		}
+	}
 	p.around.Store(func(w http.ResponseWriter, q *http.Request, next http.Handler) {
 		if q.URL.Path == "/queue" { // an endless answer
 			for q.Context().Err() == nil {

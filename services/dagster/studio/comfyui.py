@@ -23,6 +23,7 @@ TIMEOUT = (5.0, 60.0)
 # What is asked on the way out, cancelled or killed in a few seconds, must not take long.
 LEAVING_TIMEOUT = (2.0, 5.0)
 POLL_SECONDS = 0.5
+LACK_SECONDS = 10.0
 RECONNECT_SECONDS = 5.0
 _NAMESPACE = uuid.UUID("6f4d0b0e-0d0c-5e0a-9f1c-3f2b8a1c7d55")
 
@@ -209,6 +210,7 @@ class _Server:
         """The prompt's history entry once it has ended, and the seconds it ran. Raises _Lost or _Spent."""
         follower = _Follower(self.base, self.client, self.http.headers)
         missed, began, moved, reached = 0, None, time.monotonic(), 0.0
+        lack = _Lack(self)
 
         def on_progress(part: float) -> None:
             nonlocal moved, reached
@@ -228,6 +230,7 @@ class _Server:
                 if place == "queued":  # or again: its server was lost, and the relay has placed it anew
                     began = None
                     on_line({"state": "queued"})
+                lack.look(place == "queued")
                 if place == "running" and allowance is not None and now - moved > allowance:
                     raise _Spent(_overtime(self.base, now - moved, allowance), overtime=True)
                 missed = missed + 1 if place is None else 0
@@ -285,6 +288,27 @@ def _said(answer: requests.Response) -> bool:
     except ValueError:
         return False
     return isinstance(body, dict) and ("error" in body or "title" in body)
+
+
+class _Lack:
+    """Says of a prompt that waits, from time to time, when there is no server that could draw it; only the relay knows."""
+
+    def __init__(self, server: _Server):
+        self.server, self.said, self.next = server, "", 0.0
+
+    def look(self, queued: bool) -> None:
+        why = ""
+        if queued:
+            if time.monotonic() < self.next:
+                return
+            self.next = time.monotonic() + LACK_SECONDS
+            with contextlib.suppress(requests.RequestException, ValueError, AttributeError):
+                answer = self.server.http.get(f"{self.server.base}/v1/servers", timeout=LEAVING_TIMEOUT)
+                if answer.status_code == 200 and answer.json().get("state") == "waiting":
+                    why = str(answer.json().get("why") or "no ComfyUI server is there")
+        if why != self.said:
+            self.said = why
+            self.server.patience.tell(_away(why) if why else None)
 
 
 class _Follower:

@@ -29,6 +29,26 @@ def test_the_picture_of_the_prompt_is_fetched(server):
     assert prompt["prompt_id"] == comfyui.prompt_id("key")
 
 
+def test_a_prompt_that_no_server_has_says_what_it_waits_for(server, monkeypatch):
+    monkeypatch.setattr(comfyui, "LACK_SECONDS", 0.0)
+    told, original, asked = [], server.script, 0
+
+    def waiting(request):
+        nonlocal asked
+        if request.path == "/queue" and server.prompts and asked < 4:
+            asked += 1
+            return Answer(200, {"queue_running": [], "queue_pending": [[1, server.prompts[0]["prompt_id"]]]})
+        if request.path == "/v1/servers":
+            return Answer(200, {"state": "waiting" if asked < 3 else "ready", "why": "no ComfyUI server is registered"})
+        if request.path.startswith("/history/") and asked < 4:
+            return Answer(200, {})
+        return original(request)
+
+    server.service.script = waiting
+    assert take(server, patience=Patience(600, told.append)) == png(320, 184)
+    assert [problem and problem["detail"] for problem in told] == ["no ComfyUI server is registered", None]
+
+
 @pytest.mark.parametrize(
     ("messages", "told"),
     [
