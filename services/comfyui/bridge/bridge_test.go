@@ -317,6 +317,39 @@ func TestRegistrations(t *testing.T) {
 	}
 }
 
+// The notebook's own code registers here, and learns what was measured.
+func TestTheNotebookRegisters(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("there is no python3 to run the notebook's code")
+	}
+	s := newStudio(t)
+	c := newColab(t)
+	tell := func(act string) string {
+		t.Helper()
+		cmd := exec.Command(python, "-c", `import json, sys
+from ai_film_comfyui import registration
+claims = {"act": sys.argv[2], "name": "colab", "url": sys.argv[3], "weight": 1.0}
+print(json.dumps(registration.post(sys.argv[1], sys.stdin.read(), claims, lambda step: print(step, file=sys.stderr))))`, s.server.URL, act, c.URL)
+		cmd.Dir, cmd.Stdin = "../../../colab", strings.NewReader(secret)
+		cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, err.(*exec.ExitError).Stderr)
+		}
+		return string(out)
+	}
+	if out := tell("register"); !strings.Contains(out, "cuda:0 Tesla T4") || !strings.Contains(s.data(t)["colab"], c.URL) {
+		t.Errorf("%s %v", out, s.data(t))
+	}
+	if out := tell("register"); !strings.Contains(out, `"unchanged": true`) {
+		t.Errorf("a heartbeat: %s", out)
+	}
+	if tell("release"); len(s.data(t)) != 0 {
+		t.Error(s.data(t))
+	}
+}
+
 func TestRefused(t *testing.T) {
 	s := newStudio(t)
 	inside := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { t.Error("somebody came inside: ", q.URL) }))
