@@ -41,27 +41,44 @@ func refused(t *testing.T, err error, texts ...string) {
 	}
 }
 
-// home is a PostgreSQL, volumes and a Secret of their own.
+// home is databases, volumes and a Secret of their own.
 type home struct {
 	Studio
-	t *testing.T
+	t     *testing.T
+	owner string // the role of the studio's database
 }
 
-// newHome is one with empty databases, as the chart makes them: a role each that owns its database and nothing else.
+// homes counts them; servers are the tests' PostgreSQL servers, one each.
+var (
+	homes   int
+	servers = map[string]string{}
+)
+
+func shared(t *testing.T) string {
+	t.Helper()
+	if servers[t.Name()] == "" {
+		servers[t.Name()] = postgrestest.Start(t)
+	}
+	return servers[t.Name()]
+}
+
+// newHome is one with empty databases, as the chart makes them: a role each that owns its database and nothing else. The names have
+// the home's number before them, since homes of one test share a server.
 func newHome(t *testing.T, name string) *home {
 	t.Helper()
-	url := postgrestest.Start(t)
+	url := shared(t)
 	admin, err := pgx.Connect(t.Context(), url)
 	must(t, err)
 	defer admin.Close(context.Background())
-	h := &home{t: t, Studio: Studio{Name: name, Version: "0.1.0", DataDir: t.TempDir(), SecretDir: t.TempDir(), Log: slog.New(slog.NewTextHandler(io.Discard, nil))}}
+	homes++
+	h := &home{t: t, owner: fmt.Sprintf("h%d_studio", homes), Studio: Studio{Name: name, Version: "0.1.0", DataDir: t.TempDir(), SecretDir: t.TempDir(), Log: slog.New(slog.NewTextHandler(io.Discard, nil))}}
 	for _, database := range []string{"studio", "langgraph", "dagster"} {
-		for _, statement := range []string{"CREATE ROLE %[1]s_owner LOGIN", "CREATE DATABASE %[1]s OWNER %[1]s_owner", "REVOKE CONNECT ON DATABASE %[1]s FROM PUBLIC"} {
-			_, err := admin.Exec(t.Context(), fmt.Sprintf(statement, database))
+		own := fmt.Sprintf("h%d_%s", homes, database)
+		for _, statement := range []string{"CREATE ROLE %[1]s LOGIN", "CREATE DATABASE %[1]s OWNER %[1]s", "REVOKE CONNECT ON DATABASE %[1]s FROM PUBLIC"} {
+			_, err := admin.Exec(t.Context(), fmt.Sprintf(statement, own))
 			must(t, err)
 		}
-		own := strings.Replace(strings.Replace(url, "studio@", database+"_owner@", 1), "/postgres?", "/"+database+"?", 1)
-		h.Databases = append(h.Databases, Database{database, own})
+		h.Databases = append(h.Databases, Database{database, strings.Replace(strings.Replace(url, "studio@", own+"@", 1), "/postgres?", "/"+own+"?", 1)})
 	}
 	for _, volume := range volumes {
 		must(t, os.Mkdir(filepath.Join(h.DataDir, volume), 0o755))
@@ -121,7 +138,7 @@ func (h *home) holds(films string) {
 	for sql, want := range map[string]string{
 		"SELECT string_agg(id || state || brief || number, ' ' ORDER BY id) FROM film": films, "SELECT count(*)::text FROM ended": "1",
 		"SELECT id FROM shot": "s01-01", "SELECT id FROM comfyui.prompt": "p1", "SELECT nextval('film_number_seq')::text": "2",
-		"SELECT string_agg(DISTINCT tableowner, ' ') FROM pg_tables WHERE schemaname IN ('public', 'comfyui')": "studio_owner",
+		"SELECT string_agg(DISTINCT tableowner, ' ') FROM pg_tables WHERE schemaname IN ('public', 'comfyui')": h.owner,
 		"SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = 'public'":                            "pg_database_owner",
 	} {
 		if got := h.ask(0, sql); got != want {
@@ -293,7 +310,7 @@ func TestBrokenOffAndGoneOn(t *testing.T) {
 	must(t, err)
 	there := newHome(t, "elsewhere/studio")
 	url := there.Databases[2].URL
-	there.Databases[2].URL = strings.Replace(url, "dagster_owner@", "nobody@", 1)
+	there.Databases[2].URL = strings.Replace(url, "_dagster@", "_nobody@", 1)
 	refused(t, there.Restore(t.Context(), Restore{Snapshot: "latest"}), "database dagster", "Run the restore again")
 	there.Databases[2].URL = url
 	must(t, there.Restore(t.Context(), Restore{Snapshot: "latest"})) // though films are there by now
