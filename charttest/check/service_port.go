@@ -21,6 +21,9 @@ var servicePort = &Check{
 				continue // serviceSelects reports it
 			}
 			for i, port := range svc.Spec.Ports {
+				if p := protocol(port.Protocol); p != corev1.ProtocolTCP && p != corev1.ProtocolUDP && p != corev1.ProtocolSCTP {
+					continue // fieldValid reports it
+				}
 				if target := port.TargetPort; target.Type == intstr.String && target.StrVal != "" && !anyNames(pods, target.StrVal, protocol(port.Protocol)) {
 					p.Report(o, join(elem("spec.ports", i), "targetPort"), "targets port %s (%s), which no selected container declares", target.StrVal, protocol(port.Protocol))
 				}
