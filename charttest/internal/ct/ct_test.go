@@ -322,6 +322,14 @@ func TestVersionIncrement(t *testing.T) {
 			require.Len(t, complaints, 1)
 			require.Contains(t, complaints[0].Message, c.says)
 			require.Equal(t, 3, complaints[0].Line)
+
+			h.write("charts/shop/templates/b.yaml", "x") // as before a further commit
+			chosen, err = config.Changed(t.Context(), "HEAD")
+			require.NoError(t, err)
+			require.Len(t, chosen.Charts, 1)
+			complaints, err = config.Complaints(t.Context(), chosen, chosen.Charts[0], http.DefaultClient)
+			require.NoError(t, err)
+			require.Empty(t, complaints, "the branch itself")
 		})
 	}
 }

@@ -33,7 +33,8 @@ func (c Config) Complaints(ctx context.Context, chosen *Chosen, chart Choice, cl
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	if c.CheckVersionIncrement && chosen != nil && chart.Own {
+	// HEAD is the branch itself, whose version was raised once for all its commits.
+	if c.CheckVersionIncrement && chosen != nil && chosen.Since != "HEAD" && chart.Own {
 		complaint, err := chosen.version(ctx, file, about.Version)
 		if err != nil {
 			return nil, err

@@ -6,7 +6,6 @@ package stranger
 
 import (
 	"bytes"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -350,9 +349,6 @@ func (s *stranger) preCommit() {
 	require.NoError(t, os.WriteFile(filepath.Join(s.repo, "charts/shop/values.yaml"), []byte("replicas: 4\nimage: nginx:1.29\n"), 0o644))
 	s.must("git", "add", ".pre-commit-config.yaml", "charts/shop/values.yaml")
 	out, err := s.do(nil, filepath.Join(venv, "bin", "pre-commit"), "run", "--verbose")
-	if strings.Contains(out, "version-increment") { // not above main's; that is for the branch to say
-		err = errors.Join(err, errors.New("the version is above"))
-	}
 	require.NoError(t, err, out)
 	require.Contains(t, out, "shop: no findings")
 	require.Contains(t, out, "1 passed, 1 total")
