@@ -163,7 +163,7 @@ var defects = []defect{
 	{check: "gpu-rollout", file: "studio.yaml", old: "  strategy:\n    type: Recreate\n", new: "", at: "spec:\n  replicas", says: "25%"},
 	{check: "field-valid", file: "web.yaml", old: "          command: [\"serve\"", new: "          imagePullPolicy: ifNotPresent\n          command: [\"serve\"", at: "imagePullPolicy", says: "\"IfNotPresent\""},
 	{check: "field-valid", file: "web.yaml", old: "            tcpSocket:\n", new: "            httpGet: {port: 8080}\n            tcpSocket:\n", at: "            tcpSocket:", says: "more than 1 handler"},
-	{check: "namespace", file: "store.yaml", old: "kind: PriorityClass\nmetadata:\n", new: "kind: PriorityClass\nmetadata:\n  namespace: shop\n", at: "namespace: shop", says: "of the whole cluster"},
+	{check: "namespace", file: "scaling.yaml", old: "}}-store\nspec:", new: "}}-store\n  namespace: other\nspec:", at: "  selector:", says: "selects pods in namespace"},
 	{check: "hook-order", file: "data.yaml", new: "\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: check, annotations: {helm.sh/hook: pre-install}}\nspec:\n  containers:\n    - name: check\n      image: check:1\n      envFrom: [{configMapRef: {name: demo-shop}}]\n", at: "envFrom: [{", says: "made after it"},
 	{check: "pdb-target", file: "scaling.yaml", old: "minAvailable: 1", new: "minAvailable: 100%", says: "all of its pods"},
 	{check: "pdb-target", file: "scaling.yaml", old: "minAvailable: 1", new: "maxUnavailable: 0", says: "no node can be drained"},

@@ -14,9 +14,8 @@ import (
 )
 
 var scope = &Check{
-	Name: "namespace",
-	Why: "An object is looked for in the namespace of whoever names it: pods find no ConfigMap, Service or account in another one, and Services select no pods there. " +
-		"Objects of the whole cluster are in no namespace.",
+	Name:   "namespace",
+	Why:    "An object is looked for in the namespace of whoever names it: pods find no ConfigMap, Service or account in another one, and Services select no pods there.",
 	Remedy: "Leave metadata.namespace out, or give both the same; for connections to another namespace use the Service's full name.",
 	Run: func(p *Pass) {
 		for _, w := range p.index.workloads {
@@ -31,9 +30,6 @@ var scope = &Check{
 			p.elsewhere(s.object, reference{s.kind, s.name, "spec.scaleTargetRef", ""})
 		}
 		for _, o := range p.Render.Objects {
-			if o.Namespace != "" && p.index.clusterScoped(o) {
-				p.Report(o, "metadata.namespace", "is of the whole cluster, in no namespace, and names %q", o.Namespace)
-			}
 			switch t := o.Typed.(type) {
 			case *corev1.Service:
 				if len(t.Spec.Selector) > 0 {
