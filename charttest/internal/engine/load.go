@@ -24,6 +24,7 @@ type Chart struct {
 	source     *chart.Chart
 	sources    map[string]string // template name as Helm prints it → file on disk
 	gates      gates
+	shapes     programs
 	programs   programs
 	parsed     sources
 	documents  documents

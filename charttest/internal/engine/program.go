@@ -75,42 +75,37 @@ type entry struct {
 // thousand, and a test that visits them all must not keep them all.
 const maxPrograms = 64
 
+func (p *programs) entry(key string) *entry {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e, ok := p.byKey[key]
+	if !ok {
+		if len(p.byKey) >= maxPrograms || p.byKey == nil {
+			p.byKey = make(map[string]*entry)
+		}
+		e = new(entry)
+		p.byKey[key] = e
+	}
+	return e
+}
+
 func (c *Chart) program(vals map[string]any, instrumented bool, sel Selection) (*program, error) {
 	key, err := c.resolve(vals)
 	if err != nil {
 		return nil, err
 	}
-	key += sel.Key
+	of := key + sel.Key
 	if instrumented {
-		key += "+"
+		of += "+"
 	}
-	c.programs.mu.Lock()
-	e, ok := c.programs.byKey[key]
-	if !ok {
-		if len(c.programs.byKey) >= maxPrograms || c.programs.byKey == nil {
-			c.programs.byKey = make(map[string]*entry)
-		}
-		e = new(entry)
-		c.programs.byKey[key] = e
-	}
-	c.programs.mu.Unlock()
+	e := c.programs.entry(of)
 	e.once.Do(func() {
-		if sel.Keep != nil {
-			// A part of what is there as a whole.
-			whole, err := c.program(vals, false, Selection{})
-			if whole == nil {
-				e.err = err
-				return
-			}
-			e.program = whole.part(sel.Keep)
-		} else {
-			processed, err := c.process(vals)
-			if err != nil {
-				e.err = err
-				return
-			}
-			e.program = newProgram(processed)
+		shape, err := c.shape(key, vals)
+		if err != nil {
+			e.err = err
+			return
 		}
+		e.program = shape.part(sel.Keep)
 		e.err = e.program.parse(&c.parsed, instrumented)
 	})
 	if e.program == nil {
@@ -119,12 +114,27 @@ func (c *Chart) program(vals map[string]any, instrumented bool, sel Selection) (
 	return e.program, e.err
 }
 
+// shape is the program that all with the same combination of subcharts are
+// parts of, not parsed.
+func (c *Chart) shape(key string, vals map[string]any) (*program, error) {
+	e := c.shapes.entry(key)
+	e.once.Do(func() {
+		processed, err := c.process(vals)
+		if err != nil {
+			e.err = err
+			return
+		}
+		e.program = newProgram(processed)
+	})
+	return e.program, e.err
+}
+
 // part is the program with partials and those of its other templates that are
-// to be kept.
+// to be kept; keep nil keeps all.
 func (p *program) part(keep func(template string) bool) *program {
 	part := &program{chart: p.chart, scopes: p.scopes}
 	for _, s := range p.templates {
-		if s.partial || keep(s.name) {
+		if s.partial || keep == nil || keep(s.name) {
 			part.templates = append(part.templates, s)
 		}
 	}
