@@ -45,7 +45,7 @@ integration: ## tests on the cluster, started if need be
 lint: ## formatting, vet, ruff, helm lint
 	@$(LOCAL) test --only lint
 
-bench: ## measure charttest against helm, helm-unittest and terratest
+bench: ## measure charttest against helm, helm-unittest and terratest, and the relay beside nginx
 	@$(LOCAL) bench
 
 docs: ## write what is generated anew: schema, values reference

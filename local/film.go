@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -82,13 +83,17 @@ func film(ctx context.Context, local *cluster.Local, kind, brief, output string)
 func benchCommand(local *cluster.Local) *cobra.Command {
 	return &cobra.Command{
 		Use: "bench", Short: "Run the benchmarks", Args: cobra.NoArgs,
-		Long: `Run the benchmarks in test/bench and write their numbers to out/bench.`,
+		Long: `Run the benchmarks in test/bench, and that of ComfyUI's relay beside nginx
+(package nginx-light), and write their numbers to out/bench.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			dir := filepath.Join(local.Places.Repo, "test", "bench")
 			if _, err := os.Stat(dir); err != nil {
 				return fmt.Errorf("there are no benchmarks yet: %w", err)
 			}
-			return tests{local}.run(c.Context(), dir, nil, "go", "run", ".")
+			t := tests{local}
+			relay := "RELAY_BENCH=" + filepath.Join(local.Places.Repo, "out", "bench", "relay.json")
+			return errors.Join(t.run(c.Context(), dir, nil, "go", "run", "."),
+				t.run(c.Context(), t.services(), []string{relay}, "go", "test", "-count=1", "-run", "^TestSpeed$", "-v", "./comfyui/relay"))
 		},
 	}
 }

@@ -421,7 +421,8 @@ func (t tests) integration(ctx context.Context) (err error) {
 	if ours { // these start an API server of their own from the cluster's programs
 		charttest := filepath.Join(t.repo(), "charttest")
 		rehearsal = errors.Join(t.run(ctx, charttest, env, "go", "test", noTimeout, "-count=1", "./dryrun", "./diff", "./policy", "./internal/defaults"),
-			t.run(ctx, charttest, env, "go", "test", noTimeout, "-count=1", "-run=AgainstRelease", "./cmd/charttest"))
+			t.run(ctx, charttest, env, "go", "test", noTimeout, "-count=1", "-run=AgainstRelease", "./cmd/charttest"),
+			t.run(ctx, t.services(), env, "go", "test", noTimeout, "-count=1", "./comfyui/bridge"))
 	}
 	return errors.Join(rehearsal, t.run(ctx, t.integrationDir(), env, "go", "test", noTimeout, "-count=1", "-v", "./..."))
 }
