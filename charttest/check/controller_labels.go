@@ -1,12 +1,15 @@
 package check
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/ai-film/ai-film/charttest"
 )
 
 // controlled says whether a key is of a label that controllers give to pods,
@@ -56,6 +59,20 @@ func ordinalOf(sts *appsv1.StatefulSet, ordinal string) bool {
 	return n >= start
 }
 
+// controllers says whether a selector asks for a label that controllers give.
+func controllers(s *metav1.LabelSelector) bool {
+	nobody := workload{object: new(charttest.Object)}
+	for key := range s.MatchLabels {
+		if known, _ := nobody.controlled(key, ""); known {
+			return true
+		}
+	}
+	return slices.ContainsFunc(s.MatchExpressions, func(e metav1.LabelSelectorRequirement) bool {
+		known, _ := nobody.controlled(e.Key, "")
+		return known
+	})
+}
+
 // has says whether a workload's pods can have the labels.
 func (w workload) has(want map[string]string) bool {
 	for key, value := range want {
@@ -74,6 +91,9 @@ func (w workload) has(want map[string]string) bool {
 func (w workload) selectedBy(s *metav1.LabelSelector) bool {
 	if s == nil {
 		return false
+	}
+	if !controllers(s) {
+		return selects(s, w.template.Labels)
 	}
 	rest := s.DeepCopy()
 	for key, value := range s.MatchLabels {

@@ -51,7 +51,7 @@ var scope = &Check{
 // elsewhere reports what an object refers to by name, if the chart makes it in
 // other namespaces only.
 func (p *Pass) elsewhere(o *charttest.Object, r reference) {
-	if r.name == "" || p.Cluster.Declares(r.kind, r.name) {
+	if r.name == "" || p.index.names[[2]string{r.kind, r.name}] == nil || p.Cluster.Declares(r.kind, r.name) {
 		return
 	}
 	var other *charttest.Object
