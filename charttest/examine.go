@@ -308,17 +308,21 @@ func (u *unread) reads(path string, roots [][]string) bool {
 // beside are what templates see besides the values.
 var beside = map[string]bool{"Release": true, "Chart": true, "Capabilities": true, "Files": true, "Template": true, "Subcharts": true}
 
-// unchanging returns those of the paths whose values make no difference to any
-// profile. All are changed at once; where a profile prints something else, the
+// unchanging returns those of the paths whose values make no difference to the
+// profiles, or to some of many. All are changed at once; where a profile prints something else, the
 // ones that did it are looked for in that profile alone, so that many profiles
 // cost little more than a render each.
 func (e *examination) unchanging(ctx context.Context, paths []string) []string {
-	for _, p := range e.printed {
+	for i := range min(len(e.printed), maxTried) {
 		budget := maxHalvings
-		paths = e.unchangingIn(ctx, p, paths, &budget)
+		paths = e.unchangingIn(ctx, e.printed[i*len(e.printed)/min(len(e.printed), maxTried)], paths, &budget)
 	}
 	return paths
 }
+
+// maxTried bounds the profiles in which values are changed, to make sure of what
+// the reads of all of them say.
+const maxTried = 8
 
 // maxHalvings bounds the renders that look for what made a profile print
 // something else; what is left undecided then isn't reported.

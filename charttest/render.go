@@ -27,7 +27,10 @@ type Render struct {
 // broke their schema decoded as far as possible. A context that ends ends the
 // render with its cause.
 func (c *Chart) Render(ctx context.Context, options ...Option) (*Render, error) {
-	p := profile(options)
+	return c.render(ctx, profile(options), c.engine.Render)
+}
+
+func (c *Chart) render(ctx context.Context, p Profile, render func(context.Context, map[string]any, engine.Release) (*engine.Result, error)) (*Render, error) {
 	values, err := p.overrides(c.getters).Merge()
 	if err != nil {
 		return nil, convert(c.engine, err)
@@ -38,7 +41,7 @@ func (c *Chart) Render(ctx context.Context, options ...Option) (*Render, error) 
 	}
 	r, err := c.memo.render(ctx, p.key(values, release), func() (*Render, error) {
 		release.Decode = c.decode
-		result, err := c.engine.Render(ctx, values, release)
+		result, err := render(ctx, values, release)
 		if err != nil {
 			return nil, convert(c.engine, err)
 		}
@@ -52,6 +55,13 @@ func (c *Chart) Render(ctx context.Context, options ...Option) (*Render, error) 
 	if err != nil {
 		return nil, err
 	}
+	return r.As(p)
+}
+
+// As is the render as that of another profile, for the caller to know that it
+// would print the same: the next version of Kubernetes, say, that checks are to
+// judge by. Errors are [*StrictError], as those of [Chart.Render].
+func (r *Render) As(p Profile) (*Render, error) {
 	mine := *r // the rest is shared with equal renders
 	mine.Profile = p
 	if len(r.Problems) > 0 && !p.Lax {

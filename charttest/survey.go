@@ -21,8 +21,16 @@ type Survey struct {
 // Survey is a new survey of the chart, with nothing in it.
 func (c *Chart) Survey() *Survey { return &Survey{chart: c, values: c.examination()} }
 
-// Cover adds what a render executed of the templates. It renders once more,
-// with a record of the execution.
+// Render renders with the record that Cover and Examine take, so that neither
+// renders once more. Errors are those of [Chart.Render].
+func (s *Survey) Render(ctx context.Context, options ...Option) (*Render, error) {
+	p := profile(options)
+	p.Fresh = true
+	return s.chart.render(ctx, p, s.chart.engine.RenderTraced)
+}
+
+// Cover adds what a render executed of the templates. Unless [Survey.Render] made
+// it, it is rendered once more, with a record of the execution.
 func (s *Survey) Cover(r *Render) error { return convert(s.chart.engine, s.executed.Add(r.result)) }
 
 // Coverage is that of the renders so far.

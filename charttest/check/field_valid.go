@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -42,10 +43,45 @@ func (p *Pass) refused(o *charttest.Object) field.ErrorList {
 	if !ok {
 		target, _ := p.target()
 		if t, ok := o.Typed.(interface{ APILifecycleRemoved() (int, int) }); !ok || !target.reached(t.APILifecycleRemoved()) { // apiAvailable says that
-			errs = validation.Validate(o.Typed, target.minor)
+			errs = judgements.of(o, target.minor)
 		}
 		p.index.refused[o] = errs
 	}
+	return errs
+}
+
+// judgements remembers what the rules say of an object: most profiles of a chart
+// make most objects alike.
+var judgements judged
+
+type judged struct {
+	mu    sync.Mutex
+	known map[judgement]field.ErrorList
+}
+
+type judgement struct {
+	yaml, object string // the document, and which of its objects
+	minor        int
+}
+
+// maxJudged bounds the objects remembered.
+const maxJudged = 8192
+
+func (j *judged) of(o *charttest.Object, minor int) field.ErrorList {
+	key := judgement{o.YAML, o.APIVersion + " " + o.Namespace + " " + o.String(), minor}
+	j.mu.Lock()
+	errs, ok := j.known[key]
+	j.mu.Unlock()
+	if ok {
+		return errs
+	}
+	errs = validation.Validate(o.Typed, minor)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.known == nil || len(j.known) >= maxJudged {
+		j.known = make(map[judgement]field.ErrorList)
+	}
+	j.known[key] = errs
 	return errs
 }
 

@@ -20,7 +20,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/ai-film/ai-film/charttest"
@@ -137,30 +136,26 @@ func Run(ctx context.Context, chartPath string, config Config) (*Result, error) 
 	result := &Result{Chart: chart.Name(), Path: chartPath, Versions: versions, Findings: []check.Finding{}, ran: checks}
 	survey := chart.Survey()
 	var cells []*cell
+	var rows [][]*cell // of a profile each
 	for i, p := range config.profiles(chart) {
 		result.Profiles = append(result.Profiles, p.Name)
-		var first *cell
-		for _, v := range versions {
-			c := &cell{chart: chart, profile: p, version: v, cluster: config.cluster(p.Name), first: first, done: make(chan struct{})}
+		var row []*cell
+		for j, v := range versions {
+			c := &cell{chart: chart, profile: p, version: v, cluster: config.cluster(p.Name), own: i == 0, examine: config.Values && j == 0}
 			c.profile.KubeVersion, c.profile.Fresh = released(v), true
-			if first == nil {
-				first = c
-			}
-			c.cover, c.examine = i == 0 || c == first, config.Values && c == first
-			cells = append(cells, c)
+			row = append(row, c)
 		}
+		rows, cells = append(rows, row), append(cells, row...)
 	}
-	var verified atomic.Int64
-	var progress sync.Mutex
-	inParallel(cells, func(c *cell) {
-		if ctx.Err() == nil {
-			c.verify(ctx, result.ran, survey)
-		}
-		close(c.done)
-		if n := verified.Add(1); config.Progress != nil {
-			progress.Lock()
-			defer progress.Unlock()
-			config.Progress(int(n), len(cells), "renders verified")
+	var verified int
+	var told sync.Mutex
+	inParallel(rows, func(row []*cell) {
+		verifyRow(ctx, row, result.ran, survey)
+		if config.Progress != nil {
+			told.Lock()
+			defer told.Unlock()
+			verified += len(row)
+			config.Progress(verified, len(cells), "renders verified")
 		}
 	})
 	if err := ctx.Err(); err != nil {
@@ -237,10 +232,8 @@ type cell struct {
 	profile  charttest.Profile
 	version  string
 	cluster  check.Cluster
-	first    *cell         // of the same profile, for the first version; nil if that is this one
-	done     chan struct{} // closed when the cell is
-	cover    bool          // whatever it prints, its coverage counts
-	examine  bool          // what it does with the values counts
+	own      bool // rendered by itself and traced, whatever other versions print
+	examine  bool // what it does with the values counts
 	rendered bool
 	printed  [sha256.Size]byte
 	objects  int
@@ -249,29 +242,60 @@ type cell struct {
 	err      error // that keeps the chart from being verified
 }
 
-func (c *cell) verify(ctx context.Context, checks []*check.Check, survey *charttest.Survey) {
-	r, err := c.chart.Render(ctx, c.profile)
+// verifyRow verifies a profile for all versions: the first, the last, then those
+// between. Where the first and the last print the same, so do the others, since
+// templates ask whether a version is reached; they aren't rendered, but for the
+// first profile, which shows what asks otherwise.
+func verifyRow(ctx context.Context, row []*cell, checks []*check.Check, survey *charttest.Survey) {
+	first, last := row[0], row[len(row)-1]
+	r := first.verify(ctx, nil, nil, checks, survey)
+	if last == first {
+		return
+	}
+	last.verify(ctx, first, nil, checks, survey)
+	if first.own || !first.rendered || !last.rendered || first.printed != last.printed {
+		r = nil
+	}
+	for _, c := range row[1 : len(row)-1] {
+		c.verify(ctx, first, r, checks, survey)
+	}
+}
+
+// verify verifies one version and returns what was rendered for it. Like is what
+// was rendered for the first version, if this one is known to print that too.
+func (c *cell) verify(ctx context.Context, first *cell, like *charttest.Render, checks []*check.Check, survey *charttest.Survey) *charttest.Render {
+	if ctx.Err() != nil {
+		return nil
+	}
+	var r *charttest.Render
+	var err error
+	if like != nil {
+		r, err = like.As(c.profile)
+	} else if c.own || first == nil {
+		r, err = survey.Render(ctx, c.profile)
+	} else {
+		r, err = c.chart.Render(ctx, c.profile)
+	}
 	if r != nil {
 		c.rendered, c.objects = true, len(r.Objects)
-		c.printed = sha256.Sum256([]byte(r.Manifest(true) + r.Notes))
+		if like == nil {
+			c.printed = sha256.Sum256([]byte(r.Manifest(true) + r.Notes))
+		}
 	}
-	// Where a version prints what the first printed, it took the same branches,
-	// and findings have the same places: to look takes another render.
+	// A version that prints what the first printed took the same branches, and
+	// its findings have the same places: to look takes another render.
 	known := map[string][]check.Finding{}
-	same := false
-	if c.first != nil {
-		<-c.first.done
-		if same = c.rendered && c.first.rendered && c.printed == c.first.printed; same {
-			for _, f := range c.first.findings {
-				known[identity(f)] = append(known[identity(f)], f)
-			}
+	same := first != nil && c.rendered && first.rendered && (like != nil || c.printed == first.printed)
+	if same {
+		for _, f := range first.findings {
+			known[identity(f)] = append(known[identity(f)], f)
 		}
 	}
 	if err != nil {
 		c.failed(err, known)
 	}
 	if r == nil {
-		return
+		return nil
 	}
 	for _, w := range r.Warnings {
 		f := check.Finding{Check: helmWarning, Message: w.Message, Remedy: rule(helmWarning).Remedy, Object: w.Object(), Field: w.Value}
@@ -283,7 +307,7 @@ func (c *cell) verify(ctx context.Context, checks []*check.Check, survey *chartt
 	for _, f := range check.Run(r, c.cluster, checks...) {
 		c.findings = append(c.findings, located(f, known, (*check.Finding).Locate))
 	}
-	if c.cover || !same {
+	if c.own || !same {
 		if err := survey.Cover(r); err != nil {
 			c.err = fmt.Errorf("coverage: %w", err)
 		}
@@ -293,6 +317,7 @@ func (c *cell) verify(ctx context.Context, checks []*check.Check, survey *chartt
 			c.err = fmt.Errorf("values: %w", err)
 		}
 	}
+	return r
 }
 
 // identity is what a finding has but its place.

@@ -59,6 +59,9 @@ func run(chart, out string, rounds, renders, flat int) error {
 	if report.Scaling, err = b.scaling(rounds); err != nil {
 		return err
 	}
+	if report.Large, err = b.large(min(rounds, 3)); err != nil {
+		return err
+	}
 	if report.Memory, err = b.memory(flat); err != nil {
 		return err
 	}

@@ -34,6 +34,7 @@ type Report struct {
 	Go       string      `json:"go"`
 	Memory   *Memory     `json:"memory"`
 	Scaling  *Scaling    `json:"scaling"`
+	Large    *Large      `json:"large"`
 	Measures []Contender `json:"measures"`
 }
 
@@ -108,6 +109,10 @@ func (r *Report) write(dir string) error {
 		{"cost of a profile, 32 vs 4 of them", r.ProfileGrowth, "about 1"},
 	} {
 		fmt.Fprintf(w, "%s\t%9.2f ×\t%s\n", ratio.name, ratio.is, ratio.want)
+	}
+	if l := r.Large; l != nil {
+		fmt.Fprintf(w, "verify of %d templates, %d defines, %d profiles\t%9.2f ×\t≤ 150 renders of the bare engine\n", l.Templates, l.Defines, l.Profiles, l.Renders)
+		fmt.Fprintf(w, "the same, peak memory\t%9.1f MB\t≤ 300\n", float64(l.PeakBytes)/1e6)
 	}
 	if r.Memory != nil {
 		fmt.Fprintf(w, "heap after %d and %d renders\t%.1f and %.1f MB\t\n", r.Memory.Renders/10, r.Memory.Renders,
