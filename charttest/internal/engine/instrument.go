@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"encoding/binary"
 	"sort"
 	"strconv"
 	"text/template"
 	"text/template/parse"
+	"unsafe"
 )
 
 // probe is a point in a template that reports when it is executed.
@@ -29,18 +31,9 @@ const (
 	probeRead                    // fields of something are about to be read
 )
 
-const (
-	passFunc = "_pass"
-	readFunc = "_read"
-)
+const readFunc = "_read"
 
 func (w *worker) addProbes(f template.FuncMap) {
-	f[passFunc] = func(n int) string {
-		if t := w.render.trace; t != nil {
-			return t.pass(n)
-		}
-		return ""
-	}
 	f[readFunc] = func(n int, receiver any) string {
 		if t := w.render.trace; t != nil {
 			t.counts[n]++
@@ -50,9 +43,31 @@ func (w *worker) addProbes(f template.FuncMap) {
 	}
 }
 
+// passes are texts of one byte each, one a probe, that instrumented templates
+// write where they pass it: the writer knows them by where they lie, and leaves
+// them out. To call a function would take reflection, at every node.
+type passes struct{ bytes []byte }
+
+// probe says which probe a text that is written stands for.
+func (p *passes) probe(text []byte) (n int, ok bool) {
+	if len(text) != 1 || len(p.bytes) == 0 {
+		return 0, false
+	}
+	at := uintptr(unsafe.Pointer(unsafe.SliceData(text))) - uintptr(unsafe.Pointer(unsafe.SliceData(p.bytes)))
+	return int(at), at < uintptr(len(p.bytes))
+}
+
 // instrument puts a probe before every node of every template. Probes write
-// nothing, so the output stays as it is.
+// nothing that is kept, so the output stays as it is.
 func (p *program) instrument(root *template.Template) {
+	var texts []*parse.TextNode // of probes that are passed
+	defer func() {
+		p.passes.bytes = make([]byte, len(p.probes))
+		for _, t := range texts {
+			n := int(binary.LittleEndian.Uint32(t.Text))
+			t.Text = p.passes.bytes[n : n+1 : n+1]
+		}
+	}()
 	lines := make(map[string][]int, len(p.templates))
 	for _, s := range p.templates {
 		lines[s.name] = newlines(s.text)
@@ -61,7 +76,7 @@ func (p *program) instrument(root *template.Template) {
 		if t.Tree == nil || t.Tree.Root == nil {
 			continue
 		}
-		in := &instrumenter{program: p, tree: t.Tree, lines: lines[t.Tree.ParseName]}
+		in := &instrumenter{program: p, passes: &texts, tree: t.Tree, lines: lines[t.Tree.ParseName]}
 		if t.Tree.Name != t.Tree.ParseName {
 			in.branch(t.Tree.Root, t.Tree.Root.Position(), "define "+strconv.Quote(t.Tree.Name))
 		} else {
@@ -72,6 +87,7 @@ func (p *program) instrument(root *template.Template) {
 
 type instrumenter struct {
 	program *program
+	passes  *[]*parse.TextNode
 	tree    *parse.Tree
 	lines   []int // where they end
 	asking  bool  // in the condition of what only refuses a value
@@ -92,25 +108,38 @@ func newlines(text string) (at []int) {
 	return at
 }
 
-// add registers a probe and returns the node that calls it.
-func (in *instrumenter) add(pos parse.Pos, pr probe, fn string, args ...parse.Node) parse.Node {
+// add registers a probe and returns its number.
+func (in *instrumenter) add(pos parse.Pos, pr probe) int {
 	pr.template, pr.define, pr.pos = in.tree.ParseName, in.tree.Name, int(pos)
 	if pr.line == 0 {
 		pr.line = in.line(pos)
 	}
-	n := len(in.program.probes)
 	in.program.probes = append(in.program.probes, pr)
+	return len(in.program.probes) - 1
+}
+
+// pass registers a probe and returns the node that tells of it, for now with
+// its number.
+func (in *instrumenter) pass(pos parse.Pos, pr probe) parse.Node {
+	text := &parse.TextNode{NodeType: parse.NodeText, Pos: pos, Text: binary.LittleEndian.AppendUint32(nil, uint32(in.add(pos, pr)))}
+	*in.passes = append(*in.passes, text)
+	return text
+}
+
+// read registers a probe and returns the node that hands what is read to it.
+func (in *instrumenter) read(pos parse.Pos, pr probe, receiver parse.Node) parse.Node {
+	n, line := in.add(pos, pr), in.line(pos)
 	number := &parse.NumberNode{NodeType: parse.NodeNumber, Pos: pos, IsInt: true, Int64: int64(n), Text: strconv.Itoa(n)}
-	call := append([]parse.Node{parse.NewIdentifier(fn).SetTree(in.tree).SetPos(pos), number}, args...)
-	return &parse.ActionNode{NodeType: parse.NodeAction, Pos: pos, Line: pr.line,
-		Pipe: &parse.PipeNode{NodeType: parse.NodePipe, Pos: pos, Line: pr.line,
+	call := []parse.Node{parse.NewIdentifier(readFunc).SetTree(in.tree).SetPos(pos), number, receiver}
+	return &parse.ActionNode{NodeType: parse.NodeAction, Pos: pos, Line: line,
+		Pipe: &parse.PipeNode{NodeType: parse.NodePipe, Pos: pos, Line: line,
 			Cmds: []*parse.CommandNode{{NodeType: parse.NodeCommand, Pos: pos, Args: call}}}}
 }
 
 // branch instruments a list of nodes that is executed or not.
 func (in *instrumenter) branch(l *parse.ListNode, pos parse.Pos, what string) {
 	in.list(l)
-	enter := in.add(pos, probe{kind: probeBranch, what: what}, passFunc)
+	enter := in.pass(pos, probe{kind: probeBranch, what: what})
 	l.Nodes = append([]parse.Node{enter}, l.Nodes...)
 }
 
@@ -122,18 +151,18 @@ func (in *instrumenter) list(l *parse.ListNode) {
 	for _, n := range l.Nodes {
 		switch n := n.(type) {
 		case *parse.TextNode:
-			out = append(out, in.add(n.Pos, probe{kind: probeText, what: string(n.Text)}, passFunc))
+			out = append(out, in.pass(n.Pos, probe{kind: probeText, what: string(n.Text)}))
 		case *parse.ActionNode:
 			if isTick(n) {
 				break
 			}
 			out = append(out, in.reads(n.Pipe, usePrint)...)
-			out = append(out, in.add(n.Pos, probe{kind: probeAction, line: n.Line, what: n.String()}, passFunc))
+			out = append(out, in.pass(n.Pos, probe{kind: probeAction, line: n.Line, what: n.String()}))
 		case *parse.TemplateNode:
 			if n.Pipe != nil {
 				out = append(out, in.reads(n.Pipe, usePass)...)
 			}
-			out = append(out, in.add(n.Pos, probe{kind: probeAction, line: n.Line, what: n.String()}, passFunc))
+			out = append(out, in.pass(n.Pos, probe{kind: probeAction, line: n.Line, what: n.String()}))
 		case *parse.IfNode:
 			in.asking = refuses(n.List)
 			out = append(out, in.control(&n.BranchNode, "if", useTruth)...)
@@ -152,7 +181,7 @@ func (in *instrumenter) list(l *parse.ListNode) {
 func (in *instrumenter) control(b *parse.BranchNode, name string, use usage) []parse.Node {
 	out := in.reads(b.Pipe, use)
 	in.asking = false
-	out = append(out, in.add(b.Pos, probe{kind: probeAction, line: b.Line, what: "{{" + name + " " + b.Pipe.String() + "}}"}, passFunc))
+	out = append(out, in.pass(b.Pos, probe{kind: probeAction, line: b.Line, what: "{{" + name + " " + b.Pipe.String() + "}}"}))
 	in.branch(b.List, b.Pos, name+" "+b.Pipe.String())
 	if b.ElseList == nil {
 		b.ElseList = &parse.ListNode{NodeType: parse.NodeList, Pos: b.Pos}

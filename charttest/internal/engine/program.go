@@ -26,6 +26,7 @@ type program struct {
 	root      *template.Template
 	workers   sync.Pool
 	fragments fragments
+	passes    passes
 	number    sync.Once
 	numbered  []int // the chart's numbers of the probes
 	readCRDs  sync.Once

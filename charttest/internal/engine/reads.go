@@ -216,7 +216,7 @@ func (in *instrumenter) nodeReads(n parse.Node, then []string, use usage) []pars
 	emit := func(receiver parse.Node, fields []string) []parse.Node {
 		all := append(append([]string{}, fields...), then...)
 		pr := probe{kind: probeRead, fields: all, usage: use, what: n.String(), asks: in.asking}
-		return []parse.Node{in.add(n.Position(), pr, readFunc, receiver)}
+		return []parse.Node{in.read(n.Position(), pr, receiver)}
 	}
 	switch n := n.(type) {
 	case *parse.DotNode:

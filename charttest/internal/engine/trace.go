@@ -69,13 +69,12 @@ func (t *trace) closeInclude(name, text string) {
 }
 
 // pass notes that the node of a probe is about to be executed.
-func (t *trace) pass(probe int) string {
+func (t *trace) pass(probe int) {
 	t.counts[probe]++
 	if n := len(t.stack); n > 0 {
 		r := t.stack[n-1]
 		r.marks = append(r.marks, mark{r.buf.text.Len(), probe})
 	}
-	return ""
 }
 
 // locate returns where the given line of a template's output was written: the
