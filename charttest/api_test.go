@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -122,4 +123,24 @@ func TestCoverageRequired(t *testing.T) {
 	require.Contains(t, fails.said, "template branches taken: "+share.String()+", want 100.0%")
 	require.Contains(t, fails.said, dir+"/templates/", "the branches are named by line")
 	require.Contains(t, fails.said, "never taken: ")
+}
+
+// Each version of Helm has its own bytes; the commands' tests compare all of
+// them with Helm's programs.
+func TestHelm4(t *testing.T) {
+	dir := unpack(t, "cinema")
+	text := "kind: ConfigMap\napiVersion: v1\nmetadata: {name: about}\ndata: {chart: {{ kindOf .Chart | quote }}, helm: {{ .Capabilities.HelmVersion.Version }}, gone: {{ hasKey .Values \"gone\" | quote }}}\n\n"
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "templates", "about.yaml"), []byte(text), 0o644))
+	values, err := os.ReadFile(filepath.Join(dir, "values.yaml"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "values.yaml"), append(values, "gone: null\n"...), 0o644))
+	for major, want := range map[int]map[string]string{
+		3: {"chart": "struct", "helm": "v3.22", "gone": "true"},
+		4: {"chart": "map", "helm": "v4.3", "gone": "false"},
+	} {
+		r := charttest.MustLoad(t, dir, charttest.Helm(major)).MustRender(t)
+		require.Equal(t, want, charttest.Get[*corev1.ConfigMap](t, r, "about").Data)
+	}
+	_, err = charttest.Load(dir, charttest.Helm(2))
+	require.ErrorContains(t, err, "there is no Helm 2")
 }

@@ -1,6 +1,7 @@
 package charttest
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,7 @@ import (
 // several goroutines at once.
 type Chart struct {
 	engine  *engine.Chart
+	helm    engine.Helm
 	scheme  *runtime.Scheme
 	getters map[string]engine.Getter
 	memo    memo
@@ -24,6 +26,17 @@ type Chart struct {
 
 // LoadOption changes what [Load] makes of a chart.
 type LoadOption func(*Chart) error
+
+// Helm renders as a major version of Helm does: 3, which is the default, or 4.
+// The documentation tells what differs.
+func Helm(major int) LoadOption {
+	return func(c *Chart) error {
+		if c.helm = engine.Helm(major); c.helm != engine.Helm3 && c.helm != engine.Helm4 {
+			return fmt.Errorf("there is no Helm %d to render as: 3 or 4", major)
+		}
+		return nil
+	}
+}
 
 // Types makes the types of custom resources known, so that their objects are
 // decoded strictly and can be had with [Get]. It takes the AddToScheme that
@@ -58,16 +71,17 @@ func Getter(scheme string, get func(url string) ([]byte, error)) LoadOption {
 // be in its charts/ folder, as after «helm dependency build». Errors are of
 // type [*LoadError], or those of options.
 func Load(path string, options ...LoadOption) (*Chart, error) {
-	read, err := engine.Load(path)
-	if err != nil {
-		return nil, convert(nil, err)
-	}
-	c := &Chart{engine: read, scheme: builtin()}
+	c := &Chart{scheme: builtin()}
 	for _, option := range options {
 		if err := option(c); err != nil {
 			return nil, err
 		}
 	}
+	read, err := engine.LoadFor(c.helm, path)
+	if err != nil {
+		return nil, convert(nil, err)
+	}
+	c.engine = read
 	return c, nil
 }
 

@@ -350,7 +350,7 @@ func (e *examination) unchangingIn(ctx context.Context, p printed, paths []strin
 // print renders a profile with values laid over all others, and returns the sum
 // of what is printed.
 func (c *Chart) print(ctx context.Context, p Profile, change map[string]any) (sum [sha256.Size]byte, err error) {
-	base, err := p.overrides(c.getters).Merge()
+	base, err := p.overrides(c).Merge()
 	if err != nil {
 		return sum, err
 	}

@@ -170,10 +170,10 @@ func Lookup(objects ...runtime.Object) Option {
 // than they return anyhow.
 func Seed(seed uint64) Option { return Profile{Seed: seed} }
 
-func (p *Profile) overrides(getters map[string]engine.Getter) engine.Overrides {
+func (p *Profile) overrides(c *Chart) engine.Overrides {
 	o := engine.Overrides{
-		Getters: getters,
-		Files:   p.Files, JSON: p.SetJSON, Set: p.Set, String: p.SetString,
+		Helm: c.helm, Getters: c.getters,
+		Files: p.Files, JSON: p.SetJSON, Set: p.Set, String: p.SetString,
 		FromFile: p.SetFile, Literal: p.SetLiteral,
 	}
 	if p.Values != nil {

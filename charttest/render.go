@@ -31,7 +31,7 @@ func (c *Chart) Render(ctx context.Context, options ...Option) (*Render, error) 
 }
 
 func (c *Chart) render(ctx context.Context, p Profile, render func(context.Context, map[string]any, engine.Release) (*engine.Result, error)) (*Render, error) {
-	values, err := p.overrides(c.getters).Merge()
+	values, err := p.overrides(c).Merge()
 	if err != nil {
 		return nil, convert(c.engine, err)
 	}

@@ -74,7 +74,7 @@ func (r *Result) upgrade(ctx context.Context, chart *charttest.Chart, config Con
 // installation of the old one, and an upgrade to the new one that looks up what
 // the old one has made. Random values come from the same seed.
 func (r *Result) upgradeChart(ctx context.Context, chart *charttest.Chart, config Config, found *collection) error {
-	old, done, err := loadOther(config.Against.Chart)
+	old, done, err := loadOther(config.Against.Chart, config.as())
 	if err != nil {
 		return nothingAgainst(config.Against.Chart, err)
 	}
@@ -299,10 +299,10 @@ func madeAs(render *charttest.Render, o diff.Object) *charttest.Object {
 
 // loadOther loads another version of the chart. An archive is unpacked for the
 // while, so that the profiles in it are found.
-func loadOther(path string) (*charttest.Chart, func(), error) {
+func loadOther(path string, as charttest.LoadOption) (*charttest.Chart, func(), error) {
 	info, err := os.Stat(path)
 	if err != nil || info.IsDir() {
-		chart, err := charttest.Load(path)
+		chart, err := charttest.Load(path, as)
 		return chart, func() {}, err
 	}
 	dir, err := os.MkdirTemp("", "against")
@@ -315,7 +315,7 @@ func loadOther(path string) (*charttest.Chart, func(), error) {
 		done()
 		return nil, nil, &charttest.LoadError{Path: path, Err: err}
 	}
-	chart, err := charttest.Load(folder)
+	chart, err := charttest.Load(folder, as)
 	if err != nil {
 		done()
 		return nil, nil, err
@@ -336,7 +336,7 @@ func filesExist(p charttest.Profile) bool {
 func objectsOf(in *installed.Release) ([]*unstructured.Unstructured, error) {
 	var all []*unstructured.Unstructured
 	for _, text := range append([]string{in.Manifest}, in.Hooks...) {
-		for _, doc := range engine.SplitDocuments(text) {
+		for _, doc := range engine.SplitDocuments(engine.Helm3, text) {
 			var content map[string]any
 			if err := yaml.Unmarshal([]byte(doc), &content); err != nil {
 				return nil, fmt.Errorf("the manifest of the release is no YAML: %w", err)

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,8 @@ type Config struct {
 	KubeVersions []string `json:"kubeVersions,omitempty"`
 	// APIVersions that clusters have beyond Kubernetes' own.
 	APIVersions []string `json:"apiVersions,omitempty"`
+	// Helm is the major version of Helm to render as: 3, also if 0, or 4.
+	Helm int `json:"helm,omitempty"`
 	// Release and Namespace to render as; "release-name" in "default" if empty.
 	Release   string `json:"release,omitempty"`
 	Namespace string `json:"namespace,omitempty"`
@@ -143,6 +146,9 @@ func LoadConfig(chartDir, file string, own ...*check.Check) (Config, error) {
 	if err := yaml.UnmarshalStrict(data, &c); err != nil {
 		return c, &Error{file, err}
 	}
+	if c.Helm != 0 && c.Helm != 3 && c.Helm != 4 {
+		return c, &Error{file, fmt.Errorf("helm: %d: 3 or 4", c.Helm)}
+	}
 	if err := c.podSecurity(); err != nil {
 		return c, &Error{file, err}
 	}
@@ -243,6 +249,9 @@ func (c Config) schemas(ctx context.Context, chart string) (*crd.Schemas, error)
 	}
 	return schemas, nil
 }
+
+// as is the version of Helm to load charts for.
+func (c Config) as() charttest.LoadOption { return charttest.Helm(cmp.Or(c.Helm, 3)) }
 
 func isArchive(path string) bool {
 	info, err := os.Stat(path)

@@ -94,6 +94,7 @@ spec: {policyName: named, validationActions: [Deny]}
 		"undeclared reference": "rules: [{name: a, expression: nothing}]",
 		"two checks":           "rules: [{name: strict, expression: 'true'}]",
 		"nowhere.yaml":         "policies: [nowhere.yaml]",
+		"helm: 5: 3 or 4":      "helm: 5",
 	} {
 		dir := write(t, map[string]string{".verify.yaml": config})
 		_, err := verify.LoadConfig(dir, "")
@@ -101,5 +102,16 @@ spec: {policyName: named, validationActions: [Deny]}
 		require.ErrorAs(t, err, &e)
 		require.ErrorContains(t, err, says)
 		require.Equal(t, filepath.Join(dir, ".verify.yaml"), e.Source)
+	}
+}
+
+func TestVerifyForHelm4(t *testing.T) {
+	dir := write(t, map[string]string{
+		"templates/a.yaml": "{{- if kindIs \"map\" .Chart }}\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: My_Config\n{{- end }}\n",
+	})
+	for helm, findings := range map[int]int{0: 0, 3: 0, 4: 1} {
+		result, err := verify.Run(t.Context(), dir, verify.Config{Helm: helm})
+		require.NoError(t, err)
+		require.Len(t, result.Findings, findings, "Helm %d", helm)
 	}
 }

@@ -117,7 +117,7 @@ func rule(name string) *check.Check {
 // context's. What is wrong with a chart that can be loaded is a finding.
 func Run(ctx context.Context, chartPath string, config Config) (*Result, error) {
 	start := time.Now()
-	chart, err := charttest.Load(chartPath)
+	chart, err := charttest.Load(chartPath, config.as())
 	if err != nil {
 		return nil, err
 	}

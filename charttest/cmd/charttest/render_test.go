@@ -54,12 +54,19 @@ func compare(t *testing.T, dir string, args ...string) {
 	t.Helper()
 	helm, err := upstream()
 	require.NoError(t, err, "building helm")
+	compareWith(t, helm, nil, dir, args...)
+}
+
+// compareWith is compare with one of Helm's programs; render takes the flags
+// besides.
+func compareWith(t *testing.T, helm string, flags []string, dir string, args ...string) {
+	t.Helper()
 	want := runHelm(t, helm, dir, args)
 	root := newRoot()
 	var out bytes.Buffer
 	root.SetOut(&out)
 	root.SetErr(&out)
-	root.SetArgs(append([]string{"render"}, args...))
+	root.SetArgs(append(append([]string{"render"}, flags...), args...))
 	var got outcome
 	if err := inDir(dir, root.Execute); err != nil {
 		got.Error = err.Error()
@@ -157,69 +164,72 @@ func unpack(t *testing.T, name string) string {
 	return dir
 }
 
+// lines are command lines that render the chart in testdata/features.txtar.
+var lines = map[string]string{
+	"bare":            "features",
+	"named":           "reel features --namespace town",
+	"files":           "features -f features/values/off.yaml -f features/values/other.yaml",
+	"off":             "features -f features/values/off.yaml",
+	"other":           "features --values features/values/other.yaml,features/values/off.yaml",
+	"set":             "features --set list={a,b},nested.a.b.c=x --set nested.gone=null --set-string number=7 --set list[1]=z",
+	"set-json":        `features --set-json nested={"a":[1,null]} --set-json list=[1,2.5,"x"]`,
+	"set-file":        "features --set-file multi=features/files/a.txt --set-literal name=a,b=c\\d",
+	"set null":        "features --set cond=null --set global.shared=null",
+	"set types":       "features --set replicas=2,float=1e3,bool=true,octal=08,big=99999999999999999999",
+	"tags":            "features --set tags.front=false --set tags.back=true",
+	"tags off":        "features --set tags.front=false",
+	"condition":       "features --set cond.enabled=false --set second.leaf.on=false",
+	"condition type":  "features --set cond.enabled=maybe",
+	"second path":     "features --set global.conds=false",
+	"sub not a table": "features --set cond=scalar",
+	"upgrade":         "features --is-upgrade",
+	"kube":            "features --kube-version 1.36 -a x.example/v1,batch/v1/CronJob --api-versions y/v1",
+	"kube bad":        "features --kube-version nonsense",
+	"kube old":        "features --kube-version 1.18",
+	"crds":            "features --include-crds",
+	"skip-crds":       "features --include-crds --skip-crds",
+	"no hooks":        "features --no-hooks",
+	"skip tests":      "features --skip-tests",
+	"show only":       "features -s templates/order.yaml -s templates/hooks.yaml",
+	"show glob":       "features --show-only templates/*.yaml",
+	"show sub":        "features -s charts/second/templates/cm.yaml --skip-tests",
+	"show missing":    "features -s templates/nothing.yaml",
+	"notes":           "features --render-subchart-notes",
+	"output dir":      "features --output-dir out --include-crds",
+	"output release":  "reel features --output-dir out --release-name",
+	"name template":   "features --name-template {{\"x\"|upper|lower}}y",
+	"bad name":        "Bad_Name features",
+	"generate":        "a b c",
+	"no chart":        "nothing-here",
+	"not a chart":     "./features/files",
+	"file":            "features/values.yaml",
+	"schema":          "features --set replicas=none --set name=oh! --set cond.number=x",
+	"schema minimum":  "features --set replicas=0",
+	"skip schema":     "features --set replicas=none --skip-schema-validation",
+	"fail":            "features --set failWith=because",
+	"fail debug":      "features --set failWith=because --debug=false",
+	"required":        "features --set require=true",
+	"recursion":       "features --set recurse=true",
+	"nil pointer":     "features --set nilpointer=true",
+	"bad function":    "features --set badfunc=true",
+	"bad yaml":        "features --set badyaml=true",
+	"bad tpl":         "features --set badtpl=true",
+	"fail in tpl":     "features --set tplfail=true",
+	"bad set":         "features --set a[=",
+	"bad set-json":    "features --set-json a={",
+	"bad file":        "features -f features/files/deep/c.conf",
+	"missing file":    "features -f nowhere.yaml",
+	"dry run":         "features --dry-run",
+	"dry run bad":     "features --dry-run=sometimes",
+	"post renderer":   "features --post-renderer sort --post-renderer-args -r",
+	"post missing":    "features --post-renderer ./no-such-program",
+	"labels":          "features --labels owner=x",
+	"idle flags":      "features --wait --atomic --timeout 1s --create-namespace --description x --force --hide-notes",
+}
+
 func TestRenderPrintsHelmsBytes(t *testing.T) {
 	dir := unpack(t, "features")
-	for name, line := range map[string]string{
-		"bare":            "features",
-		"named":           "reel features --namespace town",
-		"files":           "features -f features/values/off.yaml -f features/values/other.yaml",
-		"off":             "features -f features/values/off.yaml",
-		"other":           "features --values features/values/other.yaml,features/values/off.yaml",
-		"set":             "features --set list={a,b},nested.a.b.c=x --set nested.gone=null --set-string number=7 --set list[1]=z",
-		"set-json":        `features --set-json nested={"a":[1,null]} --set-json list=[1,2.5,"x"]`,
-		"set-file":        "features --set-file multi=features/files/a.txt --set-literal name=a,b=c\\d",
-		"set null":        "features --set cond=null --set global.shared=null",
-		"set types":       "features --set replicas=2,float=1e3,bool=true,octal=08,big=99999999999999999999",
-		"tags":            "features --set tags.front=false --set tags.back=true",
-		"tags off":        "features --set tags.front=false",
-		"condition":       "features --set cond.enabled=false --set second.leaf.on=false",
-		"condition type":  "features --set cond.enabled=maybe",
-		"second path":     "features --set global.conds=false",
-		"sub not a table": "features --set cond=scalar",
-		"upgrade":         "features --is-upgrade",
-		"kube":            "features --kube-version 1.36 -a x.example/v1,batch/v1/CronJob --api-versions y/v1",
-		"kube bad":        "features --kube-version nonsense",
-		"kube old":        "features --kube-version 1.18",
-		"crds":            "features --include-crds",
-		"skip-crds":       "features --include-crds --skip-crds",
-		"no hooks":        "features --no-hooks",
-		"skip tests":      "features --skip-tests",
-		"show only":       "features -s templates/order.yaml -s templates/hooks.yaml",
-		"show glob":       "features --show-only templates/*.yaml",
-		"show sub":        "features -s charts/second/templates/cm.yaml --skip-tests",
-		"show missing":    "features -s templates/nothing.yaml",
-		"notes":           "features --render-subchart-notes",
-		"output dir":      "features --output-dir out --include-crds",
-		"output release":  "reel features --output-dir out --release-name",
-		"name template":   "features --name-template {{\"x\"|upper|lower}}y",
-		"bad name":        "Bad_Name features",
-		"generate":        "a b c",
-		"no chart":        "nothing-here",
-		"not a chart":     "./features/files",
-		"file":            "features/values.yaml",
-		"schema":          "features --set replicas=none --set name=oh! --set cond.number=x",
-		"schema minimum":  "features --set replicas=0",
-		"skip schema":     "features --set replicas=none --skip-schema-validation",
-		"fail":            "features --set failWith=because",
-		"fail debug":      "features --set failWith=because --debug=false",
-		"required":        "features --set require=true",
-		"recursion":       "features --set recurse=true",
-		"nil pointer":     "features --set nilpointer=true",
-		"bad function":    "features --set badfunc=true",
-		"bad yaml":        "features --set badyaml=true",
-		"bad tpl":         "features --set badtpl=true",
-		"fail in tpl":     "features --set tplfail=true",
-		"bad set":         "features --set a[=",
-		"bad set-json":    "features --set-json a={",
-		"bad file":        "features -f features/files/deep/c.conf",
-		"missing file":    "features -f nowhere.yaml",
-		"dry run":         "features --dry-run",
-		"dry run bad":     "features --dry-run=sometimes",
-		"post renderer":   "features --post-renderer sort --post-renderer-args -r",
-		"post missing":    "features --post-renderer ./no-such-program",
-		"labels":          "features --labels owner=x",
-		"idle flags":      "features --wait --atomic --timeout 1s --create-namespace --description x --force --hide-notes",
-	} {
+	for name, line := range lines {
 		t.Run(name, func(t *testing.T) { compare(t, dir, strings.Fields(line)...) })
 	}
 }
@@ -286,24 +296,27 @@ func TestRenderOldCharts(t *testing.T) {
 	}
 }
 
+// unreadable are charts with something wrong with them.
+var unreadable = map[string]map[string]string{
+	"no Chart.yaml":        {"values.yaml": "a: b"},
+	"broken Chart.yaml":    {"Chart.yaml": "a: [b"},
+	"no name":              {"Chart.yaml": "apiVersion: v2\nversion: 1.0.0"},
+	"broken values":        {"Chart.yaml": good, "values.yaml": "a: [b"},
+	"values are a list":    {"Chart.yaml": good, "values.yaml": "[a]"},
+	"broken template":      {"Chart.yaml": good, "templates/a.yaml": "{{ if }}"},
+	"unknown function":     {"Chart.yaml": good, "templates/a.yaml": "\n{{ nosuch 1 }}"},
+	"broken schema":        {"Chart.yaml": good, "values.schema.json": "{"},
+	"impossible schema":    {"Chart.yaml": good, "values.schema.json": `{"type": "whatever"}`},
+	"library":              {"Chart.yaml": good + "type: library\n"},
+	"unknown type":         {"Chart.yaml": good + "type: film\n"},
+	"missing dependencies": {"Chart.yaml": good + "dependencies: [{name: x, version: 1.0.0}]\n"},
+	"no templates":         {"Chart.yaml": good},
+	"two defines":          {"Chart.yaml": good, "templates/a.yaml": `{{define "x"}}1{{end}}{{define "x"}}2{{end}}k: {{template "x"}}`},
+	"unclosed":             {"Chart.yaml": good, "templates/a.yaml": "{{ range .Values.x }}"},
+}
+
 func TestRenderChartsThatCannotBeRead(t *testing.T) {
-	for name, files := range map[string]map[string]string{
-		"no Chart.yaml":        {"values.yaml": "a: b"},
-		"broken Chart.yaml":    {"Chart.yaml": "a: [b"},
-		"no name":              {"Chart.yaml": "apiVersion: v2\nversion: 1.0.0"},
-		"broken values":        {"Chart.yaml": good, "values.yaml": "a: [b"},
-		"values are a list":    {"Chart.yaml": good, "values.yaml": "[a]"},
-		"broken template":      {"Chart.yaml": good, "templates/a.yaml": "{{ if }}"},
-		"unknown function":     {"Chart.yaml": good, "templates/a.yaml": "\n{{ nosuch 1 }}"},
-		"broken schema":        {"Chart.yaml": good, "values.schema.json": "{"},
-		"impossible schema":    {"Chart.yaml": good, "values.schema.json": `{"type": "whatever"}`},
-		"library":              {"Chart.yaml": good + "type: library\n"},
-		"unknown type":         {"Chart.yaml": good + "type: film\n"},
-		"missing dependencies": {"Chart.yaml": good + "dependencies: [{name: x, version: 1.0.0}]\n"},
-		"no templates":         {"Chart.yaml": good},
-		"two defines":          {"Chart.yaml": good, "templates/a.yaml": `{{define "x"}}1{{end}}{{define "x"}}2{{end}}k: {{template "x"}}`},
-		"unclosed":             {"Chart.yaml": good, "templates/a.yaml": "{{ range .Values.x }}"},
-	} {
+	for name, files := range unreadable {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			for name, text := range files {

@@ -41,6 +41,7 @@ type verification struct {
 	charts                       []string
 	config, format, output, html string
 	versions                     []string
+	helm                         int
 	coverage                     float64
 	list, watch, values          bool
 	onServer                     bool
@@ -109,6 +110,7 @@ Exit codes:
 	flags.StringVarP(&v.output, "output", "o", "", "write the report to `file` instead of standard output")
 	flags.StringArrayVar(&v.reports, "report", nil, "also write the report as `FORMAT=FILE`; may be repeated")
 	flags.StringSliceVar(&v.versions, "kube-version", nil, "Kubernetes `versions` to verify for (default the four newest)")
+	flags.IntVar(&v.helm, "helm", 0, "major `version` of Helm to render as, 3 or 4 (default 3)")
 	flags.BoolVar(&v.values, "values", false, "also find values that are dead, undeclared or let pass by the schema with wrong types")
 	flags.Float64Var(&v.coverage, "coverage", 0, "`percent` of template branches that the profiles must take")
 	flags.StringVar(&v.html, "coverage-html", "", "write the templates, with what the profiles took of them, to `file`")
@@ -139,6 +141,8 @@ func (v *verification) wrong() error {
 		return fmt.Errorf("there is no format %q; formats are %s", v.format, formats())
 	case !v.onServer && v.against == "" && !slices.Contains(v.schemas, theCluster) && v.kubeconfig+v.kubeContext != "":
 		return errors.New("--kubeconfig and --kube-context choose the cluster for --server, --schemas cluster and --against RELEASE")
+	case v.helm != 0 && v.helm != 3 && v.helm != 4:
+		return fmt.Errorf("--helm %d: 3 or 4", v.helm)
 	case v.against == "" && v.namespace != "":
 		return errors.New("--namespace is that of the release for --against RELEASE")
 	case v.all && (v.changed || v.since != "" || len(v.charts) > 0):
@@ -231,6 +235,9 @@ func (v *verification) verify(ctx context.Context, cmd *cobra.Command, t target)
 	}
 	if len(v.versions) > 0 {
 		config.KubeVersions = v.versions
+	}
+	if v.helm != 0 {
+		config.Helm = v.helm
 	}
 	if v.coverage > 0 {
 		config.Coverage = v.coverage

@@ -16,6 +16,7 @@ import (
 // the process's log, where a test can't see them. A differential test holds
 // the two together.
 type coalescer struct {
+	helm     Helm
 	warnings []Warning
 }
 
@@ -127,7 +128,9 @@ func (c *coalescer) values(ch *chart.Chart, v map[string]any, prefix string) {
 	for key, def := range ch.Values {
 		value, ok := v[key]
 		if !ok {
-			v[key] = copyAny(def)
+			if def != nil || !c.helm.four() {
+				v[key] = c.helm.cleaned(def)
+			}
 			continue
 		}
 		if value == nil {
@@ -152,7 +155,11 @@ func (c *coalescer) values(ch *chart.Chart, v map[string]any, prefix string) {
 				merge = true
 			}
 		}
-		c.tables(dest, copyMapDeep(src), concat(subPrefix, key), merge)
+		defaults := copyMapDeep(src)
+		if !merge {
+			defaults = c.helm.cleaned(src).(map[string]any)
+		}
+		c.tables(dest, defaults, concat(subPrefix, key), merge)
 	}
 }
 

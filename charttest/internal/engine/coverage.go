@@ -65,7 +65,7 @@ func (c *Chart) Unread() []*Failure { return c.all().unread }
 func (c *Chart) all() *everything {
 	e := &c.everything
 	e.once.Do(func() {
-		p := newProgram(c.source)
+		p := newProgram(c.helm, c.source)
 		e.unread = p.parseWhatCan()
 		e.points = p.points(nil)
 		for _, probe := range p.probes {

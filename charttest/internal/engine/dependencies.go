@@ -130,7 +130,7 @@ func (c *Chart) resolve(vals map[string]any) (key string, err error) {
 		// the subchart's own conditions.
 		return union(at, c.gates.keep).prune(ch.Values)
 	}, c.gates.keep, true)
-	if err := chartutil.ProcessDependenciesWithMerge(skeleton, c.gates.keep.prune(vals)); err != nil {
+	if err := c.helm.processDependencies(skeleton, c.gates.keep.prune(vals)); err != nil {
 		return "", err
 	}
 	var b strings.Builder
@@ -217,7 +217,7 @@ func union(a, b keys) keys {
 // process returns the chart as Helm renders it with vals.
 func (c *Chart) process(vals map[string]any) (*chart.Chart, error) {
 	clone := cloneChart(c.source, nil, nil, false)
-	if err := chartutil.ProcessDependenciesWithMerge(clone, vals); err != nil {
+	if err := c.helm.processDependencies(clone, vals); err != nil {
 		return nil, err
 	}
 	return clone, nil

@@ -37,6 +37,7 @@ func (d *Document) Decoded(decode func(*Document) any) any {
 // values, and still more another version of Kubernetes, leave most documents
 // as they are.
 type documents struct {
+	helm   Helm
 	mu     sync.RWMutex
 	byText map[string]*Document
 	bytes  int
@@ -79,7 +80,7 @@ func (d *documents) ahead(decode func(*Document) any) chan<- string {
 	outputs := make(chan string, 64)
 	go func() {
 		for out := range outputs {
-			for _, part := range split(out) {
+			for _, part := range d.helm.split(out) {
 				if doc := d.get(part.text); doc.err == nil && decode != nil {
 					doc.Decoded(decode)
 				}
@@ -172,9 +173,9 @@ func (h *head) metadata(n *plainyaml.Node) bool {
 }
 
 // SplitDocuments splits a manifest into its documents, as Helm does, in order.
-func SplitDocuments(manifest string) []string {
+func SplitDocuments(helm Helm, manifest string) []string {
 	var docs []string
-	for _, d := range split(manifest) {
+	for _, d := range helm.split(manifest) {
 		docs = append(docs, d.text)
 	}
 	return docs

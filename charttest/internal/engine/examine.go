@@ -64,7 +64,7 @@ func (r *Result) Declared() (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return new(coalescer).coalesceValues(t.program.chart, nil)
+	return (&coalescer{helm: t.program.helm}).coalesceValues(t.program.chart, nil)
 }
 
 // Subcharts are the paths in the values of the subcharts that took part in the

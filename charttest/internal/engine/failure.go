@@ -91,8 +91,8 @@ func parseFailure(filename string, err error) *Failure {
 	return f
 }
 
-func execFailure(filename string, err error) *Failure {
-	f := &Failure{Reason: Broken, text: execText(filename, err)}
+func execFailure(helm Helm, filename string, err error) *Failure {
+	f := &Failure{Reason: Broken, text: helm.execText(filename, err)}
 	f.Frames, f.Message = parseFrames(err.Error())
 	if len(f.Frames) == 0 {
 		f.Frames = []Frame{{Template: filename, Line: 1, Define: filename}}

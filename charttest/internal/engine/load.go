@@ -20,6 +20,7 @@ import (
 // Chart is a chart that was read once and can be rendered many times, also by
 // several goroutines at once. It is never changed after Load.
 type Chart struct {
+	helm       Helm
 	path       string
 	source     *chart.Chart
 	sources    map[string]string // template name as Helm prints it → file on disk

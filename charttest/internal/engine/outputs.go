@@ -51,7 +51,7 @@ func (c *Chart) outputs(ctx context.Context, vals map[string]any, release Releas
 	if p == nil {
 		return nil, parseErr
 	}
-	coalesced, err := new(coalescer).coalesceValues(p.chart, vals)
+	coalesced, err := (&coalescer{helm: c.helm}).coalesceValues(p.chart, vals)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func (c *Chart) outputs(ctx context.Context, vals map[string]any, release Releas
 			about := s.metadata
 			about.Version = cmp.Or(at.Version, about.Version)
 			about.AppVersion = cmp.Or(at.AppVersion, about.AppVersion)
-			dots[i]["Chart"] = about
+			dots[i]["Chart"] = c.helm.about(about)
 		}
 	}
 	texts, err := p.execute(ctx, x, dots, release.Timeout)

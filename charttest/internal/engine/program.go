@@ -19,6 +19,7 @@ const rootName = "gotpl"
 // program is a chart with one combination of subcharts, its templates parsed.
 // It is shared by all renders with that combination.
 type program struct {
+	helm      Helm
 	chart     *chart.Chart
 	scopes    []*scope  // parents before children
 	templates []*source // in the order in which Helm parses and executes them
@@ -125,7 +126,7 @@ func (c *Chart) shape(key string, vals map[string]any) (*program, error) {
 			e.err = err
 			return
 		}
-		e.program = newProgram(processed)
+		e.program = newProgram(c.helm, processed)
 	})
 	return e.program, e.err
 }
@@ -133,7 +134,7 @@ func (c *Chart) shape(key string, vals map[string]any) (*program, error) {
 // part is the program with partials and those of its other templates that are
 // to be kept; keep nil keeps all.
 func (p *program) part(keep func(template string) bool) *program {
-	part := &program{chart: p.chart, scopes: p.scopes}
+	part := &program{helm: p.helm, chart: p.chart, scopes: p.scopes}
 	for _, s := range p.templates {
 		if s.partial || keep == nil || keep(s.name) {
 			part.templates = append(part.templates, s)
@@ -142,8 +143,8 @@ func (p *program) part(keep func(template string) bool) *program {
 	return part
 }
 
-func newProgram(ch *chart.Chart) *program {
-	p := &program{chart: ch}
+func newProgram(helm Helm, ch *chart.Chart) *program {
+	p := &program{helm: helm, chart: ch}
 	sources := make(map[string]*source)
 	p.addChart(ch, -1, sources)
 	for _, s := range sources {
@@ -200,11 +201,11 @@ type parsedSource struct {
 	err       error
 }
 
-func (p *sources) parse(s *source) ([]*template.Template, error) {
+func (p *sources) parse(helm Helm, s *source) ([]*template.Template, error) {
 	if have, ok := p.byName.Load(s.name); ok && have.(*parsedSource).text == s.text {
 		return have.(*parsedSource).templates, have.(*parsedSource).err
 	}
-	t, err := template.New(s.name).Funcs(functions()).Parse(s.text)
+	t, err := template.New(s.name).Funcs(helm.functions()).Parse(s.text)
 	parsed := &parsedSource{text: s.text, err: err}
 	if err == nil {
 		parsed.templates = t.Templates()
@@ -246,9 +247,9 @@ func (p *program) parseWhatCan() []*Failure {
 func (p *program) trees(before *sources, first bool) (root *template.Template, unread []*Failure) {
 	root = template.New(rootName)
 	root.Option("missingkey=zero")
-	root.Funcs(functions())
+	root.Funcs(p.helm.functions())
 	for _, s := range p.templates {
-		if failure := add(root, before, s); failure != nil {
+		if failure := add(p.helm, root, before, s); failure != nil {
 			if unread = append(unread, failure); first {
 				break
 			}
@@ -259,13 +260,13 @@ func (p *program) trees(before *sources, first bool) (root *template.Template, u
 
 // add adds a template and what it defines, as if it had been parsed there: what
 // has nothing in it replaces nothing.
-func add(root *template.Template, before *sources, s *source) (failure *Failure) {
+func add(helm Helm, root *template.Template, before *sources, s *source) (failure *Failure) {
 	defer func() {
 		if r := recover(); r != nil {
 			failure = panicked(r)
 		}
 	}()
-	templates, err := before.parse(s)
+	templates, err := before.parse(helm, s)
 	if err != nil {
 		return parseFailure(s.name, err)
 	}
@@ -279,13 +280,13 @@ func add(root *template.Template, before *sources, s *source) (failure *Failure)
 }
 
 // values lays out what each scope's templates see, as Helm does.
-func (p *program) values(vals chartutil.Values, release map[string]any, caps *chartutil.Capabilities) []map[string]any {
+func (p *program) values(vals chartutil.Values, release map[string]any, caps any) []map[string]any {
 	dots := make([]map[string]any, len(p.scopes))
 	subcharts := make([]map[string]any, len(p.scopes))
 	for i, s := range p.scopes {
 		subcharts[i] = make(map[string]any)
 		dot := map[string]any{
-			"Chart":        s.metadata,
+			"Chart":        p.helm.about(s.metadata),
 			"Files":        s.files,
 			"Release":      release,
 			"Capabilities": caps,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -94,10 +95,10 @@ func (c *Chart) render(ctx context.Context, vals map[string]any, release Release
 		release.Timeout = DefaultTimeout
 	}
 	if err := chartutil.ValidateReleaseName(release.Name); err != nil {
-		text := fmt.Sprintf("release name %q: %s", release.Name, err)
+		text := c.helm.nameCheck() + fmt.Sprintf("release name %q: %s", release.Name, err)
 		return nil, &Failure{Reason: Misnamed, Message: text, text: text}
 	}
-	caps, err := capabilities(release)
+	caps, err := c.helm.capabilities(release)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +107,7 @@ func (c *Chart) render(ctx context.Context, vals map[string]any, release Release
 		return nil, err
 	}
 	parseErr := err // Helm validates values before it parses templates
-	var merge coalescer
+	merge := coalescer{helm: c.helm}
 	coalesced, err := merge.coalesceValues(p.chart, vals)
 	if err != nil {
 		return nil, err
@@ -117,15 +118,15 @@ func (c *Chart) render(ctx context.Context, vals map[string]any, release Release
 			return nil, err
 		}
 	}
-	if want := p.chart.Metadata.KubeVersion; want != "" && !chartutil.IsCompatibleRange(want, caps.KubeVersion.String()) {
-		text := fmt.Sprintf("chart requires kubeVersion: %s which is incompatible with Kubernetes %s", want, caps.KubeVersion.String())
+	if want := p.chart.Metadata.KubeVersion; want != "" && !chartutil.IsCompatibleRange(want, caps.held) {
+		text := fmt.Sprintf("chart requires kubeVersion: %s which is incompatible with Kubernetes %s", want, caps.told)
 		return nil, &Failure{Reason: KubeOld, Message: text, text: text}
 	}
 	if parseErr != nil {
 		return nil, parseErr
 	}
 	if release.Served != nil { // Helm installs crds/ first, and asks the cluster then
-		caps.APIVersions = append(caps.APIVersions[:len(caps.APIVersions):len(caps.APIVersions)], p.defined(c)...)
+		*caps.apis = append(slices.Clone(*caps.apis), p.defined(c)...)
 	}
 	x := &execution{release: &release, included: make(map[string]int), ahead: c.documents.ahead(release.Decode)}
 	if release.Seeded {
@@ -134,7 +135,7 @@ func (c *Chart) render(ctx context.Context, vals map[string]any, release Release
 	if traced {
 		x.trace = newTrace(p, coalesced)
 	}
-	out, err := p.execute(ctx, x, p.values(coalesced, releaseValues(release), caps), release.Timeout)
+	out, err := p.execute(ctx, x, p.values(coalesced, releaseValues(release), caps.dot), release.Timeout)
 	if err != nil {
 		return nil, err
 	}
@@ -212,26 +213,8 @@ func (p *program) execute(ctx context.Context, x *execution, dots []map[string]a
 // Check says what is wrong with a release whatever the chart: a *Failure of its
 // version of Kubernetes.
 func (r Release) Check() error {
-	_, err := capabilities(r)
+	_, err := Helm3.capabilities(r)
 	return err
-}
-
-func capabilities(release Release) (*chartutil.Capabilities, error) {
-	caps := chartutil.DefaultCapabilities.Copy()
-	if release.KubeVersion != "" {
-		v, err := chartutil.ParseKubeVersion(release.KubeVersion)
-		if err != nil {
-			text := fmt.Sprintf("invalid kube version '%s': %s", release.KubeVersion, err)
-			return nil, &Failure{Reason: KubeOld, Message: text, text: text}
-		}
-		caps.KubeVersion = *v
-	}
-	if release.Served != nil {
-		caps.APIVersions = release.Served
-	}
-	n := len(caps.APIVersions)
-	caps.APIVersions = append(caps.APIVersions[:n:n], release.APIVersions...)
-	return caps, nil
 }
 
 func releaseValues(r Release) map[string]any {

@@ -46,15 +46,15 @@ func (r *Result) sort(p *program, out []string, rel Release, t *trace) error {
 	}
 	sort.Slice(order, func(i, j int) bool { return p.templates[order[i]].name < p.templates[order[j]].name })
 	for _, i := range order {
-		for _, doc := range split(out[i]) {
+		for _, doc := range r.Chart.helm.split(out[i]) {
 			m := Manifest{Template: p.templates[i].name, Text: doc.text, Line: doc.line}
 			if err := r.add(m); err != nil {
 				return notYAML(m, debugText(p, out), err, t)
 			}
 		}
 	}
-	byKind(r.Manifests)
-	byKind(r.Hooks)
+	byKind(r.Manifests, r.Chart.helm.ranks())
+	byKind(r.Hooks, r.Chart.helm.ranks())
 	r.CRDs = p.crds(r.Chart)
 	return nil
 }
@@ -151,8 +151,7 @@ var installOrder = sync.OnceValue(func() map[string]int {
 
 // byKind sorts into Helm's order of installation: known kinds by rank, then
 // unknown ones by name; stable otherwise.
-func byKind(list []Manifest) {
-	rank := installOrder()
+func byKind(list []Manifest, rank map[string]int) {
 	sort.SliceStable(list, func(i, j int) bool {
 		a, aok := rank[list[i].Kind]
 		b, bok := rank[list[j].Kind]
@@ -235,7 +234,7 @@ func (p *program) crds(c *Chart) []CRD {
 	p.readCRDs.Do(func() {
 		for _, crd := range p.chart.CRDObjects() {
 			file := CRD{Template: crd.Filename, Text: string(crd.File.Data)}
-			for _, doc := range split(file.Text) {
+			for _, doc := range c.helm.split(file.Text) {
 				file.Docs = append(file.Docs, Manifest{Template: crd.Filename, Text: doc.text, Line: doc.line, Doc: c.documents.get(doc.text)})
 			}
 			p.crdFiles = append(p.crdFiles, file)

@@ -24,6 +24,8 @@ type Overrides struct {
 	FromFile []string         // --set-file
 	Literal  []string         // --set-literal
 
+	// Helm is whose rules they are read by.
+	Helm Helm
 	// Getters fetch values that are named by a URL, by its scheme. What has
 	// another scheme, or none, is a file.
 	Getters map[string]Getter
@@ -78,6 +80,17 @@ func (o Overrides) Merge() (merged map[string]any, err error) {
 	}
 	if len(o.JSON)+len(o.Set)+len(o.String)+len(o.FromFile)+len(o.Literal) > 0 {
 		base = copyMapDeep(base) // tables of files are remembered
+		for _, s := range o.JSON {
+			table, ok, err := o.Helm.setJSON(s)
+			if ok && err == nil {
+				base = mergeMaps(base, table)
+			} else if !ok && strvals.ParseJSON(s, base) != nil {
+				err = errors.Errorf("failed parsing --set-json data %s", s)
+			}
+			if err != nil {
+				return nil, &ValuesError{Err: err}
+			}
+		}
 		if err := setInto(base, o); err != nil {
 			return nil, &ValuesError{Err: err}
 		}
@@ -92,14 +105,18 @@ func (o Overrides) readValues(file string) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if values, ok := parsed.get(text); ok {
+	key := text
+	if o.Helm.four() {
+		key = "4\x00" + text
+	}
+	if values, ok := parsed.get(key); ok {
 		return values, nil
 	}
-	values := map[string]any{}
-	if err := yaml.Unmarshal([]byte(text), &values); err != nil {
+	values, err := o.Helm.parseValues(text)
+	if err != nil {
 		return nil, errors.Wrapf(err, "failed to parse %s", file)
 	}
-	parsed.put(text, values)
+	parsed.put(key, values)
 	return values, nil
 }
 
@@ -200,18 +217,13 @@ func mergeMaps(a, b map[string]any) map[string]any {
 }
 
 func setInto(base map[string]any, o Overrides) error {
-	for _, s := range o.JSON {
-		if err := strvals.ParseJSON(s, base); err != nil {
-			return errors.Errorf("failed parsing --set-json data %s", s)
-		}
-	}
 	for _, s := range o.Set {
-		if err := strvals.ParseInto(s, base); err != nil {
+		if err := strvals.ParseInto(s, base); err != nil && !o.Helm.takesEOF(err) {
 			return errors.Wrap(err, "failed parsing --set data")
 		}
 	}
 	for _, s := range o.String {
-		if err := strvals.ParseIntoString(s, base); err != nil {
+		if err := strvals.ParseIntoString(s, base); err != nil && !o.Helm.takesEOF(err) {
 			return errors.Wrap(err, "failed parsing --set-string data")
 		}
 	}

@@ -66,7 +66,7 @@ func (w *worker) run(x *execution, dots []map[string]any) (out []string, err err
 		}
 		// The dot's type shows in templates that print it.
 		if err := w.root.ExecuteTemplate(&buf, s.name, chartutil.Values(dot)); err != nil {
-			return nil, execFailure(s.name, err)
+			return nil, execFailure(w.program.helm, s.name, err)
 		}
 		if x.trace != nil {
 			x.trace.close(s.name, buf.text.String())
@@ -227,7 +227,7 @@ func (w *worker) snippet(parent *template.Template, text string) (*template.Temp
 			if !strings.Contains(text, "define") && !strings.Contains(text, "block") && !strings.Contains(text, rootName) {
 				// Parsed apart, so that the set of templates stays as it is;
 				// then hung beside it.
-				apart, err := template.New(rootName).Funcs(functions()).Parse(text)
+				apart, err := template.New(rootName).Funcs(w.program.helm.functions()).Parse(text)
 				if err != nil {
 					return nil, errors.Wrapf(err, "cannot parse template %q", text)
 				}

@@ -45,6 +45,7 @@ type command struct {
 	validate  bool
 	crds      bool
 	skipTests bool
+	helm      int
 }
 
 // AddFlags gives cmd the flags of «helm template», those that all of
@@ -75,6 +76,7 @@ func (t *command) addTemplateFlags(f *pflag.FlagSet) {
 	f.StringSliceVarP(&t.apis, "api-versions", "a", []string{}, "Kubernetes api versions used for Capabilities.APIVersions")
 	f.BoolVar(&t.client.UseReleaseName, "release-name", false, "use release name in the output-dir path.")
 	bindPostRenderer(f, &t.client.PostRenderer)
+	f.IntVar(&t.helm, "helm", 3, "major version of Helm to render as: 3 or 4")
 }
 
 // addInstallFlags adds the flags that «helm template» has from «helm install».
@@ -135,6 +137,12 @@ func defaultKeyring() string {
 }
 
 func (t *command) run(args []string) error {
+	if t.helm != 3 && t.helm != 4 {
+		return fmt.Errorf("--helm %d: 3 or 4", t.helm)
+	}
+	if t.helm == 4 && (t.client.PostRenderer != nil || t.asksCluster()) {
+		return errors.New("--helm 4 goes without --post-renderer, which takes a plugin in Helm 4, and without asking a cluster")
+	}
 	log.SetFlags(log.Lshortfile)
 	kube.ManagedFieldsManager = "helm"
 	t.client.Namespace = t.settings.Namespace()
@@ -213,13 +221,13 @@ func (t *command) asksCluster() bool {
 
 func (t *command) overrides() engine.Overrides {
 	v := t.values
-	return engine.Overrides{Getters: t.getters(), Files: v.ValueFiles, JSON: v.JSONValues, Set: v.Values,
+	return engine.Overrides{Helm: engine.Helm(t.helm), Getters: t.getters(), Files: v.ValueFiles, JSON: v.JSONValues, Set: v.Values,
 		String: v.StringValues, FromFile: v.FileValues, Literal: v.LiteralValues}
 }
 
 // load reads the chart and sees to it that its dependencies are there.
 func (t *command) load(path string) (*engine.Chart, error) {
-	c, err := engine.Load(path)
+	c, err := engine.LoadFor(engine.Helm(t.helm), path)
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +241,11 @@ func (t *command) load(path string) (*engine.Chart, error) {
 	}
 	if missing := c.Missing(); len(missing) > 0 {
 		err := errors.Errorf("found in Chart.yaml, but missing in charts/ directory: %s", strings.Join(missing, ", "))
-		err = errors.Wrap(err, "An error occurred while checking for chart dependencies. You may need to run `helm dependency build` to fetch missing dependencies")
+		advice := "An error occurred while checking for chart dependencies. You may need to run `helm dependency build` to fetch missing dependencies"
+		if t.helm == 4 {
+			advice = "an error occurred while checking for chart dependencies. You may need to run 'helm dependency build' to fetch missing dependencies"
+		}
+		err = errors.Wrap(err, advice)
 		if !t.client.DependencyUpdate {
 			return nil, err
 		}
@@ -246,7 +258,7 @@ func (t *command) load(path string) (*engine.Chart, error) {
 		if err := man.Update(); err != nil {
 			return nil, err
 		}
-		if c, err = engine.Load(path); err != nil {
+		if c, err = engine.LoadFor(engine.Helm(t.helm), path); err != nil {
 			return nil, errors.Wrap(err, "failed reloading chart after repo update")
 		}
 	}

@@ -11,12 +11,10 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
-	"sort"
 	"strings"
 
 	"github.com/spf13/pflag"
 	"helm.sh/helm/v3/pkg/postrender"
-	"helm.sh/helm/v3/pkg/releaseutil"
 
 	"github.com/ai-film/ai-film/charttest/internal/engine"
 )
@@ -74,23 +72,18 @@ var sourceLine = regexp.MustCompile("# Source: [^/]+/(.+)")
 
 // printOnly prints the documents of the templates that --show-only names.
 func (t *command) printOnly(manifests string) error {
-	byKey := releaseutil.SplitManifests(manifests)
-	keys := make([]string, 0, len(byKey))
-	for k := range byKey {
-		keys = append(keys, k)
-	}
-	sort.Sort(releaseutil.BySplitManifestsOrder(keys))
+	documents := engine.SplitDocuments(engine.Helm(t.helm), manifests)
 	var shown []string
 	for _, pattern := range t.showOnly {
 		pattern = filepath.ToSlash(pattern)
 		missing := true
-		for _, key := range keys {
-			name := sourceLine.FindStringSubmatch(byKey[key])
+		for _, document := range documents {
+			name := sourceLine.FindStringSubmatch(document)
 			if name == nil {
 				continue
 			}
 			if ok, _ := filepath.Match(pattern, name[1]); ok {
-				shown = append(shown, byKey[key])
+				shown = append(shown, document)
 				missing = false
 			}
 		}

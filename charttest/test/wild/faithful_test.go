@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -47,9 +48,15 @@ func TestRenderedAsHelmRendersThem(t *testing.T) {
 			}
 			for line, args := range lines {
 				t.Run(line, func(t *testing.T) {
-					if out := compare(t, args); line != "turned" {
+					if out := compare(t, 3, args); line != "turned" {
 						require.NotEmpty(t, out, "rendered nothing")
 					}
+				})
+				t.Run(line+", Helm 4", func(t *testing.T) {
+					if os.Getenv("CI") == "" && os.Getenv("AI_FILM_WILD") == "" {
+						t.Skip("compiling Helm 4 takes minutes: set AI_FILM_WILD=1")
+					}
+					compare(t, 4, args)
 				})
 			}
 		})
@@ -83,19 +90,34 @@ func turned(t *testing.T, dir string) string {
 	return file
 }
 
-// compare renders with helm and with our engine, in whatever way the arguments
-// of «helm template» say, and expects the same of both. It returns what came
-// out.
-func compare(t *testing.T, args []string) string {
+// helm4 installs the program of Helm 4, from its module.
+var helm4 = sync.OnceValues(func() (string, error) {
+	if file := os.Getenv("CHARTTEST_HELM4"); file != "" {
+		return file, nil
+	}
+	dir, err := os.MkdirTemp("", "helm4")
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "install", "helm.sh/helm/v4/cmd/helm@v4.3.1")
+	cmd.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=")
+	cmd.Stderr = os.Stderr
+	return filepath.Join(dir, "helm"), cmd.Run()
+})
+
+// compare renders with helm, of a major version, and with our engine, in
+// whatever way the arguments of «helm template» say, and expects the same of
+// both. It returns what came out.
+func compare(t *testing.T, major int, args []string) string {
 	t.Helper()
-	program, err := helm()
+	program, err := map[int]func() (string, error){3: helm, 4: helm4}[major]()
 	require.NoError(t, err, "building helm")
 	want, wantErr := run(program, args)
 	cmd := &cobra.Command{Use: "render", SilenceUsage: true, SilenceErrors: true}
 	helmtemplate.AddFlags(cmd)
 	var out bytes.Buffer
 	cmd.SetOut(&out)
-	cmd.SetArgs(args)
+	cmd.SetArgs(append([]string{"--helm", strconv.Itoa(major)}, args...))
 	got, gotErr := "", ""
 	if err := cmd.Execute(); err != nil {
 		gotErr = err.Error()
