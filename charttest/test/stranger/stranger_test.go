@@ -26,6 +26,8 @@ import (
 
 var whole = flag.Bool("whole", false, "the whole hour: the published module and empty caches, Helm 3 and 4, pre-commit, actionlint; a quarter of an hour of processor time, 4 GB of disk")
 
+var warm = flag.Bool("warm", false, "with -whole: this machine's build cache, for who mends this test")
+
 const module = "github.com/ai-film/ai-film/charttest"
 
 // version is the one that plugins, action and hooks name.
@@ -58,6 +60,9 @@ func newStranger(t *testing.T) *stranger {
 		"HELM_DATA_HOME="+filepath.Join(s.home, "helm"), "HELM_CACHE_HOME="+filepath.Join(s.home, "helm"), "HELM_CONFIG_HOME="+filepath.Join(s.home, "helm"))
 	if *whole {
 		s.env = append(s.env, "GOMODCACHE="+filepath.Join(s.home, "mod"), "GOCACHE="+filepath.Join(s.home, "build"))
+		if *warm {
+			s.env = append(s.env, "GOCACHE="+strings.TrimSpace(output(t, "go", "env", "GOCACHE")), "GOFLAGS=-modcacherw -trimpath")
+		}
 	} else { // as somebody who has built all that before, with this machine's caches
 		s.env = append(s.env, "GOMODCACHE="+cache, "GOCACHE="+strings.TrimSpace(output(t, "go", "env", "GOCACHE")), "GOFLAGS=-mod=mod")
 	}
@@ -117,10 +122,18 @@ func (s *stranger) must(name string, args ...string) string {
 	return out
 }
 
-// timed does a step and notes how long it took.
+// timed does a step as a subtest and notes how long it took.
 func (s *stranger) timed(what string, step func()) {
 	start := time.Now()
-	step()
+	outer := s.t
+	ran := false
+	outer.Run(what, func(t *testing.T) {
+		s.t, ran = t, true
+		step()
+	})
+	if s.t = outer; !ran { // not asked for
+		return
+	}
 	s.told = append(s.told, fmt.Sprintf("%7.1f s  %s", time.Since(start).Seconds(), what))
 }
 
@@ -132,18 +145,19 @@ func TestStranger(t *testing.T) {
 	} else {
 		s.checkout()
 	}
-	s.timed("charttest verify", func() { require.Contains(t, s.must("charttest", "verify", "charts/shop"), "shop: no findings") })
-	s.timed("charttest unittest, the suite that was there", func() { require.Contains(t, s.must("charttest", "unittest", "charts/shop"), "1 passed, 1 total") })
+	s.timed("charttest verify", func() { require.Contains(s.t, s.must("charttest", "verify", "charts/shop"), "shop: no findings") })
+	s.timed("charttest unittest, the suite that was there", func() { require.Contains(s.t, s.must("charttest", "unittest", "charts/shop"), "1 passed, 1 total") })
 	s.timed("charttest init", func() {
 		out := s.must("charttest", "init", "charts/shop")
-		require.Contains(t, out, "wrote charts/shop/shop_test.go")
-		require.Contains(t, out, "wrote charts/shop/.verify.yaml")
-		require.Contains(t, s.must("cat", "go.mod"), module+" v0.")
+		require.Contains(s.t, out, "wrote charts/shop/shop_test.go")
+		require.Contains(s.t, out, "wrote charts/shop/.verify.yaml")
+		require.Contains(s.t, s.must("cat", "go.mod"), module+" v0.")
 	})
-	s.timed("go test, the first", func() { require.Contains(t, s.must("go", "test", "./charts/shop"), "ok") })
-	s.timed("go test, again", func() { require.Contains(t, s.must("go", "test", "-count=1", "./charts/shop"), "ok") })
-	packages := strings.Fields(s.must("go", "list", "-deps", module))
-	s.told = append(s.told, fmt.Sprintf("%7d    packages of import charttest", len(packages)))
+	s.timed("go test, the first", func() { require.Contains(s.t, s.must("go", "test", "./charts/shop"), "ok") })
+	s.timed("go test, again", func() { require.Contains(s.t, s.must("go", "test", "-count=1", "./charts/shop"), "ok") })
+	s.timed("packages of import charttest", func() {
+		s.told = append(s.told, fmt.Sprintf("%7d    packages of import charttest", len(strings.Fields(s.must("go", "list", "-deps", module)))))
+	})
 	s.timed("the action's steps", s.action)
 	s.timed("docs/coming-from.md", s.page)
 	if *whole {
@@ -238,6 +252,9 @@ func (s *stranger) page() {
 	}
 	put("charts/shop/tests/replicas_test.yaml", snippet(s.t, page, "suite: replicas"))
 	put("charts/shop/replicas_test.go", snippet(s.t, page, "func TestReplicas("))
+	if *whole {
+		s.must("go", "mod", "tidy")
+	}
 	require.Contains(s.t, s.must("go", "test", "-v", "-run", "Suites|Replicas", "./charts/shop"), "--- PASS: TestReplicas")
 	var env []string
 	if *whole {
