@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -273,6 +274,9 @@ func (v *verification) verify(ctx context.Context, cmd *cobra.Command, t target)
 		}
 	}
 	config.Progress = progress(cmd.ErrOrStderr())
+	if os.Getenv("GOGC") == "" { // pipelines have little memory, and renders leave much behind
+		debug.SetGCPercent(50)
+	}
 	result, err := verify.Run(ctx, t.Path, config)
 	if config.Progress != nil {
 		fmt.Fprint(cmd.ErrOrStderr(), "\r\x1b[K")
