@@ -19,11 +19,7 @@ func (s *suite) cancel(t *testing.T) {
 	for range 6 { // through a relay two run
 		s.submit(t, s.long(t), "")
 	}
-	q := s.listed(t)
-	for len(q.Running) == 0 {
-		time.Sleep(20 * time.Millisecond)
-		q = s.listed(t)
-	}
+	q := s.settled(t)
 	running, pending := ids(q.Running)[0], ids(q.Pending)
 	if len(pending) < 2 {
 		t.Fatalf("running %v, pending %v", ids(q.Running), pending)
@@ -45,6 +41,20 @@ func (s *suite) cancel(t *testing.T) {
 		if r, err := s.History(s.ctx, id); err != nil || r != nil {
 			t.Errorf("deleted, yet executed: %v %v", r, err)
 		}
+	}
+}
+
+// settled is the queue once something runs and nothing more begins: through a relay several servers start, one after the other.
+func (s *suite) settled(t *testing.T) listed {
+	t.Helper()
+	q := s.listed(t)
+	for {
+		time.Sleep(300 * time.Millisecond)
+		now := s.listed(t)
+		if len(now.Running) > 0 && slices.Equal(ids(now.Running), ids(q.Running)) {
+			return now
+		}
+		q = now
 	}
 }
 

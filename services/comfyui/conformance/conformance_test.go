@@ -367,10 +367,7 @@ func (s *suite) queue(t *testing.T) {
 	for range 2 {
 		busy = append(busy, s.submit(t, s.long(t), ""))
 	}
-	deadline := time.Now().Add(time.Minute)
-	for len(s.listed(t).Running) == 0 && time.Now().Before(deadline) {
-		time.Sleep(10 * time.Millisecond)
-	}
+	s.settled(t)
 	for range 3 {
 		waiting = append(waiting, s.submit(t, s.long(t), ""))
 	}

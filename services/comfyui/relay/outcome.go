@@ -25,8 +25,10 @@ func (r *Relay) finish(ctx context.Context, b *backend, t *take, entry *historyE
 	t.concluding = true
 	b.balked = 0
 	if took := time.Since(t.startedAt); !t.startedAt.IsZero() {
-		b.slowest = max(took, b.slowest*15/16) // what was slow once is forgotten in time
-		b.pace = (3*cmp.Or(b.pace, took) + took) / 4
+		b.slowest = max(took, b.slowest*15/16)                 // what was slow once is forgotten in time
+		if bytes.Contains(entry.Status, []byte(`"success"`)) { // what was interrupted says nothing of the pace
+			b.pace = (3*cmp.Or(b.pace, took) + took) / 4
+		}
 	}
 	forgotten, remote, made := t.forgotten, t.Remote, b.source
 	r.mu.Unlock()

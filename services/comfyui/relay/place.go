@@ -71,7 +71,7 @@ func (r *Relay) choose(t *take, tried []*backend) *backend {
 			}
 			return -1
 		}
-		return cmp.Compare(a.until(max(a.queue, load[a.url])+1, usual), b.until(max(b.queue, load[b.url])+1, usual))
+		return cmp.Compare(a.next(load[a.url], usual), b.next(load[b.url], usual))
 	})
 }
 
@@ -92,9 +92,19 @@ func (r *Relay) usualPace() time.Duration {
 	return sum / n
 }
 
+// next is how soon the server would be done with one more prompt, for comparing. Its pace tells only so much of a prompt of another
+// kind: so one that has nothing to do goes first unless it is much slower.
+func (b *backend) next(load int, usual time.Duration) float64 {
+	n := max(b.queue, load)
+	if n > 0 {
+		return 10 * b.until(n+1, usual)
+	}
+	return b.until(1, usual)
+}
+
 // until is how long n prompts take the server, about, divided by its weight: one of weight 2 gets as much as two of its pace.
 func (b *backend) until(n int, usual time.Duration) float64 {
-	return float64(n) * cmp.Or(b.pace, usual).Seconds() / cmp.Or(b.source.weight, 1)
+	return float64(n) * max(cmp.Or(b.pace, usual).Seconds(), 1) / cmp.Or(b.source.weight, 1) // less than a second is chance
 }
 
 // errNoBackend says that no server is ready; its text names what is missing.
