@@ -220,7 +220,7 @@ func TestFirstSuitesPassWithHelmUnittest(t *testing.T) {
 	}
 	tools := t.TempDir()
 	peer := filepath.Join(tools, "unittest")
-	writeFiles(t, tools, "-- go.mod --\nmodule peers\n\ngo 1.26\n\nrequire github.com/helm-unittest/helm-unittest v1.1.2\n")
+	writeFiles(t, tools, "-- go.mod --\nmodule peers\n\ngo 1.26\n\nrequire github.com/helm-unittest/helm-unittest v1.1.2\n\nreplace github.com/vmware-labs/yaml-jsonpath => github.com/helm-unittest/yaml-jsonpath v0.4.0\n")
 	build := exec.Command("go", "build", "-mod=mod", "-o", peer, "github.com/helm-unittest/helm-unittest/cmd/helm-unittest")
 	build.Dir = tools
 	if out, err := build.CombinedOutput(); err != nil {

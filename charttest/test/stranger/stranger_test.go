@@ -303,7 +303,7 @@ func (s *stranger) peers() []string {
 	} {
 		dir := filepath.Join(tools, p.name)
 		require.NoError(s.t, os.MkdirAll(dir, 0o755))
-		require.NoError(s.t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module tools\n\ngo 1.26\n\nrequire "+p.module+"\n"), 0o644))
+		require.NoError(s.t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module tools\n\ngo 1.26\n\nrequire "+p.module+"\n\nreplace github.com/vmware-labs/yaml-jsonpath => github.com/helm-unittest/yaml-jsonpath v0.4.0\n"), 0o644))
 		build := exec.Command("go", "build", "-mod=mod", "-o", filepath.Join(tools, "bin", p.name), p.main)
 		build.Dir = dir
 		out, err := build.CombinedOutput()
