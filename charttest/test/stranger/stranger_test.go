@@ -334,7 +334,7 @@ func (s *stranger) plugin(path, at, folder string) {
 	require.Contains(t, s.must(helm, "plugin", "list"), "charttest")
 	require.Contains(t, s.must(helm, "charttest", "verify", "charts/shop"), "shop: no findings")
 	require.Contains(t, s.must(helm, "charttest", "unittest", "charts/shop"), "1 passed, 1 total")
-	require.Equal(t, s.must(helm, "template", "shop", "charts/shop", "--namespace", "town"), s.must(helm, "charttest", "render", "shop", "charts/shop", "--namespace", "town"))
+	require.Equal(t, s.must(helm, "template", "shop", "charts/shop", "--namespace", "town"), s.must(helm, "charttest", "render", "shop", "charts/shop", "--namespace", "town", "--helm", strings.TrimPrefix(folder, "helm")))
 	_, err := s.do(nil, helm, "charttest", "verify", "nowhere")
 	require.Error(t, err)
 	s.must(helm, "plugin", "uninstall", "charttest")
