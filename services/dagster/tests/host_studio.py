@@ -84,8 +84,7 @@ class HostStudio:
     def _start(self, dagster_url: str, langgraph_url: str) -> None:
         data = {"DATA_DIR": str(self.data)}
         self.preview = self._go("comfyui-preview", {})
-        self.comfyui = self._go("comfyui-relay", {
-            "BACKENDS": self.preview.url, "BACKEND_AUTHORIZATION": f"Bearer {SERVICE_TOKEN}", "DATABASE_URL": self.database_url})
+        self.comfyui = self._go("comfyui-relay", {"BACKENDS": f"dns+{self.preview.url}", "DATABASE_URL": self.database_url})
         self.blender = self._go("blender-service", data)
         self.ffmpeg = self._go("ffmpeg-service", data)
         self.opencv = self._part(PythonService("opencv", "finishing.app:app", data))

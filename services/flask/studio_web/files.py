@@ -17,15 +17,22 @@ class Films:
     def __init__(self, root: str):
         self.volume = Volume(root)
 
-    def free(self) -> dict[str, int]:
-        """Bytes that films may still take on each volume that is mounted here."""
-        free = {}
+    def free(self) -> dict[tuple[str, ...], int]:
+        """Bytes that films may still take on each disk, by the volumes on it that are mounted here."""
+        disks: dict[int, tuple[str, ...]] = {}
+        left = {}
         for name in VOLUMES:
             try:
-                free[name] = max(0, shutil.disk_usage(self.volume.root / name).free - RESERVE_BYTES)
+                disk, free = (self.volume.root / name).stat().st_dev, shutil.disk_usage(self.volume.root / name).free
             except OSError:
                 continue
-        return free
+            disks[disk] = (*disks.get(disk, ()), name)
+            left[disk] = max(0, free - RESERVE_BYTES)
+        return {volumes: left[disk] for disk, volumes in disks.items()}
+
+    def free_on(self, volume: str) -> int:
+        """Bytes that films may still take on the disk of a volume; 0 where it is not mounted here."""
+        return sum(free for volumes, free in self.free().items() if volume in volumes)
 
     def video(self, film: dict) -> Path:
         """Where the film's video stands, there or not."""

@@ -67,7 +67,7 @@ class Retention:
             "aifilm_flask_volume_free_bytes", "Bytes that films may still take.", ["volume"], registry=registry
         )
         for volume in VOLUMES:
-            free.labels(volume).set_function(lambda volume=volume: self._files.free().get(volume, 0))
+            free.labels(volume).set_function(lambda volume=volume: self._files.free_on(volume))
 
     def round(self) -> None:
         """Remove what has to go now, unless another replica is at it."""

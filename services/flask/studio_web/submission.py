@@ -43,30 +43,32 @@ def require_place(waiting: int, most: int) -> None:
         )
 
 
-def require_room(settings: dict, others: Iterable[dict], free: dict[str, int], at_once: int) -> None:
+def require_room(settings: dict, others: Iterable[dict], free: dict[tuple[str, ...], int], at_once: int) -> None:
     """Raise Problem 507 when the film would not fit beside those in work.
 
     `others` are the settings of the films in work, counted whole, of which `at_once` are made at a time; `free` the bytes free
-    on each volume (`images`, `videos`). One that is not mounted here is not judged: the services that write there will.
+    on each disk, by the volumes (`images`, `videos`) that share it. One that is not mounted here is not judged: the services
+    that write there will.
     """
     own = storage.estimate(settings)
     alone = storage.together([own], 1)
     total = storage.together([own, *map(storage.estimate, others)], at_once)
-    for volume in free:
-        if total[volume] > free[volume]:
+    for volumes, left in free.items():
+        needed, by_itself = (sum(what[volume] for volume in volumes) for what in (total, alone))
+        if needed > left:
             # Waiting helps only where the films in work are in the way.
-            waiting = alone[volume] <= free[volume]
+            waiting = by_itself <= left
             raise Problem(
                 507,
                 "the film would not fit",
-                f"{volume}: {_size(alone[volume])} are needed for this film,"
-                f" {_size(total[volume] - alone[volume])} for films in work, and {_size(free[volume])} are free",
+                f"{' and '.join(volumes)}: {_size(by_itself)} are needed for this film,"
+                f" {_size(needed - by_itself)} for films in work, and {_size(left)} are free",
                 ("wait until films in work are done, " if waiting else "")
                 + "delete films that are no longer needed, make this one smaller or shorter, or enlarge the volume",
                 headers={"Retry-After": "300"} if waiting else {},
-                volume=volume,
-                needed=total[volume],
-                free=free[volume],
+                volumes=list(volumes),
+                needed=needed,
+                free=left,
             )
 
 

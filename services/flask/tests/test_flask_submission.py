@@ -33,19 +33,25 @@ def test_frames_of_films_that_wait_their_turn_are_not_there():
 
 
 def test_room():
-    one, two = storage.together([storage.estimate(SMALL)], 4), storage.together([storage.estimate(SMALL)] * 2, 4)
+    one, two = (
+        {(volume,): size for volume, size in storage.together([storage.estimate(SMALL)] * films, 4).items()} for films in (1, 2)
+    )
+    images, videos, both = ("images",), ("videos",), ("images", "videos")
     require_room(SMALL, [], one, 4)
+    require_room(SMALL, [], {both: sum(one.values())}, 4)
     require_room(SMALL, [SMALL], two, 4)
     require_room(SMALL, [SMALL], {}, 4)
-    for others, free, volume, later in (
-        ([], one | {"images": one["images"] - 1}, "images", False),
-        ([], one | {"videos": one["videos"] - 1}, "videos", False),
-        ([SMALL], {"images": two["images"] - 1}, "images", True),
+    for others, free, volumes, later in (
+        ([], one | {images: one[images] - 1}, images, False),
+        ([], one | {videos: one[videos] - 1}, videos, False),
+        ([], {both: sum(one.values()) - 1}, both, False),
+        ([SMALL], {images: two[images] - 1}, images, True),
+        ([SMALL], {both: sum(one.values())}, both, True),
     ):
         with pytest.raises(Problem) as refused:
             require_room(SMALL, others, free, 4)
         assert refused.value.status == 507
-        assert refused.value.body()["volume"] == volume
+        assert refused.value.body()["volumes"] == list(volumes)
         assert "delete films" in refused.value.remedy
         assert ("Retry-After" in refused.value.headers) is later
 
