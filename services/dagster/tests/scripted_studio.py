@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -166,13 +167,14 @@ class ScriptedStudio:
 
 
 def write_dagster_yaml(home: Path) -> None:
-    """A dagster.yaml like the chart's, but that runs are processes of the code server."""
+    """A dagster.yaml like the chart's, but that runs are processes of the code server; their launcher stands beside it."""
+    shutil.copy(Path(__file__).with_name("process_launcher.py"), home)
     (home / "dagster.yaml").write_text(
         textwrap.dedent("""\
         storage:
           postgres:
             postgres_url: {env: DAGSTER_PG_URL}
-        run_launcher: {module: dagster, class: DefaultRunLauncher}
+        run_launcher: {module: process_launcher, class: ProcessRunLauncher}
         run_coordinator: {module: dagster, class: QueuedRunCoordinator, config: {max_concurrent_runs: 2, dequeue_interval_seconds: 1}}
         run_monitoring: {enabled: true, poll_interval_seconds: 2, start_timeout_seconds: 60, cancel_timeout_seconds: 20}
         run_retries: {enabled: false}
@@ -186,8 +188,8 @@ class DagsterServers:
 
     def __init__(self, environment: dict[str, str], home: Path):
         self.home = home
-        code = {} if ROOTS else {"PYTHONPATH": f"{SERVICES}:{SERVICES / 'dagster'}"}
-        self.environment = {"PATH": os.environ["PATH"], **code, **environment}
+        code = "/app:/app/dagster" if ROOTS else f"{SERVICES}:{SERVICES / 'dagster'}"  # the image's, or the checkout's
+        self.environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{code}:{home}", **environment}
         self.code = self.daemon = None
         self.code_port = free_port()
         (home / "workspace.yaml").write_text(

@@ -122,6 +122,22 @@ def test_a_killed_run_is_repeated_and_the_film_is_made(studio):
     assert len(runs(studio, film_id)) == 2
 
 
+def test_a_killed_run_is_repeated_though_its_code_server_died_before_it(studio):
+    studio.scripts["move"] = slow(studio)
+    film_id = studio.submit()
+    wait(lambda: studio.asked("move"), "the film was not begun")
+    server = studio.servers.code
+    workers = family(server.pid) - {server.pid}
+    signal_all({server.pid}, signal.SIGKILL)
+    server.wait()
+    studio.servers.code = None
+    studio.servers.start()
+    studio.scripts.clear()
+    signal_all(workers, signal.SIGKILL)
+    assert studio.wait(film_id, "done", "failed")["state"] == "done"
+    assert len(runs(studio, film_id, count=2)) == 2
+
+
 def test_a_film_is_made_however_often_its_run_is_killed(studio):
     studio.scripts["move"] = slow(studio)
     film_id = studio.submit()
