@@ -91,21 +91,24 @@ func TestVerifyRehearsesEveryProfile(t *testing.T) {
 	assert.Zero(t, code)
 	assert.Empty(t, r.Findings)
 	require.Len(t, r.Charts, 1)
-	require.Len(t, r.Charts[0].Rehearsals, 7)
-	elsewhere := []string{"BackendConfig/", "ManagedCertificate/", "FrontendConfig/", "PodMonitoring/", "PodMonitor/", "ScaledObject/", "StatefulSet/comfyui"}
+	var profiles []string // the chart's, and those of its .verify.yaml
+	elsewhere := []string{"BackendConfig/", "ManagedCertificate/", "FrontendConfig/", "PodMonitoring/", "PodMonitor/", "ScaledObject/", "StatefulSet/comfyui",
+		"Gateway/", "HTTPRoute/", "HealthCheckPolicy/", "GCPBackendPolicy/"}
 	for _, h := range r.Charts[0].Rehearsals {
+		profiles = append(profiles, h.Profile)
 		assert.GreaterOrEqual(t, h.Objects, 30, h.Profile)
 		assert.GreaterOrEqual(t, h.Pods, 9, h.Profile)
 		for _, u := range h.Unrehearsed {
 			assert.True(t, slices.ContainsFunc(elsewhere, func(kind string) bool { return strings.HasPrefix(u.Object, kind) }), "%s: %s", u.Object, u.Reason)
 		}
 	}
+	assert.ElementsMatch(t, []string{"default", "dev", "k3s-single-gpu", "gke-autoscaling", "cpu", "gateway", "platform", "public", "restored"}, profiles)
 	struck(t)
 }
 
 // What only a server finds is found on this one, each at its line.
 func TestVerifyFindsWhatTheServerRefuses(t *testing.T) {
-	archive, err := txtar.ParseFile(filepath.Join(setting("AI_FILM_REPO", "../.."), "charttest", "server", "testdata", "defects.txtar"))
+	archive, err := txtar.ParseFile(filepath.Join(setting("AI_FILM_REPO", "../.."), "charttest", "dryrun", "testdata", "defects.txtar"))
 	require.NoError(t, err)
 	dir, files := filepath.Join(t.TempDir(), "defects"), map[string]string{}
 	archive.Files = append(archive.Files, txtar.File{Name: ".verify.yaml", Data: []byte(
