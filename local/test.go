@@ -349,6 +349,10 @@ func (t tests) pytestIn(ctx context.Context, env []string, image string) (string
 // prepared, from the caches that the stages before have filled, except for the tests' Python environment. A cluster that runs here, as after make film, is stopped
 // meanwhile: both have the same addresses.
 func (t tests) freshShort(ctx context.Context) (err error) {
+	if os.Getenv(inFresh) != "" {
+		t.local.Log.Say("this machine is one that nobody prepared, and has come so far")
+		return nil
+	}
 	if len(t.local.Running()) > 0 {
 		t.local.Log.Say("the cluster of this machine stops for this stage, and starts again after it")
 		if err := t.local.Down(ctx, false); err != nil {
@@ -373,6 +377,9 @@ func (t tests) freshShort(ctx context.Context) (err error) {
 		make down PURGE=1`)
 }
 
+// inFresh is set where fresh runs something.
+const inFresh = "AI_FILM_FRESH"
+
 // fresh runs a command of the checkout on a machine that nobody prepared, with a cluster state of its own. Its processes
 // are in a namespace and end with it.
 func (t tests) fresh(ctx context.Context, command ...string) error {
@@ -386,9 +393,9 @@ func (t tests) fresh(ctx context.Context, command ...string) error {
 	if err != nil {
 		return err
 	}
-	state := filepath.Join(t.local.Places.Cache, "fresh-"+filepath.Base(t.local.Places.State)) // another again in a fresh machine's own
+	state := filepath.Join(t.local.Places.Cache, "fresh-state")
 	defer os.RemoveAll(state)
-	env := []string{"AI_FILM_ROOTS=" + dir, "AI_FILM_REPO=" + t.repo(), "AI_FILM_STATE=" + state, "TMPDIR=/tmp"}
+	env := []string{"AI_FILM_ROOTS=" + dir, "AI_FILM_REPO=" + t.repo(), "AI_FILM_STATE=" + state, "TMPDIR=/tmp", inFresh + "=1"}
 	args := append([]string{"--pid", "--fork", "--kill-child", filepath.Join(dir, "bin", "enter"), roots.FreshImage,
 		"sh", "-c", `mount -t proc proc /proc && unset AI_FILM_ROOTS AI_FILM_REPO && exec "$@"`, "fresh"}, command...)
 	return t.run(ctx, t.repo(), env, "unshare", args...)
