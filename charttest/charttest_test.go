@@ -1,12 +1,13 @@
 package charttest_test
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/tools/txtar"
+
+	"github.com/ai-film/ai-film/charttest/internal/testfiles"
 )
 
 // unpack writes the archive testdata/NAME.txtar, or parts of it replaced by
@@ -16,10 +17,6 @@ func unpack(t testing.TB, name string, changes ...txtar.File) string {
 	archive, err := txtar.ParseFile(filepath.Join("testdata", name+".txtar"))
 	require.NoError(t, err)
 	dir := filepath.Join(t.TempDir(), name)
-	for _, f := range append(archive.Files, changes...) {
-		path := filepath.Join(dir, filepath.FromSlash(f.Name))
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		require.NoError(t, os.WriteFile(path, f.Data, 0o644))
-	}
+	testfiles.Unpack(t, dir, append(archive.Files, changes...))
 	return dir
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/ai-film/ai-film/charttest"
+	"github.com/ai-film/ai-film/charttest/internal/testfiles"
 )
 
 const chartYAML = "apiVersion: v2\nname: broken\nversion: 1.0.0\n"
@@ -23,11 +24,7 @@ const chartYAML = "apiVersion: v2\nname: broken\nversion: 1.0.0\n"
 func write(t testing.TB, files map[string]string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "broken")
-	for name, text := range files {
-		path := filepath.Join(dir, name)
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
-	}
+	testfiles.Write(t, dir, files)
 	return dir
 }
 

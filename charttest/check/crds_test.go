@@ -1,7 +1,6 @@
 package check_test
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/ai-film/ai-film/charttest"
 	"github.com/ai-film/ai-film/charttest/check"
+	"github.com/ai-film/ai-film/charttest/internal/testfiles"
 )
 
 const crd = `apiVersion: apiextensions.k8s.io/v1
@@ -45,11 +45,7 @@ func TestDefinitionsOfCRDFoldersAreInstalledOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			c.files["Chart.yaml"] = "apiVersion: v2\nname: shop\nversion: 1.0.0\n" + c.files["Chart.yaml"]
-			for file, text := range c.files {
-				file = filepath.Join(dir, file)
-				require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
-				require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
-			}
+			testfiles.Write(t, dir, c.files)
 			findings := check.Run(charttest.MustLoad(t, dir).MustRender(t), check.Cluster{})
 			if c.at == "" {
 				require.Empty(t, findings)

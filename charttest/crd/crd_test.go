@@ -1,7 +1,6 @@
 package crd_test
 
 import (
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,6 +22,7 @@ import (
 	"github.com/ai-film/ai-film/charttest/crd"
 	"github.com/ai-film/ai-film/charttest/internal/envtest"
 	"github.com/ai-film/ai-film/charttest/internal/goproxy"
+	"github.com/ai-film/ai-film/charttest/internal/testfiles"
 )
 
 const definition = `apiVersion: apiextensions.k8s.io/v1
@@ -206,11 +206,7 @@ func TestProblemsAreThoseOfTheServer(t *testing.T) {
 func write(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
-	for name, text := range files {
-		file := filepath.Join(dir, name)
-		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
-		require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
-	}
+	testfiles.Write(t, dir, files)
 	return dir
 }
 

@@ -3,7 +3,6 @@ package dryrun_test
 import (
 	"bytes"
 	"context"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,6 +18,7 @@ import (
 	"github.com/ai-film/ai-film/charttest/check"
 	"github.com/ai-film/ai-film/charttest/dryrun"
 	"github.com/ai-film/ai-film/charttest/internal/envtest"
+	"github.com/ai-film/ai-film/charttest/internal/testfiles"
 	"github.com/ai-film/ai-film/charttest/verify"
 )
 
@@ -26,10 +26,7 @@ import (
 func chartOf(t *testing.T, template string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "toy")
-	require.NoError(t, os.MkdirAll(filepath.Join(dir, "templates"), 0o755))
-	for name, content := range map[string]string{"Chart.yaml": "apiVersion: v2\nname: toy\nversion: 1.0.0\n", "templates/toy.yaml": template} {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644))
-	}
+	testfiles.Write(t, dir, map[string]string{"Chart.yaml": "apiVersion: v2\nname: toy\nversion: 1.0.0\n", "templates/toy.yaml": template})
 	return dir
 }
 

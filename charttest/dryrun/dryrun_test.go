@@ -26,6 +26,7 @@ import (
 	"github.com/ai-film/ai-film/charttest/check"
 	"github.com/ai-film/ai-film/charttest/dryrun"
 	"github.com/ai-film/ai-film/charttest/internal/envtest"
+	"github.com/ai-film/ai-film/charttest/internal/testfiles"
 )
 
 // unpack writes an archive's files into a folder, and returns them too.
@@ -34,10 +35,8 @@ func unpack(t *testing.T, file string) (dir string, files map[string]string) {
 	archive, err := txtar.ParseFile(file)
 	require.NoError(t, err)
 	dir, files = t.TempDir(), map[string]string{}
+	testfiles.Unpack(t, dir, archive.Files)
 	for _, f := range archive.Files {
-		path := filepath.Join(dir, f.Name)
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		require.NoError(t, os.WriteFile(path, f.Data, 0o644))
 		files[f.Name] = string(f.Data)
 	}
 	return dir, files

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/ai-film/ai-film/charttest"
+	"github.com/ai-film/ai-film/charttest/internal/testfiles"
 )
 
 // shop unpacks the chart, without the files of a prefix.
@@ -22,14 +24,7 @@ func shop(t *testing.T, without string) string {
 	archive, err := txtar.ParseFile("testdata/shop.txtar")
 	require.NoError(t, err)
 	dir := t.TempDir()
-	for _, f := range archive.Files {
-		if without != "" && strings.HasPrefix(f.Name, without) {
-			continue
-		}
-		file := filepath.Join(dir, f.Name)
-		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
-		require.NoError(t, os.WriteFile(file, f.Data, 0o644))
-	}
+	testfiles.Unpack(t, dir, slices.DeleteFunc(archive.Files, func(f txtar.File) bool { return without != "" && strings.HasPrefix(f.Name, without) }))
 	return dir
 }
 

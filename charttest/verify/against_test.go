@@ -16,6 +16,7 @@ import (
 
 	"github.com/ai-film/ai-film/charttest"
 	"github.com/ai-film/ai-film/charttest/check"
+	"github.com/ai-film/ai-film/charttest/internal/testfiles"
 	"github.com/ai-film/ai-film/charttest/verify"
 )
 
@@ -25,11 +26,7 @@ func shops(t *testing.T) (dir string, archive *txtar.Archive) {
 	archive, err := txtar.ParseFile("testdata/upgrade.txtar")
 	require.NoError(t, err)
 	dir = t.TempDir()
-	for _, f := range archive.Files {
-		path := filepath.Join(dir, f.Name)
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		require.NoError(t, os.WriteFile(path, f.Data, 0o644))
-	}
+	testfiles.Unpack(t, dir, archive.Files)
 	return dir, archive
 }
 

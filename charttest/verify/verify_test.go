@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ai-film/ai-film/charttest"
+	"github.com/ai-film/ai-film/charttest/internal/testfiles"
 	"github.com/ai-film/ai-film/charttest/verify"
 )
 
@@ -33,15 +34,8 @@ func TestReferenceIsCurrent(t *testing.T) {
 func write(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "toy")
-	all := map[string]string{"Chart.yaml": "apiVersion: v2\nname: toy\nversion: 1.0.0\n"}
-	for name, content := range files {
-		all[name] = content
-	}
-	for name, content := range all {
-		path := filepath.Join(dir, name)
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		require.NoError(t, os.WriteFile(path, []byte(content), 0o644))
-	}
+	testfiles.Write(t, dir, map[string]string{"Chart.yaml": "apiVersion: v2\nname: toy\nversion: 1.0.0\n"})
+	testfiles.Write(t, dir, files)
 	return dir
 }
 

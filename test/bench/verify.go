@@ -125,11 +125,17 @@ func writeObjects(dir string, n int) error {
 	for i := range n / 3 {
 		files[fmt.Sprintf("templates/extra-%04d.yaml", i)] = strings.ReplaceAll(extra, "NAME", fmt.Sprintf("extra-%04d", i))
 	}
-	if err := os.MkdirAll(filepath.Join(dir, "templates"), 0o755); err != nil {
-		return err
-	}
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+	return writeFiles(dir, files)
+}
+
+// writeFiles writes texts by their paths below a folder, and makes the folders.
+func writeFiles(dir string, texts map[string]string) error {
+	for name, text := range texts {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			return err
 		}
 	}

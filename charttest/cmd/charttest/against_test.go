@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/ai-film/ai-film/charttest/internal/envtest"
+	"github.com/ai-film/ai-film/charttest/internal/testfiles"
 )
 
 // shops unpacks the two versions of a chart that package verify compares.
@@ -22,11 +23,7 @@ func shops(t *testing.T) string {
 	archive, err := txtar.ParseFile("../../verify/testdata/upgrade.txtar")
 	require.NoError(t, err)
 	dir := t.TempDir()
-	for _, f := range archive.Files {
-		path := filepath.Join(dir, f.Name)
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		require.NoError(t, os.WriteFile(path, f.Data, 0o644))
-	}
+	testfiles.Unpack(t, dir, archive.Files)
 	return dir
 }
 

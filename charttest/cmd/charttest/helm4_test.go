@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/ai-film/ai-film/charttest/internal/testfiles"
 )
 
 // helm4OrSkip is the helm program of the other major version that render knows.
@@ -82,13 +84,8 @@ func TestRenderWhatHelm4DoesOtherwise(t *testing.T) {
 	}{{differing, every}, {unreadable, every[:1]}} {
 		for name, files := range group.charts {
 			t.Run(name, func(t *testing.T) {
-
 				dir := t.TempDir()
-				for name, text := range files {
-					path := filepath.Join(dir, "c", name)
-					require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-					require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
-				}
+				testfiles.Write(t, filepath.Join(dir, "c"), files)
 				values := "a: 1\nb: {x: 1}\n---\nb: {y: null}\n"
 				require.NoError(t, os.WriteFile(filepath.Join(dir, "v.yaml"), []byte(values), 0o644))
 				for _, line := range group.lines {

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/tools/txtar"
 
+	"github.com/ai-film/ai-film/charttest/internal/testfiles"
 	"github.com/ai-film/ai-film/charttest/verify"
 )
 
@@ -154,11 +155,7 @@ metadata: {name: a}
 // writeFiles writes the files of an archive.
 func writeFiles(t *testing.T, dir, text string) {
 	t.Helper()
-	for _, f := range txtar.Parse([]byte(text)).Files {
-		path := filepath.Join(dir, f.Name)
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		require.NoError(t, os.WriteFile(path, f.Data, 0o644))
-	}
+	testfiles.Unpack(t, dir, txtar.Parse([]byte(text)).Files)
 }
 
 // here makes a module of a folder that takes the library from this checkout.

@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/tools/txtar"
+
+	"github.com/ai-film/ai-film/charttest/internal/testfiles"
 )
 
 // built is the folder of the programs that tests have built, if any has.
@@ -156,11 +158,7 @@ func unpack(t *testing.T, name string) string {
 	archive, err := txtar.ParseFile(filepath.Join("testdata", name+".txtar"))
 	require.NoError(t, err)
 	dir := t.TempDir()
-	for _, f := range archive.Files {
-		path := filepath.Join(dir, name, filepath.FromSlash(f.Name))
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		require.NoError(t, os.WriteFile(path, f.Data, 0o644))
-	}
+	testfiles.Unpack(t, filepath.Join(dir, name), archive.Files)
 	return dir
 }
 
@@ -268,7 +266,7 @@ func TestRenderOldCharts(t *testing.T) {
 	helm, err := upstream()
 	require.NoError(t, err)
 	dir := t.TempDir()
-	for name, text := range map[string]string{
+	testfiles.Write(t, dir, map[string]string{
 		"part/Chart.yaml":            "name: part\nversion: 0.1.0\nappVersion: 1\n",
 		"part/values.yaml":           "on: true\nexports: {data: {shared: 1}}\n",
 		"part/templates/a.yaml":      "{{- if .Values.on }}\na: {{ .Chart.Name }} {{ .Values | toJson }} {{ .Chart.AppVersion }}\n{{- end }}\n",
@@ -280,11 +278,7 @@ func TestRenderOldCharts(t *testing.T) {
 		"old/templates/_x.tpl":       "{{ define \"x\" }}{{ end }}",
 		"old/templates/deep/b.yaml":  "kind: Job\nmetadata:\n  annotations: {helm.sh/hook: crd-install}\n",
 		"old/templates/windows.yaml": "\ufeffkind: ConfigMap\r\n---\r\nkind: Secret\r\n",
-	} {
-		path := filepath.Join(dir, name)
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
-	}
+	})
 	pack := exec.Command(helm, "package", "--destination", "old/charts", "part")
 	pack.Dir = dir
 	out, err := pack.CombinedOutput()
@@ -319,11 +313,7 @@ func TestRenderChartsThatCannotBeRead(t *testing.T) {
 	for name, files := range unreadable {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			for name, text := range files {
-				path := filepath.Join(dir, "c", name)
-				require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-				require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
-			}
+			testfiles.Write(t, filepath.Join(dir, "c"), files)
 			compare(t, dir, "c")
 		})
 	}

@@ -5,13 +5,14 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/ai-film/ai-film/charttest/internal/testfiles"
 )
 
 // position is where Helm's own source logs a line.
@@ -23,17 +24,13 @@ func TestRenderWarnsAsHelmDoes(t *testing.T) {
 	helm, err := upstream()
 	require.NoError(t, err, "building helm")
 	dir := t.TempDir()
-	for name, text := range map[string]string{
+	testfiles.Write(t, dir, map[string]string{
 		"Chart.yaml":            "apiVersion: v2\nname: toy\nversion: 1.0.0\ndependencies: [{name: sub, version: 1.0.0}]\n",
 		"values.yaml":           "port: 80\nweb:\n  port: {http: 80}\nsub:\n  tls: 1\n",
 		"templates/a.yaml":      "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  annotations: {helm.sh/hook: \"post-install, pre-uninstall\"}\n",
 		"templates/b.yaml":      "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: b\n",
 		"charts/sub/Chart.yaml": "apiVersion: v2\nname: sub\nversion: 1.0.0\n", "charts/sub/values.yaml": "tls: {a: b}\n",
-	} {
-		file := filepath.Join(dir, name)
-		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o700))
-		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-	}
+	})
 	for _, args := range [][]string{{}, {"--set", "port.http=80"}, {"--set", "web.port=80"}, {"--set", "global=x"}} {
 		args := append([]string{"template", "x", dir}, args...)
 		cmd := exec.Command(helm, args...)

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/tools/txtar"
 	"sigs.k8s.io/yaml"
 
+	"github.com/ai-film/ai-film/charttest/internal/testfiles"
 	"github.com/ai-film/ai-film/charttest/unittest"
 )
 
@@ -243,11 +244,7 @@ func TestSuitesGenerated(t *testing.T) {
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			dir := t.TempDir()
-			for _, f := range archive.Files {
-				file := filepath.Join(dir, "probe", filepath.FromSlash(f.Name))
-				require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
-				require.NoError(t, os.WriteFile(file, f.Data, 0o644))
-			}
+			testfiles.Unpack(t, filepath.Join(dir, "probe"), archive.Files)
 			g := generator{rand.New(rand.NewPCG(seed, 7))}
 			for n := range 30 {
 				var parts []string
