@@ -103,20 +103,6 @@ func limb(points []pt, radii ...float64) path {
 	return p
 }
 
-func (p path) shift(dx, dy float64) path {
-	return p.each(func(q pt) pt { return pt{q.x + dx, q.y + dy} })
-}
-
-func (p path) mirror(x float64) path {
-	out := p.each(func(q pt) pt { return pt{2*x - q.x, q.y} })
-	for _, contour := range out { // a mirrored contour turns the other way
-		for i, j := 0, len(contour)-1; i < j; i, j = i+1, j-1 {
-			contour[i], contour[j] = contour[j], contour[i]
-		}
-	}
-	return out
-}
-
 func (p path) each(f func(pt) pt) path {
 	out := make(path, len(p))
 	for i, contour := range p {
