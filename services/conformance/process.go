@@ -4,15 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ai-film/ai-film/services/internal/freeport"
 )
 
 // serve is what makes a process that a test starts be the service instead of a test.
@@ -61,7 +61,7 @@ func Start(t *testing.T, sample string, env []string, command ...string) Target 
 		}
 	}
 	var said bytes.Buffer
-	port, management := freePort(t), freePort(t)
+	port, management := freeport.Loopback(t), freeport.Loopback(t)
 	c := exec.Command(command[0], command[1:]...)
 	c.Env = append(os.Environ(), append(env, "HOST=127.0.0.1", "PORT="+port, "MANAGEMENT_PORT="+management, "SERVICE_TOKEN="+target.Token, "DATA_DIR="+target.Data,
 		"WORKERS=1", "QUEUE_LIMIT=1", "SAMPLES=1", "STOP_DELAY=1s", "DRAIN_SECONDS=1s", "LOG_LEVEL=info")...)
@@ -131,15 +131,4 @@ func smallDisk(t *testing.T) (dir string, small bool) {
 		}
 	})
 	return dir, true
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := strings.Cut(l.Addr().String(), ":")
-	return port
 }

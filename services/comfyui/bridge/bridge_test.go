@@ -10,7 +10,6 @@ import (
 	"image"
 	"image/png"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -33,6 +32,7 @@ import (
 	"github.com/ai-film/ai-film/services/comfyui/endpoint"
 	"github.com/ai-film/ai-film/services/comfyui/preview"
 	"github.com/ai-film/ai-film/services/internal/apiservertest"
+	"github.com/ai-film/ai-film/services/internal/freeport"
 	"github.com/ai-film/ai-film/services/internal/outbound"
 )
 
@@ -131,7 +131,7 @@ func newStudio(t *testing.T, change ...func(*Options)) *studio {
 	if out, err := exec.Command("go", "build", "-o", program, "../cmd/comfyui-relay").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	port, management := freePort(t), freePort(t)
+	port, management := freeport.Loopback(t), freeport.Loopback(t)
 	relay := exec.Command(program)
 	relay.Env = []string{"PORT=" + port, "MANAGEMENT_PORT=" + management, "SERVICE_TOKEN=" + token, "TMPDIR=" + t.TempDir(), "POLL=200ms", "LOST_AFTER=3s",
 		"KUBECONFIG=" + api.Kubeconfig(t, apiservertest.Pod), "POD_NAMESPACE=studio", "ENDPOINTS=comfyui-endpoint", "ALLOW_CIDRS=127.0.0.0/8"}
@@ -151,15 +151,6 @@ func newStudio(t *testing.T, change ...func(*Options)) *studio {
 	s.server = httptest.NewServer(s.Handler())
 	t.Cleanup(s.server.Close)
 	return s
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
 
 // outcome is what a registrant learns.

@@ -15,6 +15,7 @@ import (
 	"github.com/ai-film/ai-film/services/comfyui/conformance"
 	"github.com/ai-film/ai-film/services/comfyui/graph"
 	"github.com/ai-film/ai-film/services/comfyui/relay"
+	"github.com/ai-film/ai-film/services/internal/freeport"
 )
 
 // TestIdentity: preview and relay work for who has the token, as a bearer or as the password of HTTP Basic, WebSockets
@@ -72,7 +73,7 @@ func TestIdentity(t *testing.T) {
 		t.Errorf("a server given by URL was told %v", h)
 	}
 	command := exec.Command(program(t, "comfyui-relay"))
-	command.Env = []string{"BACKENDS=http://127.0.0.1:1", "SERVICE_TOKEN=short", "TMPDIR=" + t.TempDir(), "PORT=" + freePort(t)}
+	command.Env = []string{"BACKENDS=http://127.0.0.1:1", "SERVICE_TOKEN=short", "TMPDIR=" + t.TempDir(), "PORT=" + freeport.Loopback(t)}
 	if out, err := command.CombinedOutput(); err == nil || command.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "SERVICE_TOKEN") {
 		t.Errorf("with a short token: %v %s", err, out)
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -23,6 +22,7 @@ import (
 
 	"github.com/ai-film/ai-film/services/comfyui/conformance"
 	"github.com/ai-film/ai-film/services/comfyui/graph"
+	"github.com/ai-film/ai-film/services/internal/freeport"
 )
 
 const token = "a-token-of-the-tests"
@@ -68,22 +68,14 @@ type process struct {
 	log     *os.File
 }
 
-func freePort(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
-
 // newProcess starts a command with an environment and waits until it answers.
 func newProcess(t *testing.T, name string, env ...string) *process {
 	t.Helper()
-	port := freePort(t)
+	port := freeport.Loopback(t)
 	log, err := os.Create(filepath.Join(t.TempDir(), name+".log"))
 	must(t, err)
 	p := &process{t: t, file: program(t, name), log: log, Client: &conformance.Client{Base: "http://127.0.0.1:" + port, Header: http.Header{"Authorization": {"Bearer " + token}}},
-		env: append([]string{"PORT=" + port, "MANAGEMENT_PORT=" + freePort(t), "SERVICE_TOKEN=" + token, "TMPDIR=" + t.TempDir(), "POLL=200ms"}, env...)}
+		env: append([]string{"PORT=" + port, "MANAGEMENT_PORT=" + freeport.Loopback(t), "SERVICE_TOKEN=" + token, "TMPDIR=" + t.TempDir(), "POLL=200ms"}, env...)}
 	t.Cleanup(func() {
 		p.kill()
 		log.Close()

@@ -20,6 +20,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/ai-film/ai-film/services/comfyui/graph"
+	"github.com/ai-film/ai-film/services/internal/freeport"
 )
 
 // TestSpeed measures the relay beside a direct connection and nginx as the proxy, all of them on this machine at the same time, and
@@ -181,7 +182,7 @@ func peak(t *testing.T, p *process) float64 {
 // startNginx has nginx pass on to a server what it is asked, as an ingress would.
 func startNginx(t *testing.T, program, to string) string {
 	t.Helper()
-	dir, port := t.TempDir(), freePort(t)
+	dir, port := t.TempDir(), freeport.Loopback(t)
 	paths := ""
 	for _, name := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		paths += fmt.Sprintf("%s_temp_path %s/%[1]s; ", name, dir)

@@ -8,7 +8,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +17,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/ai-film/ai-film/services/internal/freeport"
 )
 
 // Tokens of the administrator, and of a user whom nothing is allowed but what a test binds to the name "pod".
@@ -45,7 +46,7 @@ func Start(t testing.TB) *Server {
 	file := func(name string) string { return filepath.Join(dir, name) }
 	must(t, os.WriteFile(file("accounts.key"), pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}), 0o600))
 	must(t, os.WriteFile(file("tokens.csv"), []byte(Admin+",admin,1,system:masters\n"+Pod+",pod,2\n"), 0o600))
-	store, peer, port := "http://127.0.0.1:"+freePort(t), "http://127.0.0.1:"+freePort(t), freePort(t)
+	store, peer, port := "http://127.0.0.1:"+freeport.Loopback(t), "http://127.0.0.1:"+freeport.Loopback(t), freeport.Loopback(t)
 	run(t, dir, filepath.Join(assets, "etcd"), "--data-dir="+file("etcd"), "--unsafe-no-fsync", "--log-level=error", "--listen-client-urls="+store,
 		"--advertise-client-urls="+store, "--listen-peer-urls="+peer, "--initial-advertise-peer-urls="+peer, "--initial-cluster=default="+peer)
 	run(t, dir, filepath.Join(assets, "kube-apiserver"), "--etcd-servers="+store, "--secure-port="+port, "--bind-address=127.0.0.1",
@@ -102,15 +103,6 @@ func run(t testing.TB, dir, program string, args ...string) {
 		cmd.Wait()
 		log.Close()
 	})
-}
-
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
 
 func must(t testing.TB, err error) {
