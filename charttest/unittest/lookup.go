@@ -2,6 +2,7 @@ package unittest
 
 import (
 	"context"
+	"maps"
 	"path"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -34,7 +35,8 @@ func (p provider) lookup(apiVersion, kind, namespace, name string) (map[string]a
 	}
 	objects := make([]runtime.Object, len(p.Objects))
 	for i, object := range p.Objects {
-		objects[i] = &unstructured.Unstructured{Object: object}
+		// The client writes into what it is given, and these are shared by tests.
+		objects[i] = &unstructured.Unstructured{Object: maps.Clone(object)}
 	}
 	resources := fake.NewSimpleDynamicClient(runtime.NewScheme(), objects...).Resource(of.GVR)
 	var client dynamic.ResourceInterface = resources

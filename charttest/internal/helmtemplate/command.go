@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pkg/errors"
@@ -136,6 +137,12 @@ func defaultKeyring() string {
 	return filepath.Join(homedir.HomeDir(), ".gnupg", "pubring.gpg")
 }
 
+// asHelm sets what Helm's main sets for its process.
+var asHelm = sync.OnceFunc(func() {
+	log.SetFlags(log.Lshortfile)
+	kube.ManagedFieldsManager = "helm"
+})
+
 func (t *command) run(args []string) error {
 	if t.helm != 3 && t.helm != 4 {
 		return fmt.Errorf("--helm %d: 3 or 4", t.helm)
@@ -143,8 +150,7 @@ func (t *command) run(args []string) error {
 	if t.helm == 4 && (t.client.PostRenderer != nil || t.asksCluster()) {
 		return errors.New("--helm 4 goes without --post-renderer, which takes a plugin in Helm 4, and without asking a cluster")
 	}
-	log.SetFlags(log.Lshortfile)
-	kube.ManagedFieldsManager = "helm"
+	asHelm()
 	t.client.Namespace = t.settings.Namespace()
 	release := engine.Release{APIVersions: t.apis, EnableDNS: t.client.EnableDNS, IncludeCRDs: t.crds,
 		SkipSchema: t.client.SkipSchemaValidation, SubNotes: t.client.SubNotes,
