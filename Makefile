@@ -5,6 +5,7 @@
 BRIEF ?= examples/lighthouse.md
 OUT ?= out/film.mp4
 LOCAL = go run -C local -trimpath .
+TASKS = go run -trimpath ./test/tasks
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -28,25 +29,25 @@ env: ## print shell lines for kubectl, helm and ctr: eval "$(make -s env)"
 	@$(LOCAL) env
 
 deps: ## install what the tests need beside the images
-	@$(LOCAL) deps
+	@$(TASKS) deps
 
 test: ## lint, unit and integration tests; leaves the machine as it was
-	@$(LOCAL) test $(if $(BUDGETS),--budgets)
+	@$(TASKS) test $(if $(BUDGETS),--budgets)
 
 chaos: ## 500 random kills over 20 films: out/chaos.json; KILLS=500 FILMS=20
-	@$(LOCAL) chaos -- $(if $(KILLS),--kills $(KILLS)) $(if $(FILMS),--films $(FILMS))
+	@$(TASKS) chaos -- $(if $(KILLS),--kills $(KILLS)) $(if $(FILMS),--films $(FILMS))
 
 unit: ## tests without a cluster
-	@$(LOCAL) test --only unit-go,unit-python,film
+	@$(TASKS) test --only unit-go,unit-python,film
 
 integration: ## tests on the cluster, started if need be
-	@$(LOCAL) test --only integration
+	@$(TASKS) test --only integration
 
 lint: ## formatting, vet, ruff, helm lint
-	@$(LOCAL) test --only lint
+	@$(TASKS) test --only lint
 
 bench: ## measure charttest against helm, helm-unittest and terratest, and the relay beside nginx
-	@$(LOCAL) bench
+	@$(TASKS) bench
 
 docs: ## write what is generated anew: schema, values reference
 	@go generate ./...

@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +20,7 @@ import (
 	"github.com/ai-film/ai-film/local/internal/packages"
 	"github.com/ai-film/ai-film/local/internal/place"
 	"github.com/ai-film/ai-film/local/internal/progress"
+	"github.com/ai-film/ai-film/local/internal/roots"
 	"github.com/ai-film/ai-film/local/internal/toolchain"
 )
 
@@ -56,10 +60,10 @@ What it keeps, and where:
                         here
   sockets, leases       /run/ai-film, gone after a reboot
 
-The Makefile's targets call this program: make up, down, images, env.`,
+The Makefile's targets call this program: make film, up, down, images, env.`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(upCommand(local), downCommand(local), imagesCommand(local), statusCommand(local), envCommand(local), depsCommand(local), rootsCommand(local), freshCommand(local), programsCommand(local), testCommand(local), chaosCommand(local), filmCommand(local), benchCommand(local))
+	root.AddCommand(upCommand(local), downCommand(local), imagesCommand(local), statusCommand(local), envCommand(local), rootsCommand(local), freshCommand(local), packagesCommand(local), programsCommand(local), filmCommand(local))
 	return root, nil
 }
 
@@ -91,8 +95,12 @@ when nothing runs.`,
 }
 
 func programsCommand(local *cluster.Local) *cobra.Command {
+	names := make([]string, len(toolchain.Sets))
+	for i, set := range toolchain.Sets {
+		names[i] = set.Name
+	}
 	return &cobra.Command{
-		Use: "programs", Short: "Make the cluster's programs, and no more", Args: cobra.NoArgs,
+		Use: "programs [NAME...]", DisableFlagsInUseLine: true, Short: "Make the cluster's programs, and no more", Args: cobra.OnlyValidArgs, ValidArgs: names,
 		Long: `Compile Kubernetes, etcd, kwok, CoreDNS, metrics-server, Helm,
 local-path-provisioner and Traefik from their Go modules into the cache, where
 "up" finds them. What is there already isn't compiled again.
@@ -100,13 +108,25 @@ local-path-provisioner and Traefik from their Go modules into the cache, where
 Where dl.k8s.io is in reach, Kubernetes' programs are its own, compared with
 their published SHA-256; AI_FILM_RELEASES names another server that is laid out
 like https://dl.k8s.io/release, or is "off". kubectl and helm are those of this
-machine if their versions fit the cluster's.`,
-		RunE: func(c *cobra.Command, _ []string) error {
-			defer report(local)
+machine if their versions fit the cluster's.
+
+With names, only these are made, and the directory of each is printed:
+` + strings.Join(names, ", ") + `.`,
+		RunE: func(c *cobra.Command, chosen []string) error {
 			for _, set := range toolchain.Sets {
-				if _, err := local.Tools().Build(c.Context(), set); err != nil {
+				if len(chosen) > 0 && !slices.Contains(chosen, set.Name) {
+					continue
+				}
+				dir, err := local.Tools().Build(c.Context(), set)
+				if err != nil {
 					return err
 				}
+				if len(chosen) > 0 {
+					fmt.Println(dir)
+				}
+			}
+			if len(chosen) == 0 {
+				report(local)
 			}
 			return nil
 		},
@@ -175,11 +195,15 @@ then those of the images, and "enter IMAGE PROGRAM" runs anything in one.`,
 		Example: `  eval "$(go run -C local . roots)"
   enter blender blender --version`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			dir, err := tests{local}.roots(c.Context())
+			builder, built, err := buildImages(c.Context(), local)
 			if err != nil {
 				return err
 			}
-			fmt.Printf("export AI_FILM_ROOTS=%s AI_FILM_REPO=%s PATH=%s:$PATH\n", dir, local.Places.Repo, filepath.Join(dir, "bin"))
+			dir, err := roots.Prepare(c.Context(), local.Places, builder.Engine, built)
+			if err != nil {
+				return err
+			}
+			fmt.Printf("export AI_FILM_ROOTS='%s' AI_FILM_REPO='%s' PATH='%s':\"$PATH\"\n", dir, local.Places.Repo, filepath.Join(dir, "bin"))
 			return nil
 		},
 	}
@@ -200,11 +224,32 @@ The cluster of this machine must be down: both have the same addresses.`,
 			if len(args) == 0 {
 				args = []string{"make", "test"}
 			}
-			return tests{local}.fresh(c.Context(), args...)
+			return fresh(c.Context(), local, args...)
 		},
 	}
 	c.Flags().SetInterspersed(false) // flags after the command are its own
 	return c
+}
+
+// fresh runs a command of the checkout on a machine that nobody prepared, with a cluster state of its own. Its processes
+// are in a namespace and end with it.
+func fresh(ctx context.Context, local *cluster.Local, command ...string) error {
+	if running := local.Running(); len(running) > 0 {
+		return errors.New("the cluster of this machine runs and has the addresses that another would need\nRemedy: make down")
+	}
+	if err := packages.Install(ctx, local.Log, "about 20 s", "mmdebstrap"); err != nil {
+		return err
+	}
+	dir, err := roots.Fresh(ctx, local.Places, local.Log)
+	if err != nil {
+		return err
+	}
+	state := filepath.Join(local.Places.Cache, "fresh-state")
+	defer os.RemoveAll(state)
+	env := []string{"AI_FILM_ROOTS=" + dir, "AI_FILM_REPO=" + local.Places.Repo, "AI_FILM_STATE=" + state, "TMPDIR=/tmp", "AI_FILM_FRESH=1"}
+	args := append([]string{"--pid", "--fork", "--kill-child", filepath.Join(dir, "bin", "enter"), roots.FreshImage,
+		"sh", "-c", `mount -t proc proc /proc && unset AI_FILM_ROOTS AI_FILM_REPO && exec "$@"`, "fresh"}, command...)
+	return run(ctx, local.Places.Repo, env, "unshare", args...)
 }
 
 func statusCommand(local *cluster.Local) *cobra.Command {
@@ -238,19 +283,14 @@ containerd (for ctr).`,
 	}
 }
 
-func depsCommand(local *cluster.Local) *cobra.Command {
+func packagesCommand(local *cluster.Local) *cobra.Command {
 	return &cobra.Command{
-		Use: "deps", Short: "Install what the tests need beside the images", Args: cobra.NoArgs,
-		Long: `Install from Debian what building the images and running the tests needs, and
-make the tests' Python environment. The tests do so themselves when they begin.
-What the services run (PostgreSQL, Redis, FFmpeg, Blender, OpenCV, fonts) is not
-among it: their tests run in the images.`,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if err := packages.Install(c.Context(), local.Log, "about 30 s", append(packages.Images, packages.Tests...)...); err != nil {
-				return err
-			}
-			_, err := tests{local}.venv(c.Context())
-			return err
+		Use: "packages [NAME...]", DisableFlagsInUseLine: true, Short: "Install what building the images takes, and packages named",
+		Long: `Install from Debian what building the images takes, and the packages named.
+What is there already isn't touched; services that come with a package are
+neither started nor enabled.`,
+		RunE: func(c *cobra.Command, names []string) error {
+			return packages.Install(c.Context(), local.Log, "about 30 s", append(names, packages.Images...)...)
 		},
 	}
 }

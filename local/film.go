@@ -2,14 +2,18 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ai-film/ai-film/local/internal/cluster"
+	"github.com/ai-film/ai-film/local/internal/progress"
 	"github.com/ai-film/ai-film/local/internal/toolchain"
 )
 
@@ -66,7 +70,7 @@ func film(ctx context.Context, local *cluster.Local, kind, brief, output string)
 	}
 	err = local.Log.Do(ctx, "make the film of "+filepath.Base(brief), "about 5 min", func(ctx context.Context) error {
 		defer local.Log.Hold()()
-		return tests{local}.run(ctx, local.Places.Repo, env, filepath.Join(cli, "ai-film"), "film", "--brief", brief, "-o", output)
+		return run(ctx, local.Places.Repo, env, filepath.Join(cli, "ai-film"), "film", "--brief", brief, "-o", output)
 	})
 	if err != nil {
 		cancel()
@@ -80,20 +84,18 @@ func film(ctx context.Context, local *cluster.Local, kind, brief, output string)
 	return nil
 }
 
-func benchCommand(local *cluster.Local) *cobra.Command {
-	return &cobra.Command{
-		Use: "bench", Short: "Run the benchmarks", Args: cobra.NoArgs,
-		Long: `Run the benchmarks in test/bench, and that of ComfyUI's relay beside nginx
-(package nginx-light), and write their numbers to out/bench.`,
-		RunE: func(c *cobra.Command, _ []string) error {
-			dir := filepath.Join(local.Places.Repo, "test", "bench")
-			if _, err := os.Stat(dir); err != nil {
-				return fmt.Errorf("there are no benchmarks yet: %w", err)
-			}
-			t := tests{local}
-			relay := "RELAY_BENCH=" + filepath.Join(local.Places.Repo, "out", "bench", "relay.json")
-			return errors.Join(t.run(c.Context(), dir, nil, "go", "run", "."),
-				t.run(c.Context(), t.services(), []string{relay}, "go", "test", "-count=1", "-run", "^TestSpeed$", "-v", "./comfyui/relay"))
-		},
+// run shows a program's output as it comes; it ends with all its children when the context does.
+func run(ctx context.Context, dir string, env []string, name string, args ...string) error {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	err := cmd.Run()
+	progress.Ran(ctx, cmd)
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", filepath.Base(name), strings.Join(args, " "), err)
 	}
+	return nil
 }

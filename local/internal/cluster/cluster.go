@@ -310,7 +310,7 @@ func (l *Local) Running() map[string]int {
 
 // Env is what a shell needs to talk to the cluster.
 func (l *Local) Env() string {
-	return fmt.Sprintf("export KUBECONFIG=%s\nexport PATH=%s:$PATH\nexport CONTAINERD_ADDRESS=%s\nexport CONTAINERD_NAMESPACE=k8s.io\nexport AI_FILM_INGRESS=%s\n",
+	return fmt.Sprintf("export KUBECONFIG='%s'\nexport PATH='%s':\"$PATH\"\nexport KUBEBUILDER_ASSETS='%[2]s'\nexport CONTAINERD_ADDRESS='%[3]s'\nexport CONTAINERD_NAMESPACE=k8s.io\nexport AI_FILM_INGRESS='%[4]s'\n",
 		l.Places.Kubeconfig(), l.Places.Bin(), l.Places.Containerd(), l.URL())
 }
 

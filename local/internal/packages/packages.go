@@ -24,10 +24,6 @@ var Node = []string{"containerd", "runc", "containernetworking-plugins", "nftabl
 // Images is what building images without a registry needs.
 var Images = []string{"buildah", "mmdebstrap", "debian-archive-keyring", "ca-certificates"}
 
-// Tests is what running the tests needs beside the images, which hold all that the services run: an environment for ruff
-// and for the tests that look at a film from outside.
-var Tests = []string{"python3", "python3-venv"}
-
 // units lists the services that the packages above bring along.
 var units = []string{"containerd.service", "postgresql.service", "redis-server.service"}
 

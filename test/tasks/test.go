@@ -16,74 +16,25 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/ai-film/ai-film/local/internal/cluster"
-	"github.com/ai-film/ai-film/local/internal/packages"
-	"github.com/ai-film/ai-film/local/internal/progress"
-	"github.com/ai-film/ai-film/local/internal/roots"
-	"github.com/ai-film/ai-film/local/internal/stages"
-	"github.com/ai-film/ai-film/local/internal/toolchain"
+	"github.com/ai-film/ai-film/test/tasks/stages"
 )
-
-func testCommand(local *cluster.Local) *cobra.Command {
-	var only string
-	var budgets bool
-	c := &cobra.Command{
-		Use: "test", Short: "Run the tests, cheap ones first", Args: cobra.NoArgs,
-		Long: `Run the stages lint, unit-go, unit-python, film (a film made by the services
-as processes, and by all but one of them) and integration, and print how long
-each took.
-
-The services' tests run in the root file systems of the images that ship, with
-the PostgreSQL, Redis, FFmpeg, Blender, OpenCV, Python and fonts that are in
-there: what this machine has besides is neither needed nor seen. The images are
-built first if they changed. The integration stage brings the cluster up unless
-it runs, and takes it down again if it was the one to start it.`,
-		RunE: func(c *cobra.Command, _ []string) error {
-			t := tests{local}
-			chosen, err := stages.Select(t.stages(), only)
-			if err != nil {
-				return err
-			}
-			defer t.compileAhead(c.Context(), chosen)()
-			results, err := stages.Run(c.Context(), local.Log.Say, budgets, chosen)
-			fmt.Println()
-			stages.Table(os.Stdout, results)
-			return err
-		},
-	}
-	c.Flags().StringVar(&only, "only", "", "comma-separated list of stages")
-	c.Flags().BoolVar(&budgets, "budgets", false, "fail a stage that takes longer than its budget")
-	return c
-}
-
-func chaosCommand(local *cluster.Local) *cobra.Command {
-	return &cobra.Command{
-		Use: "chaos [-- flags]", DisableFlagsInUseLine: true, Short: "Make films while all is killed at random; count what is lost",
-		Long: `Run test/film/chaos.py: tiny films are made by the services, as processes of
-this machine in the root file systems of their images, while they, the databases
-and Dagster are killed, stopped and emptied at random. What was lost,
-half-written or made twice is counted in out/chaos.json. Flags after -- are its
-own; ask it for them: chaos -- --help.`,
-		RunE: func(c *cobra.Command, args []string) error {
-			t := tests{local}
-			return t.withStudio(c.Context(), append([]string{filepath.Join(t.repo(), "test", "film", "chaos.py")}, args...)...)
-		},
-	}
-}
 
 // noTimeout is for machines of any speed: go test ends a package after ten minutes by itself, whatever it is doing. A test
 // that waits gives up when nothing goes on any more, and a stage has a budget.
 const noTimeout = "-timeout=0"
 
-type tests struct{ local *cluster.Local }
+type tasks struct {
+	repo  string // the checkout
+	cache string // of programs and environments, safe to delete
+	began time.Time
+}
 
 // compileAhead compiles what the integration stage needs beside the Python tests, which leave the processors idle: on a
 // new machine that is a quarter of an hour. Errors are left to the integration stage, which compiles what is missing.
 // The function it returns ends the work and waits for that.
-func (t tests) compileAhead(ctx context.Context, chosen []stages.Stage) (end func()) {
+func (t tasks) compileAhead(ctx context.Context, chosen []stages.Stage) (end func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var ahead sync.WaitGroup
 	names := make([]string, len(chosen))
@@ -108,20 +59,16 @@ func before(s *stages.Stage, f func()) {
 	}
 }
 
-func (t tests) compileIntegration(ctx context.Context) {
-	self, err := os.Executable()
-	if err != nil {
-		return
-	}
-	for _, args := range [][]string{{self, "programs"}, {"go", "test", "-run=^$", "./..."}} {
-		cmd := exec.CommandContext(ctx, "nice", append([]string{"-n", "19"}, args...)...)
-		cmd.Dir = t.integrationDir()
+func (t tasks) compileIntegration(ctx context.Context) {
+	for _, command := range []*exec.Cmd{t.local(ctx, "programs"), t.command(ctx, t.integrationDir(), nil, "go", "test", "-run=^$", "./...")} {
+		cmd := exec.CommandContext(ctx, "nice", append([]string{"-n", "19"}, command.Args...)...)
+		cmd.Dir = command.Dir
 		endGroup(cmd)
 		_ = cmd.Run()
 	}
 }
 
-func (t tests) stages() []stages.Stage {
+func (t tasks) stages() []stages.Stage {
 	return []stages.Stage{
 		{Name: "lint", Budget: 12 * time.Minute, Run: t.lint},
 		{Name: "unit-go", Budget: 30 * time.Minute, Run: t.unitGo},
@@ -132,16 +79,14 @@ func (t tests) stages() []stages.Stage {
 	}
 }
 
-func (t tests) repo() string { return t.local.Places.Repo }
-
 // modules returns the directories with a go.mod, but for the nested ones that only pin programs.
-func (t tests) modules() ([]string, error) {
+func (t tasks) modules() ([]string, error) {
 	var dirs []string
-	err := filepath.WalkDir(t.repo(), func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(t.repo, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && path != t.repo() || d.Name() == "tools" || d.Name() == "testdata" || d.Name() == "node_modules") {
+		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && path != t.repo || d.Name() == "tools" || d.Name() == "testdata" || d.Name() == "node_modules") {
 			return filepath.SkipDir
 		}
 		if d.Name() == "go.mod" {
@@ -153,13 +98,13 @@ func (t tests) modules() ([]string, error) {
 }
 
 // lint reports all that is wrong, not only the first.
-func (t tests) lint(ctx context.Context) error {
+func (t tasks) lint(ctx context.Context) error {
 	modules, err := t.modules()
 	if err != nil {
 		return err
 	}
 	var failures []error
-	unformatted, err := exec.CommandContext(ctx, "gofmt", "-l", t.repo()).Output()
+	unformatted, err := exec.CommandContext(ctx, "gofmt", "-l", t.repo).Output()
 	if err != nil {
 		return fmt.Errorf("gofmt: %w", err)
 	}
@@ -176,22 +121,23 @@ func (t tests) lint(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(append(failures, err)...)
 	}
-	ruff := t.run(ctx, filepath.Join(t.repo(), "services"), nil, filepath.Join(venv, "bin", "ruff"), "check", ".", "../colab")
+	ruff := t.run(ctx, filepath.Join(t.repo, "services"), nil, filepath.Join(venv, "bin", "ruff"), "check", ".", "../colab")
 	return errors.Join(append(failures, ruff, t.lintChart(ctx))...)
 }
 
-func (t tests) lintChart(ctx context.Context) error {
-	dir, err := t.local.Tools().Build(ctx, toolchain.Helm)
+func (t tasks) lintChart(ctx context.Context) error {
+	out, err := t.local(ctx, "programs", "helm").Output()
 	if err != nil {
-		return err
+		return fmt.Errorf("make helm: %w", err)
 	}
-	chart := chartOf(t.local.Places)
+	helm := filepath.Join(strings.TrimSpace(string(out)), "helm")
+	chart := filepath.Join(t.repo, "charts", "ai-film")
 	profiles, err := filepath.Glob(filepath.Join(chart, "values", "*.yaml"))
 	if err != nil {
 		return err
 	}
 	for _, profile := range append([]string{filepath.Join(chart, "values.yaml")}, profiles...) {
-		if err := t.run(ctx, t.repo(), nil, filepath.Join(dir, "helm"), "lint", "--strict", "--quiet", chart, "--values", profile); err != nil {
+		if err := t.run(ctx, t.repo, nil, helm, "lint", "--strict", "--quiet", chart, "--values", profile); err != nil {
 			return err
 		}
 	}
@@ -205,7 +151,7 @@ var inImages = struct{ packages, python [][2]string }{ // directory under servic
 	python:   [][2]string{{"dagster", "dagster"}, {"flask", "flask"}, {"langgraph", "langgraph"}, {"aifilm", "flask"}, {"opencv", "opencv"}}, // the longest first
 }
 
-func (t tests) unitGo(ctx context.Context) error {
+func (t tasks) unitGo(ctx context.Context) error {
 	env, err := t.inRoots(ctx)
 	if err != nil {
 		return err
@@ -230,7 +176,7 @@ func (t tests) unitGo(ctx context.Context) error {
 }
 
 // unitServices runs the Go services' tests; a binary without cgo runs in any image.
-func (t tests) unitServices(ctx context.Context, env []string) error {
+func (t tasks) unitServices(ctx context.Context, env []string) error {
 	out, err := t.command(ctx, t.services(), env, "go", "list", "./...").Output()
 	if err != nil {
 		return fmt.Errorf("go list ./... in services: %w", err)
@@ -241,14 +187,14 @@ func (t tests) unitServices(ctx context.Context, env []string) error {
 	for _, in := range inImages.packages {
 		of := func(pkg string) bool { return strings.Contains(pkg+"/", "/services/"+in[0]+"/") }
 		rest = slices.DeleteFunc(rest, of)
-		failures = append(failures, t.run(ctx, t.services(), env, "go", "test", noTimeout, "-exec", t.enter()+" "+in[1], "./"+in[0]+"/..."))
+		failures = append(failures, t.run(ctx, t.services(), env, "go", "test", noTimeout, "-exec", enter(env)+" "+in[1], "./"+in[0]+"/..."))
 	}
 	return errors.Join(append(failures, t.run(ctx, t.services(), env, "go", append([]string{"test", noTimeout}, rest...)...))...)
 }
 
 // unitPython runs each Python service's tests with the Python, the packages and the libraries of its image: two services at
 // a time, since most tests wait for something, and a service's output when it is through.
-func (t tests) unitPython(ctx context.Context) error {
+func (t tasks) unitPython(ctx context.Context) error {
 	env, err := t.inRoots(ctx)
 	if err != nil {
 		return err
@@ -262,7 +208,7 @@ func (t tests) unitPython(ctx context.Context) error {
 			return errors.Join(err, group.Wait())
 		}
 		group.Go(func() error {
-			cmd := t.command(ctx, t.services(), append(env, "PYTHONPATH="+pytest, "PYTHONDONTWRITEBYTECODE=1"), t.enter(), in[1],
+			cmd := t.command(ctx, t.services(), append(env, "PYTHONPATH="+pytest, "PYTHONDONTWRITEBYTECODE=1"), enter(env), in[1],
 				"python", "-m", "pytest", "-q", "-c", "pyproject.toml", "-p", "no:cacheprovider", in[0])
 			endGroup(cmd)
 			out, err := cmd.CombinedOutput()
@@ -279,18 +225,18 @@ func (t tests) unitPython(ctx context.Context) error {
 		return errors.Join(append(failures, err)...)
 	}
 	// What runs on Colab, with no image of ours, needs nothing but Python.
-	colab := t.run(ctx, filepath.Join(t.repo(), "colab"), nil, filepath.Join(venv, "bin", "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider")
+	colab := t.run(ctx, filepath.Join(t.repo, "colab"), nil, filepath.Join(venv, "bin", "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider")
 	return errors.Join(append(failures, colab)...)
 }
 
 // film makes a film with the services as processes of this machine, each in the root file system of its image, and shows
 // that bypassing any one of them is noticed.
-func (t tests) film(ctx context.Context) error {
-	return t.withStudio(ctx, "-m", "pytest", "-q", "-c", "pyproject.toml", filepath.Join(t.repo(), "test", "film"))
+func (t tasks) film(ctx context.Context) error {
+	return t.withStudio(ctx, "-m", "pytest", "-q", "-c", "pyproject.toml", filepath.Join(t.repo, "test", "film"))
 }
 
 // withStudio runs Python in the tests' environment, where the programs of the images come first.
-func (t tests) withStudio(ctx context.Context, args ...string) error {
+func (t tasks) withStudio(ctx context.Context, args ...string) error {
 	env, err := t.inRoots(ctx)
 	if err != nil {
 		return err
@@ -302,34 +248,32 @@ func (t tests) withStudio(ctx context.Context, args ...string) error {
 	return t.run(ctx, t.services(), append(env, "VIRTUAL_ENV="+venv), filepath.Join(venv, "bin", "python"), args...)
 }
 
-// roots builds the images and returns the directory from which enter runs what they hold.
-func (t tests) roots(ctx context.Context) (string, error) {
-	builder, built, err := buildImages(ctx, t.local)
-	if err != nil {
-		return "", err
-	}
-	return roots.Prepare(ctx, t.local.Places, builder.Engine, built)
-}
-
 // inRoots is the environment in which the images' programs come before the host's.
-func (t tests) inRoots(ctx context.Context) ([]string, error) {
+func (t tasks) inRoots(ctx context.Context) ([]string, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("tests run in the root file systems of the images, which takes root: sudo make test")
 	}
-	dir, err := t.roots(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return []string{"AI_FILM_ROOTS=" + dir, "AI_FILM_REPO=" + t.repo(), "PATH=" + filepath.Join(dir, "bin") + ":" + os.Getenv("PATH")}, nil
+	return t.shell(ctx, "roots")
 }
 
-func (t tests) enter() string { return filepath.Join(roots.Dir(t.local.Places), "bin", "enter") }
+// enter is the program that runs another in the root file system of an image.
+func enter(env []string) string {
+	const name = "AI_FILM_ROOTS="
+	i := slices.IndexFunc(env, func(pair string) bool { return strings.HasPrefix(pair, name) })
+	return filepath.Join(env[i][len(name):], "bin", "enter")
+}
 
-func (t tests) services() string { return filepath.Join(t.repo(), "services") }
+// packages installs from Debian what building the images takes, and what running the tests takes beside them: an
+// environment for ruff and for the tests that look at a film from outside.
+func (t tasks) packages(ctx context.Context) error {
+	return t.show(t.local(ctx, "packages", "python3", "python3-venv"))
+}
+
+func (t tasks) services() string { return filepath.Join(t.repo, "services") }
 
 // pytestIn returns a directory with pytest for the image's Python, which has none and no pip.
-func (t tests) pytestIn(ctx context.Context, env []string, image string) (string, error) {
-	out, err := t.command(ctx, t.services(), env, t.enter(), image, "python", "-c", "import sys; print('%d.%d' % sys.version_info[:2])").Output()
+func (t tasks) pytestIn(ctx context.Context, env []string, image string) (string, error) {
+	out, err := t.command(ctx, t.services(), env, enter(env), image, "python", "-c", "import sys; print('%d.%d' % sys.version_info[:2])").Output()
 	if err != nil {
 		return "", fmt.Errorf("python in the image %s: %w", image, err)
 	}
@@ -348,85 +292,59 @@ func (t tests) pytestIn(ctx context.Context, env []string, image string) (string
 // freshShort has the cluster and the images made, the studio installed and all taken away on a machine that nobody
 // prepared, from the caches that the stages before have filled, except for the tests' Python environment. A cluster that runs here, as after make film, is stopped
 // meanwhile: both have the same addresses.
-func (t tests) freshShort(ctx context.Context) (err error) {
-	if os.Getenv(inFresh) != "" {
-		t.local.Log.Say("this machine is one that nobody prepared, and has come so far")
+func (t tasks) freshShort(ctx context.Context) (err error) {
+	if os.Getenv("AI_FILM_FRESH") != "" { // set where local's fresh runs something
+		t.say("this machine is one that nobody prepared, and has come so far")
 		return nil
 	}
-	if len(t.local.Running()) > 0 {
-		t.local.Log.Say("the cluster of this machine stops for this stage, and starts again after it")
-		if err := t.local.Down(ctx, false); err != nil {
+	if t.running(ctx) {
+		t.say("the cluster of this machine stops for this stage, and starts again after it")
+		if err := t.show(t.local(ctx, "down")); err != nil {
 			return err
 		}
 		defer func() {
 			again, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Minute)
 			defer cancel()
-			rest, failed := t.local.Up(again)
-			if failed == nil {
-				failed = rest()
-			}
-			err = errors.Join(err, failed)
+			err = errors.Join(err, t.show(t.local(again, "up", "--cluster-only")))
 		}()
 	}
-	return t.fresh(ctx, "sh", "-ec", `
+	return t.show(t.local(ctx, "fresh", "sh", "-ec", `
 		new=$(mktemp -d)
 		trap 'rm -rf "$new"' EXIT
 		AI_FILM_CACHE="$new" make deps
 		make up status
 		go run -C local . roots
-		make down PURGE=1`)
+		make down PURGE=1`))
 }
 
-// inFresh is set where fresh runs something.
-const inFresh = "AI_FILM_FRESH"
+func (t tasks) integrationDir() string { return filepath.Join(t.repo, "test", "integration") }
 
-// fresh runs a command of the checkout on a machine that nobody prepared, with a cluster state of its own. Its processes
-// are in a namespace and end with it.
-func (t tests) fresh(ctx context.Context, command ...string) error {
-	if running := t.local.Running(); len(running) > 0 {
-		return errors.New("the cluster of this machine runs and has the addresses that another would need\nRemedy: make down")
-	}
-	if err := packages.Install(ctx, t.local.Log, "about 20 s", "mmdebstrap"); err != nil {
-		return err
-	}
-	dir, err := roots.Fresh(ctx, t.local.Places, t.local.Log)
-	if err != nil {
-		return err
-	}
-	state := filepath.Join(t.local.Places.Cache, "fresh-state")
-	defer os.RemoveAll(state)
-	env := []string{"AI_FILM_ROOTS=" + dir, "AI_FILM_REPO=" + t.repo(), "AI_FILM_STATE=" + state, "TMPDIR=/tmp", inFresh + "=1"}
-	args := append([]string{"--pid", "--fork", "--kill-child", filepath.Join(dir, "bin", "enter"), roots.FreshImage,
-		"sh", "-c", `mount -t proc proc /proc && unset AI_FILM_ROOTS AI_FILM_REPO && exec "$@"`, "fresh"}, command...)
-	return t.run(ctx, t.repo(), env, "unshare", args...)
-}
-
-func (t tests) integrationDir() string { return filepath.Join(t.repo(), "test", "integration") }
-
-func (t tests) benchDir() string { return filepath.Join(t.repo(), "test", "bench") }
+func (t tasks) benchDir() string { return filepath.Join(t.repo, "test", "bench") }
 
 // integration leaves the cluster as it found it: running or not.
-func (t tests) integration(ctx context.Context) (err error) {
+func (t tasks) integration(ctx context.Context) (err error) {
 	kind := os.Getenv("CLUSTER")
 	ours := kind == "" || kind == "local"
-	if ours && len(t.local.Running()) == 0 {
+	if ours && !t.running(ctx) {
 		defer func() {
 			clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 			defer cancel()
-			err = errors.Join(err, t.local.Down(clean, false))
+			err = errors.Join(err, t.show(t.local(clean, "down")))
 		}()
 	}
-	if err := upAll(ctx, t.local, kind, false); err != nil {
+	if err := t.show(t.local(ctx, "up")); err != nil {
 		return err
 	}
-	env := []string{"AI_FILM_REPO=" + t.repo()}
+	var env []string
 	if ours {
-		env = append(env, "KUBECONFIG="+t.local.Places.Kubeconfig(), "PATH="+t.local.Places.Bin()+":"+os.Getenv("PATH"), "AI_FILM_INGRESS="+t.local.URL(),
-			"KUBEBUILDER_ASSETS="+t.local.Places.Bin())
+		if env, err = t.shell(ctx, "env"); err != nil {
+			return err
+		}
 	}
+	env = append(env, "AI_FILM_REPO="+t.repo)
 	var rehearsal error
 	if ours { // these start an API server of their own from the cluster's programs
-		charttest := filepath.Join(t.repo(), "charttest")
+		charttest := filepath.Join(t.repo, "charttest")
 		rehearsal = errors.Join(t.run(ctx, charttest, env, "go", "test", noTimeout, "-count=1", "./dryrun", "./diff", "./policy", "./internal/defaults"),
 			t.run(ctx, charttest, env, "go", "test", noTimeout, "-count=1", "-run=AgainstRelease", "./cmd/charttest"),
 			t.run(ctx, t.services(), env, "go", "test", noTimeout, "-count=1", "./comfyui/bridge"))
@@ -434,24 +352,46 @@ func (t tests) integration(ctx context.Context) (err error) {
 	return errors.Join(rehearsal, t.run(ctx, t.integrationDir(), env, "go", "test", noTimeout, "-count=1", "-v", "./..."))
 }
 
-// run shows a program's output as it comes. A stage over its budget leaves nothing behind.
-func (t tests) run(ctx context.Context, dir string, env []string, name string, args ...string) error {
-	cmd := t.command(ctx, dir, env, name, args...)
+// run shows a program's output as it comes.
+func (t tasks) run(ctx context.Context, dir string, env []string, name string, args ...string) error {
+	return t.show(t.command(ctx, dir, env, name, args...))
+}
+
+// show runs a command and shows its output as it comes. A stage over its budget leaves nothing behind.
+func (t tasks) show(cmd *exec.Cmd) error {
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	endGroup(cmd)
-	err := cmd.Run()
-	progress.Ran(ctx, cmd)
-	if err != nil {
-		relative, _ := filepath.Rel(t.repo(), dir)
-		return fmt.Errorf("%s %s (in %s): %w", filepath.Base(name), strings.Join(args, " "), relative, err)
+	if err := cmd.Run(); err != nil {
+		relative, _ := filepath.Rel(t.repo, cmd.Dir)
+		return fmt.Errorf("%s %s (in %s): %w", filepath.Base(cmd.Path), strings.Join(cmd.Args[1:], " "), relative, err)
 	}
 	return nil
 }
 
-func (t tests) command(ctx context.Context, dir string, env []string, name string, args ...string) *exec.Cmd {
+func (t tasks) command(ctx context.Context, dir string, env []string, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
 	return cmd
+}
+
+// local is a command of the local cluster's program.
+func (t tasks) local(ctx context.Context, args ...string) *exec.Cmd {
+	return t.command(ctx, filepath.Join(t.repo, "local"), nil, "go", append([]string{"run", "-trimpath", "."}, args...)...)
+}
+
+func (t tasks) running(ctx context.Context) bool { return t.local(ctx, "status").Run() == nil }
+
+// shell is the environment after the shell lines that a command of the local cluster's program prints.
+func (t tasks) shell(ctx context.Context, command string) ([]string, error) {
+	print := t.local(ctx, command)
+	print.Stderr = os.Stderr
+	endGroup(print)
+	lines, err := print.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s (in local): %w", strings.Join(print.Args, " "), err)
+	}
+	out, err := exec.CommandContext(ctx, "sh", "-ec", `eval "$0"; exec env -0`, string(lines)).Output()
+	return strings.Split(strings.TrimRight(string(out), "\x00"), "\x00"), err
 }
 
 // endGroup makes a command end with all its children when its context does.
@@ -463,7 +403,7 @@ func endGroup(cmd *exec.Cmd) {
 
 // venv returns the Python environment of the host's own tests, with all that the services use. The lock is complete, hence
 // --no-deps: pip refuses an extra (gql[requests]) in hash mode although the lock pins it.
-func (t tests) venv(ctx context.Context) (string, error) {
+func (t tasks) venv(ctx context.Context) (string, error) {
 	lock := filepath.Join(t.services(), "requirements-test.txt")
 	return t.environment(ctx, "python", lock, "make the tests' Python environment", func(dir string) *exec.Cmd {
 		return exec.CommandContext(ctx, "sh", "-ec", `python3 -m venv "$0" && "$0/bin/pip" install --quiet --no-deps --require-hashes -r "$1"`, dir, lock)
@@ -472,7 +412,7 @@ func (t tests) venv(ctx context.Context) (string, error) {
 
 // environment returns a directory of the cache that install has filled from a lock file with hashes. Its last file marks
 // it as whole, so that an interrupted installation is made anew.
-func (t tests) environment(ctx context.Context, name, lock, what string, install func(dir string) *exec.Cmd) (string, error) {
+func (t tasks) environment(ctx context.Context, name, lock, what string, install func(dir string) *exec.Cmd) (string, error) {
 	data, err := os.ReadFile(lock)
 	if err != nil {
 		return "", err
@@ -482,7 +422,7 @@ func (t tests) environment(ctx context.Context, name, lock, what string, install
 		return "", fmt.Errorf("python3: %w\nRemedy: apt-get install python3 python3-venv", err)
 	}
 	sum := sha256.Sum256(append(data, version...))
-	dir := filepath.Join(t.local.Places.Cache, name+"-"+hex.EncodeToString(sum[:6]))
+	dir := filepath.Join(t.cache, name+"-"+hex.EncodeToString(sum[:6]))
 	done := filepath.Join(dir, "complete")
 	if _, err := os.Stat(done); err == nil {
 		return dir, nil
@@ -491,14 +431,13 @@ func (t tests) environment(ctx context.Context, name, lock, what string, install
 		return "", err
 	}
 	if exec.CommandContext(ctx, "python3", "-c", "import ensurepip, venv").Run() != nil { // Debian's python3 has neither
-		if err := packages.Install(ctx, t.local.Log, "about 10 s", packages.Tests...); err != nil {
+		if err := t.packages(ctx); err != nil {
 			return "", err
 		}
 	}
-	return dir, t.local.Log.Do(ctx, what, "about 1 min", func(context.Context) error {
-		if out, err := install(dir).CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w: %s\nRemedy: check the network (PIP_INDEX_URL names another index)", what, err, out)
-		}
-		return os.WriteFile(done, nil, 0o644)
-	})
+	t.say("%s … (about 1 min)", what)
+	if out, err := install(dir).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%s: %w: %s\nRemedy: check the network (PIP_INDEX_URL names another index)", what, err, out)
+	}
+	return dir, os.WriteFile(done, nil, 0o644)
 }
