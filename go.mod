@@ -8,6 +8,7 @@ replace github.com/ai-film/ai-film/charttest => ./charttest
 require (
 	github.com/ai-film/ai-film/charttest v0.0.0
 	github.com/google/uuid v1.6.0
+	github.com/grafana/grafana-foundation-sdk/go v0.0.22
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.0.10
 	github.com/stretchr/testify v1.12.1
