@@ -61,20 +61,28 @@ func newReport(measures []measure, results map[string][]time.Duration) *Report {
 		median[m.name] = c.MedianMS
 		r.Measures = append(r.Measures, c)
 	}
-	r.RenderVsHelmTemplate = median["helm template"] / median["charttest"]
-	r.RenderVsHelmUnittest = median["helm-unittest"] / median["charttest"]
-	r.FloorRatio = median["charttest, checks"] / median["helm engine"]
-	r.FloorRatioUnchecked = median["charttest"] / median["helm engine"]
-	r.VerifyInRenders = median["charttest verify"] / median["helm engine, profiles"]
-	r.SuiteVsTerratest = median["suite terratest"] / median["suite charttest"]
-	r.SuiteVsTerratestShared = median["suite terratest, shared"] / median["suite charttest"]
-	r.SuiteVsHelmUnittest = median["suite helm-unittest"] / median["suite charttest unittest"]
-	r.SuiteOneVsHelmUnittest = median["helm-unittest"] / median["suite charttest unittest, one assertion"]
+	ratio := func(of, to string) float64 {
+		if median[of] == 0 || median[to] == 0 { // left out
+			return 0
+		}
+		return median[of] / median[to]
+	}
+	r.RenderVsHelmTemplate = ratio("helm template", "charttest")
+	r.RenderVsHelmUnittest = ratio("helm-unittest", "charttest")
+	r.FloorRatio = ratio("charttest, checks", "helm engine")
+	r.FloorRatioUnchecked = ratio("charttest", "helm engine")
+	r.VerifyInRenders = ratio("charttest verify", "helm engine, profiles")
+	r.SuiteVsTerratest = ratio("suite terratest", "suite charttest")
+	r.SuiteVsTerratestShared = ratio("suite terratest, shared", "suite charttest")
+	r.SuiteVsHelmUnittest = ratio("suite helm-unittest", "suite charttest unittest")
+	r.SuiteOneVsHelmUnittest = ratio("helm-unittest", "suite charttest unittest, one assertion")
 	return r
 }
 
 func (r *Report) write(dir string) error {
-	r.ObjectGrowth, r.ProfileGrowth = growth(r.Scaling.Objects), growth(r.Scaling.Profiles)
+	if r.Scaling != nil {
+		r.ObjectGrowth, r.ProfileGrowth = growth(r.Scaling.Objects), growth(r.Scaling.Profiles)
+	}
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
@@ -108,6 +116,9 @@ func (r *Report) write(dir string) error {
 		{"cost of an object, 960 vs 60 of them", r.ObjectGrowth, "about 1"},
 		{"cost of a profile, 32 vs 4 of them", r.ProfileGrowth, "about 1"},
 	} {
+		if ratio.is == 0 { // left out
+			continue
+		}
 		fmt.Fprintf(w, "%s\t%9.2f ×\t%s\n", ratio.name, ratio.is, ratio.want)
 	}
 	if l := r.Large; l != nil {

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/ai-film/ai-film/charttest/verify"
 )
@@ -99,12 +98,12 @@ func costs(rounds int, sizes []int, prepare func(n int) (func() error, error)) (
 	times := make([][]float64, len(sizes))
 	for round := range rounds + 1 {
 		for i, run := range runs {
-			start := time.Now()
+			start := processorTime()
 			if err := run(); err != nil {
 				return nil, err
 			}
 			if round > 0 { // the first round warms up
-				times[i] = append(times[i], time.Since(start).Seconds()*1000/float64(sizes[i]))
+				times[i] = append(times[i], (processorTime()-start).Seconds()*1000/float64(sizes[i]))
 			}
 		}
 	}
