@@ -39,6 +39,8 @@ type Values struct {
 	Processing Processing `json:"processing"`
 	// What holds and encodes them: PostgreSQL, Redis and FFmpeg.
 	Data Data `json:"data"`
+	// What shows all that, and tells when something is wrong: see docs/monitoring.md.
+	Monitoring Monitoring `json:"monitoring"`
 }
 
 // Global are values every subchart sees.
@@ -263,7 +265,7 @@ type NetworkPolicy struct {
 	WholeNamespace bool `json:"wholeNamespace"`
 	// Who may open the studio's page, as NetworkPolicyPeers: your ingress controller. Empty: everybody.
 	IngressFrom []map[string]any `json:"ingressFrom"`
-	// Namespaces whose pods may read metrics on the management ports.
+	// Namespaces whose pods may read metrics on the management ports, and ask the studio's own Prometheus.
 	MetricsNamespaces []string `json:"metricsNamespaces" schema:"format=name"`
 	// Where names are resolved, as NetworkPolicyPeers, and on which ports.
 	DNS Destination `json:"dns"`
@@ -281,15 +283,16 @@ type Destination struct {
 
 // Metrics are collected from the management ports, which no Service has.
 type Metrics struct {
-	// Who collects: `prometheus-operator` gets a PodMonitor, `gke` a PodMonitoring of Managed Service for Prometheus, `none` neither.
+	// Who collects where monitoring is off: `prometheus-operator` gets a PodMonitor, `gke` PodMonitorings of Managed Service for
+	// Prometheus, `none` neither. With monitoring.enabled its mode says who.
 	Collector string `json:"collector" schema:"enum=none|prometheus-operator|gke"`
 	// What answers autoscalers that ask how long a queue is: `gke`, the Custom Metrics Stackdriver Adapter; `prometheus-adapter`,
 	// with a rule that gives out aifilm_queue_length and aifilm_comfyui_queue_length as external metrics; `keda`, which
 	// takes the autoscalers' place; `none`: they follow the CPU.
 	Queues string `json:"queues" schema:"enum=none|gke|prometheus-adapter|keda"`
-	// With `keda`: the Prometheus it asks.
+	// With `keda`: the Prometheus it asks. Empty: that of monitoring.mode `own`.
 	PrometheusURL string `json:"prometheusURL" schema:"format=url?"`
-	// Labels of the PodMonitor, by which a Prometheus finds it.
+	// Labels of PodMonitor and PrometheusRule, by which a Prometheus finds them.
 	MonitorLabels map[string]string `json:"monitorLabels"`
 }
 

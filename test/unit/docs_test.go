@@ -19,7 +19,7 @@ import (
 var (
 	installs = regexp.MustCompile(`(?m)^# helm (install|upgrade) ai-film charts/ai-film .*$`)
 	blocks   = regexp.MustCompile("(?s)```yaml\n(.*?)```")
-	names    = regexp.MustCompile("`((?:global|storage|ingress|networkPolicy|metrics|backup|application|processing|data)\\.[A-Za-z0-9.]+)`")
+	names    = regexp.MustCompile("`((?:global|storage|ingress|networkPolicy|metrics|backup|monitoring|application|processing|data)\\.[A-Za-z0-9.]+)`")
 )
 
 // What the pages tell people to run and to write is what the chart takes: each helm command renders, each values block decodes, each

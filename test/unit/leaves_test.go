@@ -31,7 +31,7 @@ func others(typ reflect.Type) []any {
 }
 
 // handedOn are what Helm hands on to subcharts before it checks anything: it ends there by itself.
-var handedOn = map[string]bool{"": true, "global": true, "application": true, "processing": true, "data": true}
+var handedOn = map[string]bool{"": true, "global": true, "application": true, "processing": true, "data": true, "monitoring": true}
 
 // wrong makes values of a type in which everything at one depth is of another type: the nth of others, in turn. A depth of -1 means
 // every leaf. It appends the paths of what is wrong. What is Kubernetes' own is left out.
@@ -127,7 +127,7 @@ func leaves(path string, at map[string]any) map[string]any {
 	all := map[string]any{}
 	for key, value := range at {
 		key = strings.TrimPrefix(path+"."+key, ".")
-		for _, table := range []string{".requests.", ".limits.", ".config."} {
+		for _, table := range []string{".requests.", ".limits.", ".config.", ".dashboards.labels."} {
 			if i := strings.LastIndex(key, table); i >= 0 {
 				key = key[:i+len(table)] + "x"
 			}

@@ -35,6 +35,15 @@ var services = map[string][]string{
 	"data.postgresql":           {"postgresql"},
 	"data.redis":                {"redis"},
 	"data.ffmpeg":               {"ffmpeg"},
+
+	"monitoring.prometheus":       {"prometheus"},
+	"monitoring.alertmanager":     {"alertmanager"},
+	"monitoring.grafana":          {"grafana"},
+	"monitoring.kubeStateMetrics": {"kube-state-metrics"},
+	"monitoring.node":             {"node-exporter"},
+	"monitoring.postgresql":       {"postgresql-exporter"},
+	"monitoring.redis":            {"redis-exporter"},
+	"monitoring.dcgm":             {"dcgm-exporter"},
 }
 
 // optional turns on what makes pods beside those of the reference architecture.
@@ -44,7 +53,9 @@ var optional = charttest.Values(map[string]any{"ingress": map[string]any{"tlsSec
 		"restore": map[string]any{"snapshot": "latest"}}, "processing": map[string]any{"comfyui": map[string]any{
 		"remote": map[string]any{"enabled": true}, "bridge": map[string]any{"enabled": true}, "models": map[string]any{"files": map[string]any{
 			"one": map[string]any{"url": "https://example.com/one", "path": "checkpoints/one", "tokenSecret": "hub"},
-		}}}}})
+		}}}},
+	"monitoring": map[string]any{"enabled": true, "dcgm": map[string]any{"enabled": true}, "alertmanager": map[string]any{"webhook": map[string]any{
+		"enabled": true, "url": "https://hooks.example.com/studio"}}}})
 
 // pods are the templates of all pods that the chart leads to, runs, tests and Jobs included, by the names of their accounts.
 func pods(t testing.TB, r *charttest.Render) map[string]corev1.PodTemplateSpec {
@@ -104,7 +115,12 @@ func TestPlacement(t *testing.T) {
 			of = append(of, "test") // it is flask's image that makes the test's film
 		}
 		for name, pod := range all {
-			mine := false
+			mine := name == "dcgm-exporter" && path == "processing.comfyui" // it goes where the GPUs are
+			if mine {
+				assert.Equal(t, "fast", pod.Spec.NodeSelector["disk"], name)
+				assert.Len(t, pod.Spec.Tolerations, 2, name)
+				continue
+			}
 			for _, one := range of {
 				mine = mine || one == name
 			}
@@ -128,7 +144,8 @@ func TestPlacement(t *testing.T) {
 func TestVariablesAreMergedByName(t *testing.T) {
 	names := map[string]string{"application.dagster": "REDIS_URL", "application.langgraph": "DATABASE_URL", "application.flask": "REDIS_URL",
 		"processing.comfyui": "HOME", "processing.comfyui.models": "PARALLEL", "backup": "RESTIC_CACHE_DIR", "ingress.oidc": "OAUTH2_PROXY_SCOPE", "processing.comfyui.relay": "BACKENDS", "processing.comfyui.bridge": "CHECKPOINT", "processing.blender": "SAMPLES", "data.postgresql": "POSTGRES_PASSWORD",
-		"data.redis": "REDIS_PASSWORD", "processing.opencv": "LOG_LEVEL", "data.ffmpeg": "LOG_LEVEL"}
+		"data.redis": "REDIS_PASSWORD", "processing.opencv": "LOG_LEVEL", "data.ffmpeg": "LOG_LEVEL", "monitoring.prometheus": "GOGC", "monitoring.alertmanager": "GOGC",
+		"monitoring.grafana": "GF_LOG_MODE", "monitoring.kubeStateMetrics": "GOGC", "monitoring.node": "GOGC", "monitoring.postgresql": "DATA_SOURCE_USER", "monitoring.redis": "REDIS_ADDR", "monitoring.dcgm": "NVIDIA_VISIBLE_DEVICES"}
 	require.Len(t, names, len(services))
 	for path, name := range names {
 		secret := map[string]any{"name": "FROM_A_SECRET", "valueFrom": map[string]any{"secretKeyRef": map[string]any{"name": "mine", "key": "k"}}}
@@ -348,9 +365,9 @@ func TestScalingByKEDA(t *testing.T) {
 
 // Metrics are collected from the pods: no Service has their port.
 func TestCollectors(t *testing.T) {
-	for collector, want := range map[string][2]string{"gke": {"PodMonitoring", "endpoints"}, "prometheus-operator": {"PodMonitor", "podMetricsEndpoints"}} {
+	for collector, want := range map[string][3]string{"gke": {"PodMonitoring", "endpoints", "ffmpeg"}, "prometheus-operator": {"PodMonitor", "podMetricsEndpoints", "ai-film"}} {
 		r := render(t, charttest.Set("metrics.collector="+collector, "metrics.monitorLabels.release=prometheus"), charttest.APIVersions("monitoring.coreos.com/v1", "monitoring.googleapis.com/v1"))
-		object := r.Object(want[0], "ai-film")
+		object := r.Object(want[0], want[2])
 		require.NotNil(t, object, collector)
 		content := object.Content()
 		endpoints, _, _ := unstructured.NestedSlice(content, "spec", want[1])

@@ -36,7 +36,7 @@ func TestProfilesFitTheirClusters(t *testing.T) {
 	}
 	result, err := verify.Run(t.Context(), studio(t).Path(), config)
 	require.NoError(t, err)
-	assert.Equal(t, []string{"default", "dev", "gke-autoscaling", "k3s-single-gpu", "cpu", "gateway", "platform", "public", "restored"}, result.Profiles)
+	assert.Equal(t, []string{"default", "dev", "gke-autoscaling", "k3s-single-gpu", "cpu", "gateway", "platform", "public", "restored", "watched"}, result.Profiles)
 	for _, f := range result.Findings {
 		t.Errorf("%s:%d: %s: %s (%s, in %v)", f.File, f.Line, f.Object, f.Message, f.Check, f.Profiles)
 	}

@@ -64,7 +64,7 @@ func everybody(t testing.TB, r *charttest.Render) []somebody {
 		{name: "stranger", namespace: "elsewhere", labels: map[string]string{"app.kubernetes.io/name": "flask", "app.kubernetes.io/instance": "ai-film"}, ports: []int32{80}},
 		{name: "dns", namespace: "kube-system", ports: []int32{53}},
 		{name: "apiserver", ports: []int32{443}},
-		{name: "world", ports: []int32{80, 443}},
+		{name: "world", ports: []int32{80, 443, 10250}},
 	}
 	for name, w := range workloads(r) {
 		pod := somebody{name: name, namespace: "ai-film", labels: w.template.Labels}
@@ -318,6 +318,15 @@ func accountsMay(t *testing.T, name string, r *charttest.Render, rows [][]string
 		roles[role.Name] = role
 	}
 	got := map[string][]string{}
+	for _, binding := range charttest.All[*rbacv1.ClusterRoleBinding](r) {
+		require.Equal(t, "ClusterRole "+binding.Name, binding.RoleRef.Kind+" "+binding.RoleRef.Name)
+		require.Len(t, binding.Subjects, 1)
+		role := charttest.Get[*rbacv1.ClusterRole](t, r, binding.RoleRef.Name)
+		require.Len(t, role.Rules, 1)
+		require.Len(t, role.Rules[0].Resources, 1)
+		got[binding.Subjects[0].Name+" "+role.Rules[0].Resources[0]+" of the cluster"] = role.Rules[0].Verbs
+	}
+	assert.Len(t, charttest.All[*rbacv1.ClusterRole](r), len(charttest.All[*rbacv1.ClusterRoleBinding](r)))
 	for _, binding := range charttest.All[*rbacv1.RoleBinding](r) {
 		require.Equal(t, "Role", binding.RoleRef.Kind)
 		for _, subject := range binding.Subjects {
@@ -335,8 +344,6 @@ func accountsMay(t *testing.T, name string, r *charttest.Render, rows [][]string
 		}
 	}
 	assert.Equal(t, written, got, name)
-	assert.Empty(t, charttest.All[*rbacv1.ClusterRole](r), "nothing reaches beyond the namespace")
-	assert.Empty(t, charttest.All[*rbacv1.ClusterRoleBinding](r))
 
 	accounts := map[string]bool{}
 	for _, account := range charttest.All[*corev1.ServiceAccount](r) {

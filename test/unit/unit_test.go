@@ -52,7 +52,7 @@ func profiles(t testing.TB) []charttest.Profile {
 	return all
 }
 
-// workload is a Deployment or a StatefulSet.
+// workload is a Deployment, a StatefulSet or a DaemonSet.
 type workload struct {
 	kind, name  string
 	replicas    *int32
@@ -72,6 +72,9 @@ func workloads(r *charttest.Render) map[string]workload {
 	}
 	for _, s := range charttest.All[*appsv1.StatefulSet](r) {
 		all[s.Name] = workload{kind: "StatefulSet", name: s.Name, replicas: s.Spec.Replicas, template: s.Spec.Template, serviceName: s.Spec.ServiceName, selector: s.Spec.Selector.MatchLabels}
+	}
+	for _, d := range charttest.All[*appsv1.DaemonSet](r) {
+		all[d.Name] = workload{kind: "DaemonSet", name: d.Name, template: d.Spec.Template, selector: d.Spec.Selector.MatchLabels}
 	}
 	return all
 }

@@ -195,6 +195,21 @@ func TestValidation(t *testing.T) {
 			says:   []string{"metrics.collector is not", "metrics.collector=gke"},
 			mended: []string{"metrics.collector=gke"},
 		},
+		"two that collect": {
+			set:    []string{"monitoring.enabled=true", "monitoring.mode=own", "metrics.collector=prometheus-operator"},
+			says:   []string{"monitoring.mode is own, and metrics.collector is prometheus-operator", "metrics.collector=none"},
+			mended: []string{"metrics.collector=none"},
+		},
+		"a receiver without its secret": {
+			set:    []string{"monitoring.enabled=true", "monitoring.mode=own", "monitoring.alertmanager.slack.channel=#films"},
+			says:   []string{"existingSecret names no Secret", "slack-url"},
+			mended: []string{"monitoring.alertmanager.existingSecret=told"},
+		},
+		"a mail that nobody carries": {
+			set:    []string{"monitoring.enabled=true", "monitoring.mode=own", "monitoring.alertmanager.email.to=a@example.com"},
+			says:   []string{"nobody would carry the mail", "mail.example.com:587"},
+			mended: []string{"monitoring.alertmanager.email.from=b@example.com", "monitoring.alertmanager.email.smartHost=mail.example.com:25"},
+		},
 		"GKE's public load balancer without TLS": {
 			set:    []string{`ingress.annotations.kubernetes\.io/ingress\.class=gce`, "ingress.host=film.example.com"},
 			says:   []string{"public address", "plain HTTP", "managedCertificate=true", "gce-internal"},

@@ -39,6 +39,8 @@ test/unit holds both to it. As JSON:
 {{- if and (hasKey $pods "comfyui") (has $comfyui.mode (list "gpu" "cpu")) (include "studio.table" $comfyui.models.files) -}}
 {{- $_ := set $pods "comfyui-models" (dict "service" "comfyui" "component" "models") -}}
 {{- end -}}
+{{- $monitors := include "ai-film.monitors" . | fromJson -}}
+{{- range $name, $pod := $monitors }}{{ $_ := set $pods $name (pick $pod "service" "component") }}{{ end -}}
 {{- if hasKey $pods "flask" }}{{ $_ := set $pods "ai-film-test" (dict "service" "test" "component" "film") }}{{ end -}}
 
 {{- /* Without an ingress people come by one of their own, or by a tunnel, which no policy closes. */ -}}
@@ -82,7 +84,12 @@ test/unit holds both to it. As JSON:
   (list "comfyui-relay" "postgresql" 5432)
   (list "backup" "postgresql" 5432)
   (list "restore" "postgresql" 5432)
-  (list "restore" "apiserver" 0) -}}
+  (list "restore" "apiserver" 0)
+  (list "postgresql-exporter" "postgresql" 5432)
+  (list "redis-exporter" "redis" 6379)
+  (list "kube-state-metrics" "apiserver" 0)
+  (list "prometheus" "apiserver" 0)
+  (list "grafana" "prometheus" 9090) -}}
 {{- $edges = append $edges $edge -}}
 {{- end -}}
 {{- range $pod := list "flask" "langgraph" "comfyui-relay" "comfyui-bridge" "blender" "opencv" "ffmpeg" -}}
@@ -90,6 +97,13 @@ test/unit holds both to it. As JSON:
 {{- end -}}
 {{- if eq (include "comfyui.draws" $comfyui) "preview" -}}
 {{- $edges = append $edges (list "metrics" "comfyui" 8081) -}}
+{{- end -}}
+{{- range $name, $pod := $monitors -}}
+{{- if $pod.port }}{{ $edges = append $edges (list "metrics" $name $pod.port) }}{{ end -}}
+{{- end -}}
+{{- /* Prometheus reads itself by its own pod's address, which no policy closes. */ -}}
+{{- range $edges -}}
+{{- if and (eq (first .) "metrics") (ne (index . 1) "prometheus") }}{{ $edges = append $edges (list "prometheus" (index . 1) (index . 2)) }}{{ end -}}
 {{- end -}}
 
 {{- $kept := list -}}
@@ -123,6 +137,18 @@ test/unit holds both to it. As JSON:
 {{- range $service, $page := $pages -}}
 {{- if ne $page.service $service -}}
 {{- $kept = append $kept (dict "from" $page.service "to" "elsewhere" "port" (include "ai-film.port" $root.Values.ingress.oidc.issuerURL | int)) -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.monitoring -}}
+{{- if and (hasKey $monitors "prometheus") .prometheus.kubelet -}}
+{{- $kept = append $kept (dict "from" "prometheus" "to" "elsewhere" "port" 10250) -}}
+{{- end -}}
+{{- if hasKey $monitors "alertmanager" -}}
+{{- $told := list -}}
+{{- if .alertmanager.webhook.enabled }}{{ $told = append $told (empty .alertmanager.webhook.url | ternary "443" (include "ai-film.port" .alertmanager.webhook.url)) }}{{ end -}}
+{{- if .alertmanager.slack.channel }}{{ $told = append $told "443" }}{{ end -}}
+{{- if .alertmanager.email.to }}{{ $told = append $told (splitList ":" .alertmanager.email.smartHost | last) }}{{ end -}}
+{{- range $told }}{{ $kept = append $kept (dict "from" "alertmanager" "to" "elsewhere" "port" (int .)) }}{{ end -}}
 {{- end -}}
 {{- end -}}
 {{- with .Values.backup.s3.url -}}

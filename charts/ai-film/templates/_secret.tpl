@@ -1,6 +1,6 @@
 {{/* The keys of the Secret, the generated and the operator's. */}}
 {{- define "ai-film.passwords" -}}
-[postgres-password, studio-password, langgraph-password, dagster-password, redis-password, admin-password, secret-key, service-token{{ if .Values.processing.comfyui.bridge.enabled }}, bridge-secret{{ end }}]
+[postgres-password, studio-password, langgraph-password, dagster-password, redis-password, admin-password, secret-key, service-token{{ if .Values.processing.comfyui.bridge.enabled }}, bridge-secret{{ end }}{{ if hasKey (include "ai-film.monitors" . | fromJson) "postgresql-exporter" }}, monitor-password{{ end }}]
 {{- end -}}
 
 {{/*

@@ -4,7 +4,7 @@ them one by one. What is wrong by type or range is refused by values.schema.json
 */}}
 {{- define "ai-film.validate" -}}
 {{- /* --reuse-values takes the older release's values in place of this version's defaults. */ -}}
-{{- range $path := list "networkPolicy.enabled" "metrics.queues" "preflight.enabled" "test.timeoutSeconds" "global.userIDs" "global.postgresql.port" "global.redis.port" "data.redis.maxmemory" "data.redis.scratch" "processing.comfyui.gpu.resourceName" "processing.comfyui.models.parallel" "backup.schedule" "ingress.gateway.enabled" "ingress.oidc.scope" "ingress.tls.elsewhere" -}}
+{{- range $path := list "networkPolicy.enabled" "metrics.queues" "preflight.enabled" "test.timeoutSeconds" "global.userIDs" "global.postgresql.port" "global.redis.port" "data.redis.maxmemory" "data.redis.scratch" "processing.comfyui.gpu.resourceName" "processing.comfyui.models.parallel" "backup.schedule" "ingress.gateway.enabled" "ingress.oidc.scope" "ingress.tls.elsewhere" "monitoring.mode" -}}
 {{- $at := $.Values -}}
 {{- range splitList "." $path -}}
 {{- if kindIs "map" $at }}{{ $at = get $at . }}{{ else }}{{ $at = "" }}{{ end -}}
@@ -110,7 +110,8 @@ them one by one. What is wrong by type or range is refused by values.schema.json
 
 {{- /* Who asks how long a queue is must be there to answer. What a cluster has is known only where it can be read. */ -}}
 {{- $offline := include "ai-film.offline" . -}}
-{{- if and (eq .Values.metrics.queues "keda") (not .Values.metrics.prometheusURL) -}}
+{{- $collector := include "ai-film.collector" . -}}
+{{- if and (eq .Values.metrics.queues "keda") (not .Values.metrics.prometheusURL) (ne $collector "own") -}}
 {{- fail "metrics.queues is keda, which asks a Prometheus for the queues, and metrics.prometheusURL names none. Set it, for instance to http://prometheus-operated.monitoring:9090." -}}
 {{- end -}}
 {{- if and (eq .Values.metrics.queues "keda") (not $offline) (not (.Capabilities.APIVersions.Has "keda.sh/v1alpha1")) -}}
@@ -119,8 +120,31 @@ them one by one. What is wrong by type or range is refused by values.schema.json
 {{- if and (has .Values.metrics.queues (list "gke" "prometheus-adapter")) (not $offline) (not (.Capabilities.APIVersions.Has "external.metrics.k8s.io/v1beta1")) -}}
 {{- fail (printf "metrics.queues is %s, and nothing in this cluster answers for external metrics. Install %s, or set metrics.queues=none to follow the CPU." .Values.metrics.queues (eq .Values.metrics.queues "gke" | ternary "the Custom Metrics Stackdriver Adapter (https://cloud.google.com/kubernetes-engine/docs/tutorials/autoscaling-metrics)" "prometheus-adapter, with a rule for external metrics")) -}}
 {{- end -}}
-{{- if and (eq .Values.metrics.queues "gke") (ne .Values.metrics.collector "gke") -}}
-{{- fail "metrics.queues is gke, whose adapter reads Managed Service for Prometheus, and metrics.collector is not: nothing would collect the queues. Set metrics.collector=gke." -}}
+{{- if and (eq .Values.metrics.queues "gke") (ne $collector "gke") -}}
+{{- fail "metrics.queues is gke, whose adapter reads Managed Service for Prometheus, and metrics.collector is not: nothing would collect the queues. Set metrics.collector=gke, or with monitoring.enabled monitoring.mode=gke." -}}
+{{- end -}}
+
+{{- $monitoring := .Values.monitoring -}}
+{{- if $monitoring.enabled -}}
+{{- $mode := eq $monitoring.mode "operator" | ternary "prometheus-operator" $monitoring.mode -}}
+{{- if not (has .Values.metrics.collector (list "none" $mode)) -}}
+{{- fail (printf "monitoring.mode is %s, and metrics.collector is %s: two would collect the same. Set metrics.collector=none, or turn monitoring off." $monitoring.mode .Values.metrics.collector) -}}
+{{- end -}}
+{{- if and (eq $monitoring.mode "operator") (not $offline) (not (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1")) -}}
+{{- fail "monitoring.mode is operator, and this cluster has no Prometheus Operator. Install one (kube-prometheus-stack), or set monitoring.mode=own." -}}
+{{- end -}}
+{{- if and (eq $monitoring.mode "gke") (not $offline) (not (.Capabilities.APIVersions.Has "monitoring.googleapis.com/v1")) -}}
+{{- fail "monitoring.mode is gke, and this cluster has no Managed Service for Prometheus. Turn it on (gcloud container clusters update CLUSTER --enable-managed-prometheus), or set monitoring.mode=own." -}}
+{{- end -}}
+{{- $told := $monitoring.alertmanager -}}
+{{- if and (eq $monitoring.mode "own") $told.enabled -}}
+{{- if and (not $told.existingSecret) (or (and $told.webhook.enabled (not $told.webhook.url)) $told.slack.channel (and $told.email.to $told.email.username)) -}}
+{{- fail "monitoring.alertmanager: a receiver needs what is secret, and existingSecret names no Secret. Make one with webhook-url, slack-url or smtp-password, as the receiver asks, and set monitoring.alertmanager.existingSecret; an address that is no secret can stand in monitoring.alertmanager.webhook.url." -}}
+{{- end -}}
+{{- if and $told.email.to (not (and $told.email.from $told.email.smartHost)) -}}
+{{- fail "monitoring.alertmanager.email.to is set, and from or smartHost is not: nobody would carry the mail. Set monitoring.alertmanager.email.from, and monitoring.alertmanager.email.smartHost, such as mail.example.com:587." -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{- if hasKey $services "comfyui" -}}

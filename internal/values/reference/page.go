@@ -36,13 +36,13 @@ func page(docs docs, defaults map[string]any) ([]byte, error) {
 		if !isLayer(field.Type) {
 			return table(out, docs, field.Type, key, below)
 		}
-		fmt.Fprintf(out, "\n`%s.enabled` (default `%s`): install this layer.\n", key, show(below["enabled"]))
 		return each(field.Type, func(owner reflect.Type, field reflect.StructField, service string) error {
-			if field.Type.Kind() != reflect.Struct {
-				return nil
-			}
 			doc, err := docs.of(owner, field)
 			if err != nil {
+				return err
+			}
+			if field.Type.Kind() != reflect.Struct {
+				_, err = fmt.Fprintf(out, "\n`%s.%s` (default `%s`): %s\n", key, service, show(below[service]), strings.ToLower(doc[:1])+doc[1:])
 				return err
 			}
 			fmt.Fprintf(out, "\n### %s.%s\n\n%s\n", key, service, doc)

@@ -54,6 +54,7 @@ func layers() []layer {
 		{"application", reflect.TypeFor[values.Application]()},
 		{"processing", reflect.TypeFor[values.Processing]()},
 		{"data", reflect.TypeFor[values.Data]()},
+		{"monitoring", reflect.TypeFor[values.Monitoring]()},
 	}
 }
 

@@ -18,6 +18,9 @@ env:
   {{- range list "studio" "langgraph" "dagster" }}
   {{- include "studio.env.secret" (list $ (printf "%s_PASSWORD" (upper .)) (printf "%s-password" .)) | nindent 2 }}
   {{- end }}
+  {{- if include "postgresql.measured" . }}
+  {{- include "studio.env.secret" (list $ "MONITOR_PASSWORD" "monitor-password") | nindent 2 }}
+  {{- end }}
 # SIGTERM lets clients stay connected until the pod is killed; SIGINT is PostgreSQL's fast and clean stop.
 preStop:
   exec:
@@ -77,6 +80,14 @@ start.sh: |
   {{- .Files.Get "files/start.sh" | nindent 2 }}
 init.sql: |
   {{- .Files.Get "files/init.sql" | nindent 2 }}
+  {{- if include "postgresql.measured" . }}
+  {{- .Files.Get "files/monitor.sql" | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{/* Whether monitoring has an exporter for it: "true" or nothing. */}}
+{{- define "postgresql.measured" -}}
+{{- if hasKey (include "ai-film.monitors" .Umbrella | fromJson) "postgresql-exporter" }}true{{ end -}}
 {{- end -}}
 
 {{- define "postgresql.objects" -}}

@@ -8,7 +8,7 @@ The pod template of a workload. It takes the dict that studio.workload makes:
 {{- $values := .values -}}
 {{- $own := .own -}}
 {{- $image := $own.image | default $values.image -}}
-{{- $shared := without ($own.claims | default list) "postgres" -}}
+{{- $shared := without ($own.claims | default list) "postgres" "prometheus" -}}
 metadata:
   labels:
     {{- include "studio.podLabels" (list $root .service $own.component (not (empty $shared)) $values) | nindent 4 }}

@@ -21,7 +21,7 @@ The last argument is what the service states of itself:
   uses            of postgresql and redis, those it connects to
   queue           the metric of its queue and its labels, for an autoscaler
   nosecret        true: it takes nothing from the Secret
-  claims          of images, videos, models, dagster, postgres
+  claims          of images, videos, models, dagster, postgres, prometheus
   readOnly        true: it only reads them
   restartPolicy   of a Job's pod
   user            user and group id, 10001 unless stated
@@ -160,7 +160,7 @@ spec:
   triggers:
     - type: prometheus
       metadata:
-        serverAddress: {{ .root.Umbrella.Values.metrics.prometheusURL }}
+        serverAddress: {{ .root.Umbrella.Values.metrics.prometheusURL | default (printf "http://%s.%s:9090" (include "studio.name" (list .root "prometheus")) $namespace) }}
         query: {{ printf "sum(%s{%s})" $queue.metric (join "," $selector) | quote }}
         threshold: {{ .autoscaling.targetQueueLength | quote }}
 {{- else -}}
