@@ -102,9 +102,29 @@ func (s *suite) graph(t *testing.T, change func(*graph.Params)) json.RawMessage 
 	return g
 }
 
-// long is a graph that keeps a server busy until it is interrupted.
+// long is a graph that keeps a server busy until it is interrupted: samplers in a row, of as many steps as they take. One alone is
+// done in a few seconds by preview, before a busy machine has come to interrupting it.
 func (s *suite) long(t *testing.T) json.RawMessage {
-	return edit(t, s.graph(t, func(p *graph.Params) { p.Steps, p.Width, p.Height = 10000, 64, 64 }), "4", "batch_size", 256)
+	t.Helper()
+	g := edit(t, s.graph(t, func(p *graph.Params) { p.Seed, p.Steps, p.Width, p.Height = 7, 10000, 64, 64 }), "4", "batch_size", 64)
+	var tree map[string]map[string]any
+	must(t, json.Unmarshal(g, &tree))
+	last := graph.SamplerNode
+	for i := range 100 {
+		node := map[string]any{}
+		must(t, json.Unmarshal(edited(t, tree[graph.SamplerNode]), &node))
+		node["inputs"].(map[string]any)["latent_image"] = []any{last, 0}
+		last = fmt.Sprint(100 + i)
+		tree[last] = node
+	}
+	return edit(t, edited(t, tree), "6", "samples", []any{last, 0})
+}
+
+func edited(t *testing.T, tree any) json.RawMessage {
+	t.Helper()
+	out, err := json.Marshal(tree)
+	must(t, err)
+	return out
 }
 
 // edit changes one input of a node; nil deletes it.
@@ -122,11 +142,7 @@ func edit(t *testing.T, g json.RawMessage, node, input string, value any) json.R
 	} else {
 		inputs[input] = value
 	}
-	out, err := json.Marshal(tree)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
+	return edited(t, tree)
 }
 
 func must(t *testing.T, err error) {

@@ -131,10 +131,10 @@ func (r *Relay) tell(t *take) {
 		r.mu.Unlock()
 		return
 	}
+	defer r.mu.Unlock() // so that what heard passes on comes before, or not at all
 	t.told = true
 	client, id, rec, sent := t.Client, t.ID, *t.Record, t.sent
 	t.sent = nil
-	r.mu.Unlock()
 	if client == "" {
 		return
 	}
@@ -224,31 +224,33 @@ func (r *Relay) heard(ctx context.Context, b *backend, kind websocket.MessageTyp
 		t.sent[m.Type+" "+node] = true
 	}
 	terminal := m.Type == "executing" && string(m.Data["node"]) == "null"
-	told, client, own := t.told, t.Client, t.Remote
-	if terminal && !told && !t.hidden {
+	told, client, own := t.told || t.hidden, t.Client, t.Remote
+	switch {
+	case told:
+	case terminal:
 		t.told = true
+	case client != "": // before the mutex is free, and tell tells the end
+		r.sockets.Send(m.Type, m.Data, client)
 	}
 	r.mu.Unlock()
-	if told || t.hidden {
-		if terminal {
-			r.settle(ctx, b, t)
-		}
+	if told && terminal {
+		r.settle(ctx, b, t)
+	}
+	if told || !terminal {
 		return
 	}
-	if terminal {
-		// A client that hears the end asks for history next: have it before passing the end on.
-		ask, cancel := context.WithTimeout(ctx, 10*time.Second)
-		entry, err := b.history(ask, own)
-		cancel()
-		// The server died with its last word, or the end can't be stored now: then it isn't the end.
-		if err != nil || entry == nil || !r.finish(ctx, b, t, entry) {
-			r.mu.Lock()
-			t.told = false
-			r.mu.Unlock()
-			r.tell(t) // if a look has finished it meanwhile
-			b.poke()
-			return
-		}
+	// A client that hears the end asks for history next: have it before passing the end on.
+	ask, cancel := context.WithTimeout(ctx, 10*time.Second)
+	entry, err := b.history(ask, own)
+	cancel()
+	// The server died with its last word, or the end can't be stored now: then it isn't the end.
+	if err != nil || entry == nil || !r.finish(ctx, b, t, entry) {
+		r.mu.Lock()
+		t.told = false
+		r.mu.Unlock()
+		r.tell(t) // if a look has finished it meanwhile
+		b.poke()
+		return
 	}
 	if client != "" {
 		r.sockets.Send(m.Type, m.Data, client)

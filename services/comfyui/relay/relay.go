@@ -318,14 +318,18 @@ func (r *Relay) look(ctx context.Context, b *backend) {
 		switch {
 		case t.State == placed && t.Backend == b.url && !t.moving:
 			here = append(here, t)
-			if t.running = q.running; q.running && t.startedAt.IsZero() {
+			if q.running || t.startedAt.Before(asked) { // it may have begun since the server was asked
+				t.running = q.running
+			}
+			if q.running && t.startedAt.IsZero() {
 				t.startedAt = asked
 			}
 			t.adopted = t.adopted && !has
 			if !has && t.placedAt.Before(asked) {
 				absent = append(absent, t)
 			}
-			if has && !q.running && t.deleted || q.running && t.forgotten { // it was on its way there when it was taken out of the queue
+			// It was on its way there when it was taken out of the queue, or the server did not hear that it is to end.
+			if has && !q.running && t.deleted || q.running && (t.forgotten || t.interrupted) {
 				strays = append(strays, t.Remote)
 			}
 		case has && t.Backend != b.url && t.State == placed && !t.moving:

@@ -67,6 +67,10 @@ func (s *Sockets) push(f frame, sid string, mayMiss bool) {
 		if sid != "" && id != sid {
 			continue
 		}
+		// What may be missed leaves room for what may not: a flood of it ends no session.
+		if mayMiss && (len(own.out) >= cap(own.out)/2 || own.wait.Load()+int64(len(f.data)) > backlog/2) {
+			continue
+		}
 		if own.wait.Load()+int64(len(f.data)) <= backlog {
 			select {
 			case own.out <- f:
@@ -75,9 +79,7 @@ func (s *Sockets) push(f frame, sid string, mayMiss bool) {
 			default:
 			}
 		}
-		if !mayMiss {
-			own.drop()
-		}
+		own.drop()
 	}
 }
 
