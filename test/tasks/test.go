@@ -113,7 +113,12 @@ func (t tasks) lint(ctx context.Context) error {
 	}
 	for _, dir := range modules {
 		if dir == t.integrationDir() || dir == t.benchDir() {
-			continue // terratest brings cloud SDKs that take minutes to compile: their own targets compile them
+			// terratest brings cloud SDKs that take minutes to compile: their own targets compile them. That go.mod and
+			// go.sum name all that is imported shows without.
+			if out, err := t.command(ctx, dir, nil, "go", "list", "-deps", "-test", "./...").CombinedOutput(); err != nil {
+				failures = append(failures, fmt.Errorf("go list -deps ./... in %s: %w: %s\nRemedy: go mod tidy", dir, err, tail(out)))
+			}
+			continue
 		}
 		failures = append(failures, t.run(ctx, dir, nil, "go", "vet", "./..."))
 	}
@@ -143,6 +148,9 @@ func (t tasks) lintChart(ctx context.Context) error {
 	}
 	return nil
 }
+
+// tail is the end of a long output, where errors stand.
+func tail(out []byte) []byte { return out[max(0, len(out)-2000):] }
 
 // inImages are the services' tests that need more than Go or Python: each runs in the root file system of the image named,
 // as does every program that it starts by name.
