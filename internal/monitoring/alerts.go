@@ -224,7 +224,7 @@ or probe_ssl_earliest_cert_expiry{` + Namespace + `} - time() < 14 * 86400`,
 	},
 	{
 		Name: "PasswordsGuessed", Severity: Info, For: "5m",
-		Expr:    `sum by (namespace) (rate(aifilm_flask_passwords_total{result!="right"}[10m])) > 0.2`,
+		Expr:    `sum by (namespace) (rate(aifilm_flask_passwords_total{outcome!="right"}[10m])) > 0.2`,
 		Summary: `{{ $value | humanize }} wrong passwords a second in {{ $labels.namespace }}`,
 		Meaning: "Somebody guesses, or a program has an old password. Guesses are slowed for each address and for all together; nobody is locked out.",
 		Look:    []string{"Flask's log, `wrong password`: the addresses."},

@@ -140,7 +140,7 @@ var Boards = []Board{
 			{Title: "Followers", Limit: Limit{Yellow: 16, Red: 22}, Red: "Open streams of progress in the fullest replica, each of which holds a thread. Red: more replicas of Flask, or more THREADS.",
 				Queries: one(`max(aifilm_flask_followers{namespace="$namespace"})`)},
 			{Title: "Passwords, an hour", Red: "Right, wrong, and slowed ones that were not looked at. Many wrong: runbook passwords-guessed.",
-				Queries: by("result", `sum by (result) (increase(aifilm_flask_passwords_total{namespace="$namespace"}[1h]))`)},
+				Queries: by("outcome", `sum by (outcome) (increase(aifilm_flask_passwords_total{namespace="$namespace"}[1h]))`)},
 		}},
 	}},
 	{"gpu-and-nodes", "ai-film: GPU and nodes", "CPU, memory, GPU and GPU memory by pod.", []Row{

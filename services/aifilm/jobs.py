@@ -60,6 +60,7 @@ class Job:
         self.outcome: Outcome | None = None
         self.problem: Problem | None = None
         self.limit = limit
+        self.queued = time.monotonic()
         self.begun: float | None = None
         self.seconds = 0.0
         self._stop: Problem | None = None
@@ -134,7 +135,16 @@ class Jobs:
             buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640, 1280))
         length = prometheus_client.Gauge("aifilm_queue_length", "Jobs waiting or running.", ["service"], registry=registry)
         length.labels(name).set_function(lambda: len(self._waiting) + len(self._running))
+        oldest = prometheus_client.Gauge("aifilm_queue_oldest_seconds", "Since when the oldest of them is there.", ["service"],
+                                         registry=registry)
+        oldest.labels(name).set_function(self._oldest)
         self.service.before_exit(self.wait)
+
+    def _oldest(self) -> float:
+        """Since when the oldest job that waits or runs is there; 0 without any."""
+        with self._lock:
+            held = [*self._running, *(job for job, _ in self._waiting)]
+        return max((time.monotonic() - job.queued for job in held), default=0.0)
 
     def require_room(self) -> None:
         """Refuse the current request when no job can be queued now, before looking at what it is about.

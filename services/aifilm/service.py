@@ -188,14 +188,13 @@ class Service:
         self.name = name
         self.dependencies = dict(dependencies)
         self.registry = prometheus_client.CollectorRegistry()
-        for collector in (prometheus_client.ProcessCollector, prometheus_client.PlatformCollector):
-            collector(registry=self.registry)
+        prometheus_client.ProcessCollector(registry=self.registry)
         self.requests = prometheus_client.Counter(
-            f"aifilm_{name}_http_requests_total", "HTTP requests answered.", ["method", "endpoint", "status"],
+            "aifilm_http_requests_total", "HTTP requests answered, by route and status.", ["service", "route", "status"],
             registry=self.registry)
         self.request_seconds = prometheus_client.Histogram(
-            f"aifilm_{name}_http_request_seconds", "Seconds until an HTTP answer began.", ["method", "endpoint"],
-            registry=self.registry)
+            "aifilm_http_request_seconds", "Seconds until an HTTP answer began, by route.", ["service", "route"],
+            buckets=(.005, .05, .5, 2, 5, 15, 60, 300, 900), registry=self.registry)
         self.stopping = threading.Event()
         self._beat: Callable[[], float] = lambda: 0.0
         self._checking = threading.Lock()
@@ -307,11 +306,12 @@ def create_app(name: str, *, token: str | None = None, dependencies: Mapping[str
     @app.after_request
     def end(answer: Response) -> Response:
         endpoint = request.endpoint or "none"
-        # Not whatever a caller makes up: every new name of a method would stay in memory.
+        # Not whatever a caller makes up: every new name of a method or path would stay in memory.
         method = request.method if request.method in _METHODS else "other"
+        route = f"{method} {request.url_rule.rule}" if request.url_rule else "none"
         seconds = time.monotonic() - g.get("begun", time.monotonic())
-        service.requests.labels(method, endpoint, answer.status_code).inc()
-        service.request_seconds.labels(method, endpoint).observe(seconds)
+        service.requests.labels(name, route, answer.status_code).inc()
+        service.request_seconds.labels(name, route).observe(seconds)
         level = logging.DEBUG if endpoint == "healthz" else logging.INFO
         log.log(level, "request", extra={"method": method, "path": request.path[:500], "status": answer.status_code,
                                          "seconds": round(seconds, 4)})

@@ -9,6 +9,7 @@ import contextlib
 import glob
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -214,6 +215,29 @@ class Redis(Process):
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
+
+
+def listed_metrics(service: str) -> dict[str, tuple[str, ...]]:
+    """What services/metrics.txt says that a service exports: metric → its labels."""
+    found = {}
+    for line in (SERVICES / "metrics.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            name, labels, services = re.fullmatch(r"(aifilm_[a-z_]+)\{([a-z,]*)\} +([a-z_ ]+)", line).groups()
+            if service in services.split():
+                found[name] = tuple(sorted(labels.split(","))) if labels else ()
+    return found
+
+
+def exported_metrics(registry) -> dict[str, tuple[str, ...]]:
+    """What a prometheus_client registry exports under the studio's names: metric → its labels, as `listed_metrics` has it."""
+    found = {}
+    for collector in registry._collector_to_names:
+        for family in collector.describe() if hasattr(collector, "describe") else collector.collect():
+            if family.name.startswith("aifilm_"):
+                own = {label for sample in family.samples for label in sample.labels} - {"le"}
+                name = family.name + ("_total" if family.type == "counter" else "")
+                found[name] = tuple(sorted(getattr(collector, "_labelnames", own)))
+    return found
 
 
 class PythonService(Process):

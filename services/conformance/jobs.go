@@ -336,6 +336,8 @@ func (s *suite) queue(t *testing.T) {
 	if s.Management != "" {
 		if _, text := s.manage(t, "/metrics"); metric(text, "aifilm_queue_length") != 2 {
 			t.Errorf("two jobs, and the queue's length is %v", metric(text, "aifilm_queue_length"))
+		} else if metric(text, "aifilm_queue_oldest_seconds") <= 0 {
+			t.Error("two jobs, and the oldest is no second old")
 		}
 		if status, _ := s.manage(t, "/readyz"); status != 200 {
 			t.Errorf("a full queue is no reason not to be ready: %d", status)

@@ -3,6 +3,7 @@
 import concurrent.futures
 import http.client
 import json
+import re
 import signal
 import time
 from pathlib import Path
@@ -91,7 +92,9 @@ def test_the_queue_is_bounded_and_in_order(sleeper):
     refused = Stream(sleeper, seconds=0.1)
     assert refused.status == 429
     assert int(refused.answer.headers["Retry-After"]) > 0
-    assert 'aifilm_queue_length{service="sleeper"} 3.0' in get(sleeper, "/metrics")[1]
+    metrics = get(sleeper, "/metrics")[1]
+    assert 'aifilm_queue_length{service="sleeper"} 3.0' in metrics
+    assert float(re.search(r'aifilm_queue_oldest_seconds{service="sleeper"} (\S+)', metrics)[1]) > 0
     # Who waits moves up when who is before them goes; closing the first lets the third run.
     second.close()
     assert third.line() == {"state": "queued", "position": 1}
@@ -102,6 +105,7 @@ def test_the_queue_is_bounded_and_in_order(sleeper):
     assert 'aifilm_jobs_total{operation="sleep",service="sleeper",state="done"} 1.0' in metrics
     assert 'aifilm_job_seconds_count{operation="sleep",service="sleeper"} 2.0' in metrics
     assert 'aifilm_queue_length{service="sleeper"} 0.0' in metrics
+    assert 'aifilm_queue_oldest_seconds{service="sleeper"} 0.0' in metrics
 
 
 @pytest.mark.parametrize("sleeper", [{"WORKERS": "3"}], indirect=True)

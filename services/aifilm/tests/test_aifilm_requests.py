@@ -128,7 +128,7 @@ def test_what_callers_make_up_fills_neither_log_nor_metrics(sleeper):
     _, metrics = sleeper.manage("/metrics")
     assert "BREW" not in metrics
     assert "AAAA" not in metrics
-    assert 'aifilm_sleeper_http_requests_total{endpoint="none",method="other"' in metrics
+    assert 'aifilm_http_requests_total{route="none",service="sleeper",status="404"}' in metrics
 
 
 def test_a_name_that_is_no_text_is_told_all_the_same(sleeper):

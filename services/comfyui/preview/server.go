@@ -16,6 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/ai-film/ai-film/services/comfyui/nodes"
 	"github.com/ai-film/ai-film/services/comfyui/wire"
 	"github.com/ai-film/ai-film/services/internal/serving"
@@ -234,6 +236,13 @@ func (s *Server) queueInfo() any {
 
 // QueueLength is the number of prompts that wait or run.
 func (s *Server) QueueLength() int { return s.queue.length() }
+
+// Measure exports the queue's length.
+func (s *Server) Measure(registry prometheus.Registerer) {
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "aifilm_comfyui_preview_queue_length", Help: "Prompts that wait or run.",
+	}, func() float64 { return float64(s.QueueLength()) }))
+}
 
 func (s *Server) features() any {
 	return map[string]any{"supports_preview_metadata": false, "max_upload_size": wire.MaxUpload}

@@ -29,6 +29,7 @@ type backend struct {
 
 	source    source
 	ready     bool
+	gpu       bool          // it says that it draws on one
 	listening bool          // it has greeted our WebSocket: what it says from now on is heard
 	appeared  time.Time     // when it was first asked
 	looked    time.Time     // when it last answered what its queue is

@@ -25,6 +25,7 @@ func (r *Relay) finish(ctx context.Context, b *backend, t *take, entry *historyE
 	t.concluding = true
 	b.balked = 0
 	if took := time.Since(t.startedAt); !t.startedAt.IsZero() {
+		r.drew(b, took)
 		b.slowest = max(took, b.slowest*15/16)                 // what was slow once is forgotten in time
 		if bytes.Contains(entry.Status, []byte(`"success"`)) { // what was interrupted says nothing of the pace
 			b.pace = (3*cmp.Or(b.pace, took) + took) / 4
@@ -101,6 +102,9 @@ func (r *Relay) conclude(ctx context.Context, t *take, outcome *record) bool {
 		return false
 	}
 	t.State, t.Record, t.running = done, outcome, false
+	if !t.hidden {
+		r.count(outcome.Status)
+	}
 	r.remove(t)
 	r.mu.Unlock()
 	r.tell(t)

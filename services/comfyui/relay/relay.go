@@ -70,6 +70,7 @@ type Relay struct {
 	bodies  *wire.Budget
 	remakes singleflight.Group
 	naming  sync.Mutex
+	counts  counts
 	finding sync.Mutex // held while the set of servers is brought up to date
 
 	mu        sync.Mutex
@@ -124,7 +125,7 @@ func New(o Options) (*Relay, error) {
 	r := &Relay{
 		options: o, sources: sources, sid: "ai-film-relay-" + uuid.NewSHA1(uuid.NameSpaceURL, []byte(cmp.Or(o.Name, uuid.NewString()))).String(),
 		inside: transport, changed: make(chan struct{}, 1), primary: time.Now(),
-		store: o.Store, bodies: wire.NewBudget(),
+		store: o.Store, bodies: wire.NewBudget(), counts: newCounts(),
 		takes: map[string]*take{}, remote: map[string]string{}, backends: map[string]*backend{}, current: map[string]string{},
 	}
 	return r, r.spool.open(o.Dir)
@@ -351,6 +352,7 @@ func (r *Relay) look(ctx context.Context, b *backend) {
 	why := b.url + " " + b.lastError
 	r.mu.Unlock()
 	if indebted {
+		go r.learn(ctx, b)
 		go r.settleDebts(ctx, b)
 	}
 	for _, t := range absent {
@@ -513,6 +515,9 @@ func (r *Relay) lost(ctx context.Context, t *take, why string, counts bool) {
 	case t.Lost >= r.options.Attempts:
 		outcome = failure(t.ID, "BackendLost", fmt.Sprintf(
 			"The ComfyUI server executing this prompt was lost %d times, last: %s. Look at the servers' logs (out of memory?) and submit again.", t.Lost, why))
+	}
+	if outcome == nil {
+		r.counts.resubmitted.Inc()
 	}
 	slog.Warn("prompt lost with its server", "prompt_id", t.ID, "times", t.Lost, "reason", why)
 	r.mu.Unlock()

@@ -6,12 +6,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import prometheus_client
 from flask import Blueprint, Flask, Response, jsonify, request, send_file
 from pydantic import ValidationError
 
 from aifilm.films import OVER, FilmGone, KeyReused
-from aifilm.service import Problem, caller_gone, hand_over, invalid_fields, parse, service_of, stopping
+from aifilm.service import Problem, caller_gone, hand_over, invalid_fields, parse, stopping
 from studio_web.ranges import one_range
 from studio_web.submission import Submission, require_place, require_room
 from studio_web.timeline import board, subtitles
@@ -39,7 +38,7 @@ def submit(studio: Studio, submission: Submission, key: str | None) -> tuple[dic
         require_room(settings, others, studio.files.free(), studio.films_at_once)
 
     try:
-        return studio.films.submit(submission.brief, settings, submission.title, key, admit)
+        return studio.films.submit(submission.brief, settings, submission.title, key, admit, studio.films_at_once)
     except KeyReused as error:
         raise Problem(409, "idempotency key reused", str(error), "take a new key for every film") from None
     except FilmGone as error:
@@ -71,10 +70,6 @@ def delete(studio: Studio, film_id: str) -> None:
 def register(app: Flask, studio: Studio) -> None:
     """Add the API to the app."""
     blueprint = Blueprint("api", __name__, url_prefix="/api")
-    submitted = prometheus_client.Counter(
-        "aifilm_flask_films_submitted_total", "Films stored.", registry=service_of(app).registry
-    )
-
     @blueprint.before_request
     def guard() -> None:
         studio.migrate()
@@ -90,13 +85,15 @@ def register(app: Flask, studio: Studio) -> None:
         if stopping(app).is_set():
             raise Problem(503, "stopping", "this replica is stopping", "send it again", headers={"Retry-After": "1"})
         film, new = submit(studio, parse(Submission), request.headers.get("Idempotency-Key"))
-        if new:
-            submitted.inc()
         answer = jsonify(film | {"stages": [] if new else _stages(film["id"])})
         # A repeated submission gets the same answer: the caller can't tell, and need not, which one arrived first.
         answer.status_code = 201
         answer.headers["Location"] = f"/api/films/{film['id']}"
         return answer
+
+    @blueprint.get("/status")
+    def status() -> Response:
+        return jsonify(studio.status.told())
 
     @blueprint.get("/films")
     def newest() -> Response:

@@ -38,6 +38,7 @@ from studio_web.login import Login
 from studio_web.proxies import TrustedProxies
 from studio_web.removal import Removal
 from studio_web.retention import Limit, Retention
+from studio_web.status import Status
 
 log = logging.getLogger("flask")
 
@@ -86,6 +87,7 @@ class Studio:
         # Films that wait or are in work, at most; and how many of them are made at once.
         self.queue_films = read("QUEUE_FILMS", "500", _count)
         self.films_at_once = read("FILMS_AT_ONCE", "4", _count)
+        self.status = Status(self.films, self.films_at_once)
         self.removal = Removal(self.films, self.files, self.progress, environment)
         self.retention = Retention(
             self.films,
@@ -161,6 +163,7 @@ def make_app(environment: Mapping[str, str] = os.environ) -> Flask:
     pages.register(app, studio)
     studio.followers.measure(service_of(app).registry)
     studio.retention.measure(service_of(app).registry)
+    studio.status.measure(service_of(app).registry)
     studio.followers.stopping = service_of(app).stopping
 
     @app.errorhandler(psycopg.OperationalError)

@@ -34,6 +34,13 @@ class Films:
         """Bytes that films may still take on the disk of a volume; 0 where it is not mounted here."""
         return sum(free for volumes, free in self.free().items() if volume in volumes)
 
+    def size_of(self, volume: str) -> int:
+        """Bytes of the disk that a volume is on; 0 where it is not mounted here."""
+        try:
+            return shutil.disk_usage(self.volume.root / volume).total
+        except OSError:
+            return 0
+
     def video(self, film: dict) -> Path:
         """Where the film's video stands, there or not."""
         return self.volume.resolve((film["video"] or {}).get("path") or f"videos/films/{film['id']}/film.mp4", "video")

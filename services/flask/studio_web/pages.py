@@ -97,6 +97,7 @@ def register(app: Flask, studio: Studio) -> None:
         films = studio.films.newest(_PAGE + 1, request.args.get("before") if problem is None else None)
         return render_template(
             "home.html",
+            status=studio.status.told(),
             films=films[:_PAGE],
             more=films[_PAGE - 1]["id"] if len(films) > _PAGE else None,
             given=given or {},
@@ -139,7 +140,7 @@ def register(app: Flask, studio: Studio) -> None:
 
     app.register_blueprint(blueprint)
     app.jinja_env.globals.update(token=login.token, logged_in=login.by_session, active_states=ACTIVE)
-    app.jinja_env.filters.update(clock=_clock, took=_took, ago=_ago)
+    app.jinja_env.filters.update(clock=_clock, took=_took, ago=_ago, about=_about)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
 
@@ -178,6 +179,15 @@ def _took(seconds: float | None) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     return f"{int(seconds) // 60} min {int(seconds) % 60:02} s"
+
+
+def _about(seconds: float) -> str:
+    """A time to come, no more exact than it is known: `less than a minute`, `12 minutes`, `3 hours`."""
+    if seconds < 60:
+        return "less than a minute"
+    size, name = (60, "minute") if seconds < 5400 else (3600, "hour")
+    count = round(seconds / size)
+    return f"{count} {name}{'s' if count > 1 else ''}"
 
 
 def _ago(at: datetime) -> str:

@@ -63,11 +63,15 @@ class Retention:
         self._removed = prometheus_client.Counter(
             "aifilm_flask_retention_bytes_total", "Bytes removed by retention.", ["what"], registry=registry
         )
-        free = prometheus_client.Gauge(
-            "aifilm_flask_volume_free_bytes", "Bytes that films may still take.", ["volume"], registry=registry
+        free, size = (
+            prometheus_client.Gauge(f"aifilm_volume_{what}_bytes", text, ["volume"], registry=registry)
+            for what, text in (("free", "Bytes that films may still take."), ("size", "Bytes of the volume's disk."))
         )
         for volume in VOLUMES:
             free.labels(volume).set_function(lambda volume=volume: self._files.free_on(volume))
+            size.labels(volume).set_function(lambda volume=volume: self._files.size_of(volume))
+        for what in ("frames", "clips", "films"):
+            self._removed.labels(what)
 
     def round(self) -> None:
         """Remove what has to go now, unless another replica is at it."""

@@ -315,6 +315,7 @@ func TestQueueIsBoundedAndFirstComeFirstServed(t *testing.T) {
 		`aifilm_jobs_total{operation="do",service="bench",state="refused"} 1`,
 		`aifilm_job_seconds_count{operation="do",service="bench"} 3`,
 		`aifilm_queue_length{service="bench"} 0`,
+		`aifilm_queue_oldest_seconds{service="bench"} 0`,
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("metrics lack %s", want)

@@ -28,6 +28,7 @@ type Queue struct {
 	mu       sync.Mutex
 	running  int
 	waiting  []*ticket
+	held     []*ticket // those that run and those that wait, as they came
 	ended    *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 }
@@ -35,6 +36,7 @@ type Queue struct {
 // ticket is a place in the queue. turn is closed when the job may run; moved gets a token when the queue moves up.
 type ticket struct {
 	turn, moved chan struct{}
+	since       time.Time
 }
 
 // FromEnvironment makes the service's queue as WORKERS, QUEUE_LIMIT and JOB_TIMEOUT say.
@@ -70,8 +72,22 @@ func New(s *serving.Service, workers, limit int, timeout time.Duration) *Queue {
 		Name: "aifilm_queue_length", Help: "Jobs accepted and not ended: those that wait and those that run.",
 		ConstLabels: prometheus.Labels{"service": s.Name},
 	}, func() float64 { return float64(q.Length()) })
-	s.Metrics.MustRegister(q.ended, q.seconds, length)
+	oldest := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "aifilm_queue_oldest_seconds", Help: "Since when the oldest job that has not ended is there; 0 without any.",
+		ConstLabels: prometheus.Labels{"service": s.Name},
+	}, func() float64 { return q.oldest().Seconds() })
+	s.Metrics.MustRegister(q.ended, q.seconds, length, oldest)
 	return q
+}
+
+// oldest is since when the oldest job is there, zero without any.
+func (q *Queue) oldest() time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.held) == 0 {
+		return 0
+	}
+	return time.Since(q.held[0].since)
 }
 
 // Length is how many jobs wait or run.
@@ -106,7 +122,8 @@ func (q *Queue) enter() (*ticket, error) {
 	if err := q.full(); err != nil {
 		return nil, err
 	}
-	t := &ticket{make(chan struct{}), make(chan struct{}, 1)}
+	t := &ticket{make(chan struct{}), make(chan struct{}, 1), time.Now()}
+	q.held = append(q.held, t)
 	if q.running < q.Workers {
 		q.running++
 		close(t.turn)
@@ -127,6 +144,7 @@ func (q *Queue) position(t *ticket) int {
 func (q *Queue) leave(t *ticket) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.held = slices.DeleteFunc(q.held, func(h *ticket) bool { return h == t })
 	if i := slices.Index(q.waiting, t); i >= 0 {
 		q.waiting = slices.Delete(q.waiting, i, i+1)
 	} else if q.running--; len(q.waiting) > 0 {

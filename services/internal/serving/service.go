@@ -51,15 +51,15 @@ func New(name string, log *slog.Logger) *Service {
 		StopDelay: 2 * time.Second, StopTimeout: 15 * time.Minute,
 		mux: http.NewServeMux(), ending: make(chan struct{}), idle: make(chan struct{}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "aifilm_" + name + "_requests_total", Help: "HTTP requests answered, by route and status.",
+			Name: "aifilm_http_requests_total", Help: "HTTP requests answered, by route and status.",
+			ConstLabels: prometheus.Labels{"service": name},
 		}, []string{"route", "status"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "aifilm_" + name + "_request_seconds", Help: "Time to the end of the answer, by route.",
-			Buckets: []float64{.005, .05, .5, 2, 5, 15, 60, 300, 900},
+			Name: "aifilm_http_request_seconds", Help: "Time to the end of the answer, by route.",
+			ConstLabels: prometheus.Labels{"service": name}, Buckets: []float64{.005, .05, .5, 2, 5, 15, 60, 300, 900},
 		}, []string{"route"}),
 	}
-	s.Metrics.MustRegister(s.requests, s.seconds, collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s.Metrics.MustRegister(s.requests, s.seconds, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.mux.HandleFunc("GET /healthz", healthz)
 	return s
 }

@@ -145,7 +145,7 @@ func TestPanicIsAProblemAndTheServiceGoesOn(t *testing.T) {
 			t.Errorf("%d %s", status, body)
 		}
 	}
-	if _, _, body := get(t, management+"/metrics"); !strings.Contains(body, `aifilm_test_requests_total{route="GET /x",status="500"} 2`) {
+	if _, _, body := get(t, management+"/metrics"); !strings.Contains(body, `aifilm_http_requests_total{route="GET /x",service="test",status="500"} 2`) {
 		t.Errorf("metrics: %s", body)
 	}
 }

@@ -11,8 +11,8 @@ from pydantic import Field
 import limits
 from aifilm.jobs import Job, Jobs, Outcome
 from aifilm.plan import Brief, Edit, Settings, Title
-from aifilm.service import Problem, Request, create_app, invalid, parse, seconds_of, service_token, subject
-from planning import endpoint
+from aifilm.service import Problem, Request, create_app, invalid, parse, seconds_of, service_of, service_token, subject
+from planning import endpoint, figures
 from planning.graph import Planning
 from planning.paid import Budget
 
@@ -34,6 +34,7 @@ def _budget() -> Budget:
 planning = Planning(os.environ.get("DATABASE_URL", ""), endpoint.from_environment(), _budget())
 app = create_app("langgraph", token=service_token(), dependencies={"postgresql": planning.check})
 jobs = Jobs(app)
+figures.register(service_of(app).registry)
 
 
 class PlanRequest(Request):

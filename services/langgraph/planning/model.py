@@ -18,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 import limits
 from aifilm.plan import Character, Grade, Mood, Move, Settings, Size, Time
 from aifilm.text import clean, clip, has_word, one_line
+from planning import figures
 from planning.continuity import content_steps
 from planning.deterministic import Deterministic, merged
 from planning.endpoint import Unusable, tokens_in
@@ -224,6 +225,8 @@ class WithFallback:
 
     def give_up(self, why: str) -> None:
         """Let the deterministic planner do what is left."""
+        if not self.note:
+            figures.fell_back()
         self.note = clip(one_line(f"The model did not plan all of it: {why}"), limits.PLANNER_NOTE)
         log.warning("the deterministic planner takes over", extra={"why": self.note})
 

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import psycopg
 
+from planning import figures
 from planning.endpoint import POLL_SECONDS, Answer, Busy, Endpoint, Unusable, tokens_in
 
 ATTEMPTS = 4
@@ -84,17 +85,18 @@ class Paid:
             if seconds <= 0:
                 raise self._late()
             self._reserve(key, cost)
-            begun, answer, busy, charged = time.monotonic(), None, None, cost
+            begun, answer, busy, charged, outcome = time.monotonic(), None, None, cost, "ended"
             try:
                 self._rest(wait)
                 answer = self.endpoint.ask(messages, most_tokens, seconds, self.check)
-                charged = answer.tokens
+                charged, outcome = answer.tokens, "answered"
             except Busy as error:
-                busy, charged = error, cost if error.charged else 0
+                busy, charged, outcome = error, cost if error.charged else 0, "busy"
             except Unusable:
-                charged = 0
+                charged, outcome = 0, "refused"
                 raise
             finally:
+                figures.asked(outcome, charged)
                 self._settle(key, charged - cost, time.monotonic() - begun, answer)
             if answer:
                 return answer.text

@@ -19,7 +19,9 @@ from asking import LIGHTHOUSE, call, plan
 from model_endpoint import Endpoint
 
 from aifilm.plan import Plan
-from aifilm.testing import SERVICE_TOKEN, SERVICES, PythonService, free_port
+from aifilm.service import service_of
+from aifilm.testing import SERVICE_TOKEN, SERVICES, PythonService, exported_metrics, free_port, listed_metrics
+from planning import figures
 
 KEY = "sk-a-very-secret-key-0123456789"
 
@@ -92,6 +94,40 @@ def test_a_model_plans_within_the_same_rules(with_model, endpoint):
     before = len(endpoint.asked)
     assert planned(plan(with_model, "m", settings={"seconds": 20, "seed": 2})).planner == "small"
     assert len(endpoint.asked) == before
+
+
+def test_what_a_model_takes_is_counted(postgres_url, endpoint):
+    server = started(postgres_url, endpoint, PLANNER_PRICE="2.5")
+    try:
+        assert planned(plan(server, "counted")).planner == "small"
+        _, text = server.manage("/metrics")
+        told = dict(re.findall(r"^(aifilm_planner_[^ ]+) (\S+)$", text, re.MULTILINE))
+        tokens = float(told["aifilm_planner_tokens_total"])
+        assert tokens > 0
+        assert float(told["aifilm_planner_cost_total"]) == pytest.approx(tokens * 2.5e-6)
+        assert float(told['aifilm_planner_answers_total{outcome="answered"}']) == len(endpoint.asked)
+        assert float(told["aifilm_planner_fallbacks_total"]) == 0
+        endpoint.close()
+        taken_over(plan(server, "alone"), "can't be reached")
+        _, text = server.manage("/metrics")
+        assert "aifilm_planner_fallbacks_total 1.0" in text
+        assert 'aifilm_planner_answers_total{outcome="busy"} 4.0' in text
+    finally:
+        server.close()
+
+
+def test_what_is_exported_is_what_rules_and_dashboards_know(monkeypatch):
+    monkeypatch.setenv("SERVICE_TOKEN", SERVICE_TOKEN)
+    from planning.app import app
+
+    assert exported_metrics(service_of(app).registry) == listed_metrics("langgraph")
+
+
+@pytest.mark.parametrize("price", ["cheap", "-1", "inf", "nan"])
+def test_a_price_that_is_none_is_said_at_the_start(monkeypatch, price):
+    monkeypatch.setenv("PLANNER_PRICE", price)
+    with pytest.raises(SystemExit, match="PLANNER_PRICE"):
+        figures.price()
 
 
 def test_an_answer_is_corrected_once(with_model, endpoint):

@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 import pytest
 
-from aifilm.testing import AUTHORIZATION, PythonService
+from aifilm.service import service_of
+from aifilm.testing import AUTHORIZATION, SERVICE_TOKEN, PythonService, exported_metrics, listed_metrics
 from finishing import finish as finishing
 from finishing import inspection
 from finishing.grade import LOOKS, Grader
@@ -535,3 +536,10 @@ def test_a_disk_that_runs_full_half_way(small_disk):
         assert call(server, "/v1/finish", None, raw=body)[1][-1]["result"]["frames"] == 400
     finally:
         server.close()
+
+
+def test_what_is_exported_is_what_rules_and_dashboards_know(monkeypatch):
+    monkeypatch.setenv("SERVICE_TOKEN", SERVICE_TOKEN)
+    from finishing.app import app
+
+    assert exported_metrics(service_of(app).registry) == listed_metrics("opencv")

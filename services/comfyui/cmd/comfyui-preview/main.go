@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/ai-film/ai-film/services/comfyui/preview"
 	"github.com/ai-film/ai-film/services/comfyui/wire"
 	"github.com/ai-film/ai-film/services/internal/serving"
@@ -46,9 +44,7 @@ func main() {
 		if err != nil {
 			return err
 		}
-		s.Metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "aifilm_comfyui_preview_queue_length", Help: "Prompts that wait or run.",
-		}, func() float64 { return float64(server.QueueLength()) }))
+		server.Measure(s.Metrics)
 		server.Routes(s.Handle, s.Work)
 		go server.Run(context.Background())
 		return nil

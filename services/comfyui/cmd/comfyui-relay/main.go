@@ -23,7 +23,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	_ "golang.org/x/crypto/x509roots/fallback" // authorities for https backends, where the system has none: the image is FROM scratch
 
 	"github.com/ai-film/ai-film/services/comfyui/endpoint"
@@ -112,23 +111,7 @@ func setup(ctx context.Context, s *serving.Service) (*relay.Relay, error) {
 		}
 	}
 	s.Need("comfyui", r.Ready)
-	s.Metrics.MustRegister(
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "aifilm_comfyui_queue_length", Help: "Prompts that wait or run, on all servers."},
-			func() float64 { return float64(r.QueueLength()) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "aifilm_comfyui_backends_ready", Help: "ComfyUI servers that answer."},
-			func() float64 { ready, _ := r.BackendsReady(); return float64(ready) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "aifilm_comfyui_backends_known", Help: "ComfyUI servers that are configured or resolved."},
-			func() float64 { _, known := r.BackendsReady(); return float64(known) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "aifilm_comfyui_waiting_prompts", Help: "Prompts that no server has: none is there."},
-			func() float64 { return float64(r.Status().Waiting) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "aifilm_comfyui_fallback", Help: "1 while those draw who stand in for servers elsewhere."},
-			func() float64 {
-				if r.Status().State == "fallback" {
-					return 1
-				}
-				return 0
-			}),
-	)
+	r.Measure(s.Metrics)
 	r.Routes(s.Handle, s.Work)
 	return r, nil
 }
