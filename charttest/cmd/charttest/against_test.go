@@ -15,6 +15,7 @@ import (
 
 	"github.com/ai-film/ai-film/charttest/internal/envtest"
 	"github.com/ai-film/ai-film/charttest/internal/testfiles"
+	"github.com/ai-film/ai-film/charttest/internal/upstream"
 )
 
 // shops unpacks the two versions of a chart that package verify compares.
@@ -81,8 +82,7 @@ func TestVerifyAgainstNothing(t *testing.T) {
 func TestVerifyAgainstRelease(t *testing.T) {
 	config := envtest.Start(t)
 	kubeconfig := envtest.Kubeconfig(t, config)
-	program, err := upstream()
-	require.NoError(t, err)
+	program := upstream.Helm(t, 3)
 	dir := shops(t)
 	helm := func(args ...string) (string, error) {
 		cmd := exec.Command(program, append(args, "--kubeconfig", kubeconfig, "--namespace", "town")...)

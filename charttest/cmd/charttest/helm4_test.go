@@ -11,30 +11,17 @@ import (
 	"github.com/ai-film/ai-film/charttest/internal/testfiles"
 )
 
-// helm4OrSkip is the helm program of the other major version that render knows.
-// Compiling it takes minutes, so CHARTTEST_HELM4 names one that is there, as by
-// «go install helm.sh/helm/v4/cmd/helm@v4.3.1»; without it the test is skipped.
-func helm4OrSkip(t *testing.T) string {
-	t.Helper()
-	program := os.Getenv("CHARTTEST_HELM4")
-	if program == "" {
-		t.Skip("CHARTTEST_HELM4 names no program of Helm 4.3 to compare with")
-	}
-	return program
-}
-
 // otherwise are the lines that say something else to Helm 4: a plugin for a
 // program, a cluster for a flag.
 var otherwise = []string{"post renderer", "post missing", "dry run", "dry run bad"}
 
 func TestRenderPrintsHelm4sBytes(t *testing.T) {
-	program := helm4OrSkip(t)
 	dir := unpack(t, "features")
 	for name, line := range lines {
 		if strings.Contains(strings.Join(otherwise, ","), name) {
 			continue
 		}
-		t.Run(name, func(t *testing.T) { compareWith(t, program, []string{"--helm", "4"}, dir, strings.Fields(line)...) })
+		t.Run(name, func(t *testing.T) { compareWith(t, 4, dir, strings.Fields(line)...) })
 	}
 }
 
@@ -76,7 +63,6 @@ var differing = map[string]map[string]string{
 }
 
 func TestRenderWhatHelm4DoesOtherwise(t *testing.T) {
-	program := helm4OrSkip(t)
 	every := []string{"c", "c --kube-version 1.33.4-gke.1245000", "c --kube-version v1.36 --set b.e.f=1,s.x=2,two.on=false -s templates/a.yaml", `c -f v.yaml --set-json {"b":{"z":[1]},"q":null}`}
 	for _, group := range []struct {
 		charts map[string]map[string]string
@@ -89,7 +75,7 @@ func TestRenderWhatHelm4DoesOtherwise(t *testing.T) {
 				values := "a: 1\nb: {x: 1}\n---\nb: {y: null}\n"
 				require.NoError(t, os.WriteFile(filepath.Join(dir, "v.yaml"), []byte(values), 0o644))
 				for _, line := range group.lines {
-					t.Run(line, func(t *testing.T) { compareWith(t, program, []string{"--helm", "4"}, dir, strings.Fields(line)...) })
+					t.Run(line, func(t *testing.T) { compareWith(t, 4, dir, strings.Fields(line)...) })
 				}
 			})
 		}

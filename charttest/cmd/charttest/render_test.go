@@ -8,117 +8,48 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
+	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/tools/txtar"
 
 	"github.com/ai-film/ai-film/charttest/internal/testfiles"
+	"github.com/ai-film/ai-film/charttest/internal/upstream"
 )
-
-// built is the folder of the programs that tests have built, if any has.
-var built string
-
-// upstream builds the helm program that this module pins and returns
-// its path.
-var upstream = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "helm")
-	if err != nil {
-		return "", err
-	}
-	built = dir
-	file := filepath.Join(dir, "helm")
-	build := exec.Command("go", "build", "-o", file, "helm.sh/helm/v3/cmd/helm")
-	build.Stderr = os.Stderr
-	return file, build.Run()
-})
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if built != "" {
-		_ = os.RemoveAll(built)
-	}
-	os.Exit(code)
-}
 
 // outcome is what a program did.
 type outcome struct {
-	Stdout, Error string
-	Files         string // what it wrote below the working directory's out/
+	upstream.Outcome
+	Files string // what it wrote below the working directory's out/
 }
 
 // compare runs «helm template» and «charttest render» with the same arguments in
 // dir and expects the same of both.
 func compare(t *testing.T, dir string, args ...string) {
 	t.Helper()
-	helm, err := upstream()
-	require.NoError(t, err, "building helm")
-	compareWith(t, helm, nil, dir, args...)
+	compareWith(t, 3, dir, args...)
 }
 
-// compareWith is compare with one of Helm's programs; render takes the flags
-// besides.
-func compareWith(t *testing.T, helm string, flags []string, dir string, args ...string) {
+// compareWith is compare with a major version of Helm.
+func compareWith(t *testing.T, major int, dir string, args ...string) {
 	t.Helper()
-	want := runHelm(t, helm, dir, args)
+	helm := upstream.Helm(t, major)
+	run := func() outcome { return outcome{upstream.Template(helm, dir, args...), outputs(t, dir)} }
+	want := run()
 	root := newRoot()
 	var out bytes.Buffer
 	root.SetOut(&out)
 	root.SetErr(&out)
-	root.SetArgs(append(append([]string{"render"}, flags...), args...))
+	root.SetArgs(append([]string{"render", "--helm", strconv.Itoa(major)}, args...))
 	var got outcome
 	if err := inDir(dir, root.Execute); err != nil {
 		got.Error = err.Error()
 	}
 	got.Stdout, got.Files = out.String(), outputs(t, dir)
-	if want.Stdout != got.Stdout {
-		again := runHelm(t, helm, dir, args)
-		maskRandom(&want, &again, &got)
-	}
-	require.Equal(t, sortedLines(want.Error), sortedLines(got.Error)) // schemas are checked in random order
+	upstream.Same(t, want.Outcome, got.Outcome, func() upstream.Outcome { return run().Outcome })
 	require.Equal(t, want.Files, got.Files)
-	wants, gots := strings.Split(want.Stdout, "\n"), strings.Split(got.Stdout, "\n")
-	for i := range min(len(wants), len(gots)) {
-		require.Equal(t, wants[i], gots[i], "line %d", i+1)
-	}
-	require.Equal(t, len(wants), len(gots), "lines")
-}
-
-func runHelm(t *testing.T, helm, dir string, args []string) outcome {
-	t.Helper()
-	var stdout, stderr bytes.Buffer
-	cmd := exec.Command(helm, append([]string{"template"}, args...)...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &stdout, &stderr
-	var o outcome
-	if err := cmd.Run(); err != nil {
-		_, o.Error, _ = strings.Cut(stderr.String(), "Error: ")
-		o.Error = strings.TrimSuffix(o.Error, "\n")
-	}
-	o.Stdout, o.Files = stdout.String(), outputs(t, dir)
-	return o
-}
-
-func sortedLines(s string) []string {
-	lines := strings.Split(s, "\n")
-	slices.Sort(lines)
-	return lines
-}
-
-// maskRandom blanks the lines that differ between two runs of Helm itself.
-func maskRandom(a, b, c *outcome) {
-	as, bs, cs := strings.Split(a.Stdout, "\n"), strings.Split(b.Stdout, "\n"), strings.Split(c.Stdout, "\n")
-	if len(as) != len(bs) || len(as) != len(cs) {
-		return
-	}
-	for i := range as {
-		if as[i] != bs[i] {
-			as[i], cs[i] = "(random)", "(random)"
-		}
-	}
-	a.Stdout, c.Stdout = strings.Join(as, "\n"), strings.Join(cs, "\n")
 }
 
 // inDir runs f with dir as the working directory.
@@ -234,9 +165,7 @@ func TestRenderPrintsHelmsBytes(t *testing.T) {
 
 func TestRenderArchivesAndStandardInput(t *testing.T) {
 	dir := unpack(t, "features")
-	helm, err := upstream()
-	require.NoError(t, err)
-	pack := exec.Command(helm, "package", "features")
+	pack := exec.Command(upstream.Helm(t, 3), "package", "features")
 	pack.Dir = dir
 	out, err := pack.CombinedOutput()
 	require.NoError(t, err, string(out))
@@ -263,8 +192,6 @@ func TestRenderValuesOfURLs(t *testing.T) {
 // Charts of Helm 2's format keep their dependencies in a file of their own, and
 // subcharts come packaged as often as not.
 func TestRenderOldCharts(t *testing.T) {
-	helm, err := upstream()
-	require.NoError(t, err)
 	dir := t.TempDir()
 	testfiles.Write(t, dir, map[string]string{
 		"part/Chart.yaml":            "name: part\nversion: 0.1.0\nappVersion: 1\n",
@@ -279,7 +206,7 @@ func TestRenderOldCharts(t *testing.T) {
 		"old/templates/deep/b.yaml":  "kind: Job\nmetadata:\n  annotations: {helm.sh/hook: crd-install}\n",
 		"old/templates/windows.yaml": "\ufeffkind: ConfigMap\r\n---\r\nkind: Secret\r\n",
 	})
-	pack := exec.Command(helm, "package", "--destination", "old/charts", "part")
+	pack := exec.Command(upstream.Helm(t, 3), "package", "--destination", "old/charts", "part")
 	pack.Dir = dir
 	out, err := pack.CombinedOutput()
 	require.NoError(t, err, string(out))

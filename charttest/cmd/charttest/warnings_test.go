@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ai-film/ai-film/charttest/internal/testfiles"
+	"github.com/ai-film/ai-film/charttest/internal/upstream"
 )
 
 // position is where Helm's own source logs a line.
@@ -21,8 +22,7 @@ var position = regexp.MustCompile(`^[a-z_]+\.go:\d+: `)
 // What Helm says on standard error of values and hooks, so does render, but
 // for the line of Helm's source.
 func TestRenderWarnsAsHelmDoes(t *testing.T) {
-	helm, err := upstream()
-	require.NoError(t, err, "building helm")
+	helm := upstream.Helm(t, 3)
 	dir := t.TempDir()
 	testfiles.Write(t, dir, map[string]string{
 		"Chart.yaml":            "apiVersion: v2\nname: toy\nversion: 1.0.0\ndependencies: [{name: sub, version: 1.0.0}]\n",

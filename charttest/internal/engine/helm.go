@@ -20,6 +20,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 	"helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
@@ -43,7 +44,8 @@ func LoadFor(helm Helm, path string) (*Chart, error) {
 	if !helm.four() {
 		return Load(path)
 	}
-	if err := detect(path); err != nil {
+	format, err := detect(path)
+	if err != nil {
 		return nil, &LoadError{Path: path, Err: err}
 	}
 	c, err := Load(path)
@@ -61,37 +63,70 @@ func LoadFor(helm Helm, path string) (*Chart, error) {
 	if err := readValuesOf(c.source); err != nil {
 		return nil, &LoadError{Path: path, Err: err}
 	}
+	if format == "v3" { // Helm 4.3 makes, lints and loads charts of this format, and renders none
+		refused := "invalid chart apiVersion"
+		if c.Type() == "library" {
+			refused = "library charts are not installable"
+		}
+		return nil, &LoadError{Path: path, Err: errors.New(refused)}
+	}
 	return c, nil
 }
 
-// detect is how loader.LoadDir chooses the format of a chart in a folder.
-func detect(path string) error {
+// detect returns the format that Chart.yaml says, as loader.Load of Helm 4
+// looks for it before it loads the chart.
+func detect(path string) (format string, err error) {
 	info, err := os.Stat(path)
-	if err != nil || !info.IsDir() {
-		return nil // Load says what is wrong
-	}
-	top, err := filepath.Abs(path)
 	if err != nil {
-		return err
+		return "", nil // Load says what is wrong
 	}
-	file := filepath.Join(top, "Chart.yaml")
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return fmt.Errorf("unable to detect chart at %s: %w", file, err)
+	var data []byte
+	if info.IsDir() {
+		top, err := filepath.Abs(path)
+		if err != nil {
+			return "", err
+		}
+		file := filepath.Join(top, "Chart.yaml")
+		if data, err = os.ReadFile(file); err != nil {
+			return "", fmt.Errorf("unable to detect chart at %s: %w", file, err)
+		}
+	} else if data, err = archivedChartYAML(path); data == nil {
+		return "", err
 	}
 	var base struct {
 		APIVersion string `json:"apiVersion"`
 	}
 	if err := yaml.Unmarshal(data, &base); err != nil {
-		return fmt.Errorf("cannot load Chart.yaml: %w", err)
+		return "", fmt.Errorf("cannot load Chart.yaml: %w", err)
 	}
 	switch base.APIVersion {
-	case "", chart.APIVersionV1, chart.APIVersionV2:
-		return nil
-	case "v3":
-		return errors.New("charts of the format v3, which is experimental in Helm 4, can't be rendered here")
+	case "", chart.APIVersionV1, chart.APIVersionV2, "v3":
+		return base.APIVersion, nil
 	}
-	return errors.New("unsupported chart version")
+	return "", errors.New("unsupported chart version")
+}
+
+// archivedChartYAML returns the Chart.yaml in an archive, or nothing where Load
+// says what is wrong.
+func archivedChartYAML(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil
+	}
+	defer f.Close()
+	files, err := loader.LoadArchiveFiles(f)
+	if err != nil {
+		if _, said := Load(path); said != nil && strings.HasPrefix(said.Error(), "file '") { // no archive at all
+			return nil, nil
+		}
+		return nil, errors.New("unable to load chart archive")
+	}
+	for _, f := range files {
+		if f.Name == "Chart.yaml" {
+			return append([]byte{}, f.Data...), nil
+		}
+	}
+	return nil, errors.New("unable to detect chart version, no Chart.yaml found")
 }
 
 // readValuesOf reads values.yaml anew where it has several documents, which
@@ -209,6 +244,15 @@ func (h Helm) split(stream string) []document {
 }
 
 var separator4 = regexp.MustCompile(`(?m)^---[ \t]*`)
+
+// headError is an error of reading a document's head, which names a Go type.
+func (h Helm) headError(err error) error {
+	const was, is = "releaseutil.SimpleHead", "util.SimpleHead"
+	if text := err.Error(); h.four() && strings.Contains(text, was) {
+		return errors.New(strings.Replace(text, was, is, 1))
+	}
+	return err
+}
 
 // ranks are the kinds' places in the order of installation.
 func (h Helm) ranks() map[string]int {

@@ -90,7 +90,7 @@ func debugText(p *program, out []string) string {
 func (r *Result) add(m Manifest) error {
 	m.Doc = r.Chart.documents.get(m.Text)
 	if m.Doc.err != nil {
-		return fmt.Errorf("YAML parse error on %s: %w", m.Template, m.Doc.err)
+		return fmt.Errorf("YAML parse error on %s: %w", m.Template, r.Chart.helm.headError(m.Doc.err))
 	}
 	head := &m.Doc.head
 	m.Kind, m.Name = head.kind, head.name
