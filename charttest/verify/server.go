@@ -28,7 +28,7 @@ type Unrehearsed struct {
 }
 
 // rehearse sends every profile to the API server, rendered for it.
-func (r *Result) rehearse(ctx context.Context, chart *charttest.Chart, config Config, schemas *crd.Schemas, found *collection) error {
+func (r *Result) rehearse(ctx context.Context, chart *charttest.Chart, config Config, found *collection) error {
 	s, err := dryrun.Connect(ctx, config.Server)
 	if err != nil {
 		return err
@@ -48,10 +48,14 @@ func (r *Result) rehearse(ctx context.Context, chart *charttest.Chart, config Co
 		if c.render, err = c.chart.Render(ctx, c.profile); err != nil {
 			c.failed(err, nil)
 		}
-		if c.render != nil {
-			for _, f := range check.Run(c.render, c.cluster, schemas.Check()) {
-				f.Locate()
+		if c.render == nil {
+			return
+		}
+		for _, f := range check.Run(c.render, c.cluster, r.ran...) {
+			if f.Locate(); f.Check == crd.Name {
 				c.findings = append(c.findings, f)
+			} else {
+				c.checked = append(c.checked, f)
 			}
 		}
 	})
@@ -78,18 +82,21 @@ func (r *Result) rehearse(ctx context.Context, chart *charttest.Chart, config Co
 	return nil
 }
 
-// heard takes a server's findings over, but for those that strict decoding
-// has anyhow.
+// heard takes a server's findings over, but for those that strict decoding or
+// one of our checks has of the same field: these are told in their place.
 func (c *cell) heard(rehearsal *dryrun.Rehearsal) Rehearsal {
 	out := Rehearsal{Profile: c.profile.Name, Version: rehearsal.Version, Objects: rehearsal.Objects, Pods: rehearsal.Pods}
 	for _, f := range rehearsal.Findings {
-		known := slices.ContainsFunc(c.findings, func(k check.Finding) bool {
-			return (k.Check == "strict" || k.Check == crd.Name) && k.Object == f.Object && k.Field == f.Field
-		})
-		if !known {
-			f.Locate()
-			c.findings = append(c.findings, f)
+		same := func(k check.Finding) bool { return k.Object == f.Object && k.Field == f.Field && k.Field != "" }
+		if slices.ContainsFunc(c.findings, func(k check.Finding) bool { return (k.Check == "strict" || k.Check == crd.Name) && same(k) }) {
+			continue
 		}
+		ours := slices.Clone(c.checked)
+		if ours = slices.DeleteFunc(ours, func(k check.Finding) bool { return !same(k) }); len(ours) == 0 {
+			f.Locate()
+			ours = []check.Finding{f}
+		}
+		c.findings = append(c.findings, ours...)
 	}
 	for _, u := range rehearsal.Unrehearsed {
 		out.Unrehearsed = append(out.Unrehearsed, Unrehearsed{u.Object.String(), u.Reason})

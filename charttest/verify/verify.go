@@ -185,7 +185,7 @@ func Run(ctx context.Context, chartPath string, config Config) (*Result, error) 
 		collected.add(f, "", "")
 	}
 	if config.Server != nil {
-		if err := result.rehearse(ctx, chart, config, schemas, collected); err != nil {
+		if err := result.rehearse(ctx, chart, config, collected); err != nil {
 			return nil, err
 		}
 	}
@@ -238,6 +238,7 @@ type cell struct {
 	printed  [sha256.Size]byte
 	objects  int
 	render   *charttest.Render // for a rehearsal only
+	checked  []check.Finding   // by our checks, for a rehearsal only
 	findings []check.Finding
 	err      error // that keeps the chart from being verified
 }
