@@ -61,10 +61,10 @@ func (p *Pass) Report(o *charttest.Object, field, format string, args ...any) {
 // All returns every check, by name.
 func All() []*Check {
 	all := []*Check{
-		apiAvailable, apiDeprecated, claimShared, containerValid, duplicateObject, fieldValid, gpuPlacement, gpuRollout, hookOrder, listKeys, scope,
-		hpaReplicas, metadataValid, namedPorts, networkPolicyTarget, nodeFits, pdbTarget, podSecurity,
-		probePort, references, resourcesOrdered, postgresData, roleRef, scaleTarget, serviceAsleep, selectorMatches, serviceLinks,
-		servicePort, serviceSelects, serviceMonitorTarget, volumeMounts, ingressBackend,
+		apiAvailable, apiDeprecated, claimShared, duplicateObject, fieldValid, gpuPlacement, gpuRollout, hookOrder, image, listKeys, scope,
+		hpaReplicas, memoryUnit, metadataValid, namedPorts, networkPolicyTarget, nodeFits, pdbTarget, podSecurity,
+		probePort, references, postgresData, roleRef, scaleTarget, serviceAsleep, selectorMatches, serviceLinks,
+		servicePort, serviceSelects, serviceMonitorTarget, ingressBackend,
 	}
 	slices.SortFunc(all, func(a, b *Check) int { return cmp.Compare(a.Name, b.Name) })
 	return all
@@ -83,7 +83,6 @@ func Run(r *charttest.Render, cluster Cluster, checks ...*Check) []Finding {
 		c.Run(p)
 		findings = append(findings, p.findings...)
 	}
-	findings = concise(findings)
 	order := make(map[*charttest.Object]int, len(r.Objects))
 	for i, o := range r.Objects {
 		order[o] = i

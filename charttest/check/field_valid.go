@@ -105,27 +105,3 @@ func shorten(s string) string {
 func ofMetadata(at string) bool {
 	return strings.HasPrefix(at, "metadata.") || strings.Contains(at, ".metadata.labels") && !strings.Contains(at, "selector") || strings.Contains(at, ".metadata.annotations")
 }
-
-// concise drops what the general rules say of fields that a check of their own
-// has findings for.
-func concise(findings []Finding) []Finding {
-	said := map[*charttest.Object][]string{}
-	for _, f := range findings {
-		if f.Check != fieldValid.Name {
-			said[f.object] = append(said[f.object], f.Field)
-		}
-	}
-	kept := findings[:0]
-next:
-	for _, f := range findings {
-		if f.Check == fieldValid.Name {
-			for _, at := range said[f.object] {
-				if at != "" && (strings.HasPrefix(at, f.Field) || strings.HasPrefix(f.Field, at)) {
-					continue next
-				}
-			}
-		}
-		kept = append(kept, f)
-	}
-	return kept
-}

@@ -26,9 +26,6 @@ var ingressBackend = &Check{
 				}
 				for j := range rule.HTTP.Paths {
 					field := elem(join(elem("spec.rules", i), "http.paths"), j)
-					if rule.HTTP.Paths[j].PathType == nil {
-						p.Report(o, field, "has no pathType, which the API server requires")
-					}
 					p.backend(o, join(field, "backend"), &rule.HTTP.Paths[j].Backend)
 				}
 			}
@@ -38,9 +35,6 @@ var ingressBackend = &Check{
 
 func (p *Pass) backend(o *charttest.Object, field string, b *networkingv1.IngressBackend) {
 	if b.Service == nil {
-		if b.Resource == nil {
-			p.Report(o, field, "has neither a service nor a resource")
-		}
 		return
 	}
 	target := p.index.names[[2]string{"Service", b.Service.Name}]

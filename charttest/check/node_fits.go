@@ -146,3 +146,9 @@ func effective(r corev1.ResourceRequirements) map[corev1.ResourceName]resource.Q
 	}
 	return all
 }
+
+// extended says whether a resource is a device that a plugin offers.
+func extended(name corev1.ResourceName) bool {
+	s := string(name)
+	return strings.Contains(s, "/") && !strings.Contains(s, "kubernetes.io/")
+}

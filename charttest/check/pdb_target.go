@@ -26,8 +26,7 @@ var pdbTarget = &Check{
 				continue
 			}
 			switch {
-			case s.MinAvailable != nil && s.MaxUnavailable != nil:
-				p.Report(o, "spec.maxUnavailable", "sets both minAvailable and maxUnavailable, which the API server refuses")
+			case s.MinAvailable != nil && s.MaxUnavailable != nil: // fieldValid says that
 				continue
 			case s.MinAvailable == nil && s.MaxUnavailable == nil:
 				p.Report(o, "spec", "says neither minAvailable nor maxUnavailable: none of its pods may be evicted")

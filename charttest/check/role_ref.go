@@ -25,9 +25,7 @@ var roleRef = &Check{
 }
 
 func (p *Pass) binding(o *charttest.Object, ref rbacv1.RoleRef, subjects []rbacv1.Subject) {
-	if ref.Name == "" {
-		p.Report(o, "roleRef.name", "names no role")
-	} else if ref.Kind == "Role" && !p.has("Role", ref.Name) && p.index.any("Role") && p.namespace(o) == p.releaseNamespace() && !p.madeByOthers("Role", ref.Name) {
+	if ref.Name != "" && ref.Kind == "Role" && !p.has("Role", ref.Name) && p.index.any("Role") && p.namespace(o) == p.releaseNamespace() && !p.madeByOthers("Role", ref.Name) {
 		// Roles of other namespaces, such as extension-apiserver-authentication-reader, are the cluster's.
 		p.Report(o, "roleRef", "binds Role %q, which this chart doesn't make", ref.Name)
 	}
@@ -40,8 +38,6 @@ func (p *Pass) binding(o *charttest.Object, ref rbacv1.RoleRef, subjects []rbacv
 		switch {
 		case account == nil && p.owned(s.Name) && p.namespaceOf(s) == p.namespace(o) && !p.madeByOthers("ServiceAccount", s.Name):
 			p.Report(o, join(field, "name"), "binds ServiceAccount %q, which this chart doesn't make", s.Name)
-		case s.Namespace == "" && o.Kind == "ClusterRoleBinding":
-			p.Report(o, field, "names no namespace for ServiceAccount %q, which a ClusterRoleBinding must", s.Name)
 		case account != nil && s.Namespace != "" && s.Namespace != p.namespace(account):
 			p.Report(o, join(field, "namespace"), "binds ServiceAccount %q in namespace %q, but the chart makes it in %q", s.Name, s.Namespace, p.namespace(account))
 		}

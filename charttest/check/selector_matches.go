@@ -3,25 +3,17 @@ package check
 import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 )
 
 var selectorMatches = &Check{
 	Name:   "selector-matches",
-	Why:    "The API server refuses a workload whose selector doesn't match its own pod template, or that has none.",
-	Remedy: "Use the same labels in spec.selector.matchLabels and spec.template.metadata.labels.",
+	Why:    "Two workloads of a kind that select the same pods fight over them; the pods of a StatefulSet have no names in DNS unless its Service is there.",
+	Remedy: "Give the selector a label that only its own pods have; name the headless Service in serviceName.",
 	Run: func(p *Pass) {
 		for _, w := range p.index.workloads {
 			if w.once || w.old {
 				continue
-			}
-			if w.selector == nil || len(w.selector.MatchLabels)+len(w.selector.MatchExpressions) == 0 {
-				p.Report(w.object, "spec.selector", "has no selector")
-			} else if _, err := metav1.LabelSelectorAsSelector(w.selector); err != nil {
-				p.Report(w.object, "spec.selector", "has an invalid selector: %v", err)
-			} else if !selects(w.selector, w.template.Labels) {
-				p.Report(w.object, "spec.selector", "the selector %s doesn't match the labels of its own pods", metav1.FormatLabelSelector(w.selector))
 			}
 			p.overlap(w)
 			p.governing(w)

@@ -193,6 +193,42 @@ func TestVerifyReportsWhatTheServerSays(t *testing.T) {
 	require.ErrorAs(t, err, &trouble)
 }
 
+// What one of our checks says, at the template's line and with its remedy, the
+// server needn't say again; also where its version is none of those verified for.
+func TestVerifyTellsNothingTwice(t *testing.T) {
+	needServer(t)
+	dir := chartOf(t, strings.Replace(deployment, "spec: {containers", "spec: {runtimeClassName: turbo, containers", 1)+`
+---
+apiVersion: v1
+kind: Service
+metadata: {name: toy}
+spec:
+  selector: {app: toy}
+  sessionAffinity: Always
+  ports: [{port: 80, protocol: HTTP}]
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: once}
+spec: {template: {spec: {restartPolicy: Sometimes, containers: [{name: once, image: "once:1", volumeMounts: [{name: none, mountPath: /none}]}]}}}
+`)
+	for _, versions := range [][]string{nil, {"1.30"}} {
+		result, err := verify.Run(t.Context(), dir, verify.Config{Server: api.Config, KubeVersions: versions})
+		require.NoError(t, err)
+		var have []string
+		for _, f := range result.Findings {
+			have = append(have, f.Check+" "+f.Object+" "+f.Field)
+		}
+		require.ElementsMatch(t, []string{
+			"field-valid Job/once spec.template.spec.restartPolicy",
+			"field-valid Job/once spec.template.spec.containers[0].volumeMounts[0].name",
+			"server Deployment/toy spec.template.spec.runtimeClassName",
+			"field-valid Service/toy spec.sessionAffinity",
+			"field-valid Service/toy spec.ports[0].protocol",
+		}, have, "%v", versions)
+	}
+}
+
 func TestAHundredWorkloadsAreRehearsedInSeconds(t *testing.T) {
 	s := connect(t)
 	r := charttest.MustLoad(t, chartOf(t, "{{ range until 100 }}\n---\n"+strings.Replace(deployment, "name: toy", "name: toy-{{ . }}", 1)+"{{ end }}")).MustRender(t)

@@ -103,7 +103,7 @@ func TestVersionsThatPrintAlikeShareThePlacesOfFindings(t *testing.T) {
 	}
 	require.Equal(t, []string{
 		"8 strict 1.34,1.35,1.36,1.37 default,more",
-		"10 volume-mounts 1.34,1.35,1.36,1.37 default,more",
-		"12 volume-mounts 1.36,1.37 default,more",
+		"10 field-valid 1.34,1.35,1.36,1.37 default,more",
+		"12 field-valid 1.36,1.37 default,more",
 	}, have)
 }
