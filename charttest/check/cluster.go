@@ -15,6 +15,10 @@ type Cluster struct {
 	// External names objects that others make: "Secret/tls", "RuntimeClass/nvidia",
 	// "StorageClass/*". Patterns are those of path.Match.
 	External []string `json:"external,omitempty"`
+	// StorageClasses are those whose volumes differ from what their names say
+	// (package rehearse knows the usual ones); Kubernetes' own kind knows neither
+	// the modes nor where a volume lies.
+	StorageClasses []StorageClass `json:"storageClasses,omitempty"`
 	// PodSecurity is the level that the namespace enforces: "restricted",
 	// "baseline" or "privileged". With "" it is what the chart's own Namespace
 	// says in its labels.
@@ -25,9 +29,20 @@ type Cluster struct {
 type Node struct {
 	Name        string              `json:"name,omitempty"`
 	Count       int                 `json:"count,omitempty"` // 0: any number, as in an autoscaled pool
+	Min         int                 `json:"min,omitempty"`   // of an autoscaled pool, for rehearsals; 1 if neither is given
+	Max         int                 `json:"max,omitempty"`   // 10 if 0
 	Allocatable corev1.ResourceList `json:"allocatable,omitempty"`
 	Labels      map[string]string   `json:"labels,omitempty"`
 	Taints      []corev1.Taint      `json:"taints,omitempty"`
+}
+
+// StorageClass is a class of volumes.
+type StorageClass struct {
+	Name        string                              `json:"name"`
+	Provisioner string                              `json:"provisioner,omitempty"`
+	Modes       []corev1.PersistentVolumeAccessMode `json:"modes,omitempty"`    // that it has; all if empty
+	Topology    string                              `json:"topology,omitempty"` // whence a volume can be reached: its "node" or "zone"; "" for everywhere
+	Default     bool                                `json:"default,omitempty"`
 }
 
 // Declares says whether an object is declared to be made by others.

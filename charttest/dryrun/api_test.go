@@ -20,11 +20,12 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/ai-film/ai-film/charttest/dryrun"
+	"github.com/ai-film/ai-film/charttest/internal/controlplane"
 	"github.com/ai-film/ai-film/charttest/internal/envtest"
 )
 
 // api is the API server of all tests; nil if there are no programs for it.
-var api *envtest.Server
+var api *controlplane.ControlPlane
 
 func TestMain(m *testing.M) {
 	var err error

@@ -83,12 +83,12 @@ func (r *Result) upgradeChart(ctx context.Context, chart *charttest.Chart, confi
 	circumstances := charttest.Profile{KubeVersion: version, Lax: true}
 	from := old.Name() + "-" + old.Version()
 	before := map[string]charttest.Profile{}
-	for _, p := range config.profiles(old) {
+	for _, p := range config.ProfilesOf(old) {
 		if filesExist(p) {
 			before[p.Name] = p
 		}
 	}
-	for _, p := range config.profiles(chart) {
+	for _, p := range config.ProfilesOf(chart) {
 		u := Upgrade{From: from, Profile: p.Name}
 		was, ok := before[p.Name]
 		if !ok {

@@ -20,6 +20,7 @@ import (
 	"github.com/ai-film/ai-film/charttest"
 	"github.com/ai-film/ai-film/charttest/check"
 	"github.com/ai-film/ai-film/charttest/crd"
+	"github.com/ai-film/ai-film/charttest/internal/rehearsed"
 	"github.com/ai-film/ai-film/charttest/policy"
 )
 
@@ -114,6 +115,16 @@ func (s Suppression) matches(f check.Finding) bool {
 	return ok
 }
 
+// Accepts is the reason why a finding is accepted; "" if it isn't.
+func (c Config) Accepts(f check.Finding) string {
+	for _, s := range c.Suppress {
+		if s.matches(f) {
+			return s.Reason
+		}
+	}
+	return ""
+}
+
 // Error is why a verification can't take place: something is wrong in a
 // configuration file, or there is nothing to compare with.
 type Error struct {
@@ -157,7 +168,7 @@ func LoadConfig(chartDir, file string, own ...*check.Check) (Config, error) {
 	if err != nil {
 		return c, &Error{file, err.(*Error).Err}
 	}
-	for _, k := range append(checks, Rules...) {
+	for _, k := range slices.Concat(checks, Rules, rehearsed.All()) {
 		known[k.Name] = true
 	}
 	for i, s := range c.Suppress {
@@ -258,8 +269,8 @@ func isArchive(path string) bool {
 	return err == nil && !info.IsDir()
 }
 
-// profiles are the chart's, as the configuration has them.
-func (c Config) profiles(chart *charttest.Chart) []charttest.Profile {
+// ProfilesOf are the chart's, as the configuration has them.
+func (c Config) ProfilesOf(chart *charttest.Chart) []charttest.Profile {
 	all := chart.Profiles()
 	have := map[string]int{}
 	for i, p := range all {
@@ -290,12 +301,15 @@ func (c Config) profiles(chart *charttest.Chart) []charttest.Profile {
 	return all
 }
 
-// cluster is what is known of a profile's cluster.
-func (c Config) cluster(profile string) check.Cluster {
+// ClusterOf is what is known of a profile's cluster.
+func (c Config) ClusterOf(profile string) check.Cluster {
 	known, own := c.Cluster, c.Profiles[profile].Cluster
 	known.External = append(append([]string{}, known.External...), own.External...)
 	if len(own.Nodes) > 0 {
 		known.Nodes = own.Nodes
+	}
+	if len(own.StorageClasses) > 0 {
+		known.StorageClasses = own.StorageClasses
 	}
 	if own.PodSecurity != "" {
 		known.PodSecurity = own.PodSecurity

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/ai-film/ai-film/charttest/check"
+	"github.com/ai-film/ai-film/charttest/internal/rehearsed"
 )
 
 // Reference is docs/checks.md: every check with its reason and remedy.
@@ -38,5 +39,6 @@ suppress:
 	}
 	section("Before objects can be checked", Rules)
 	section("Objects", Checks(nil))
+	section("Rehearsals (charttest rehearse)", rehearsed.All())
 	return b.String()
 }

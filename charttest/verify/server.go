@@ -36,8 +36,8 @@ func (r *Result) rehearse(ctx context.Context, chart *charttest.Chart, config Co
 	version := r.label(s.Version())
 	var cells []*cell
 	total, done := 0, 0
-	for _, p := range config.profiles(chart) {
-		c := &cell{chart: chart, profile: p, version: version, cluster: config.cluster(p.Name)}
+	for _, p := range config.ProfilesOf(chart) {
+		c := &cell{chart: chart, profile: p, version: version, cluster: config.ClusterOf(p.Name)}
 		served := s.Profile()
 		c.profile.KubeVersion = served.KubeVersion
 		c.profile.APIVersions = append(slices.Clone(p.APIVersions), served.APIVersions...)

@@ -25,6 +25,7 @@ import (
 	"github.com/ai-film/ai-film/charttest"
 	"github.com/ai-film/ai-film/charttest/check"
 	"github.com/ai-film/ai-film/charttest/dryrun"
+	"github.com/ai-film/ai-film/charttest/internal/rehearsed"
 )
 
 // Result is what a verification found.
@@ -137,11 +138,11 @@ func Run(ctx context.Context, chartPath string, config Config) (*Result, error) 
 	survey := chart.Survey()
 	var cells []*cell
 	var rows [][]*cell // of a profile each
-	for i, p := range config.profiles(chart) {
+	for i, p := range config.ProfilesOf(chart) {
 		result.Profiles = append(result.Profiles, p.Name)
 		var row []*cell
 		for j, v := range versions {
-			c := &cell{chart: chart, profile: p, version: v, cluster: config.cluster(p.Name), own: i == 0, examine: config.Values && j == 0}
+			c := &cell{chart: chart, profile: p, version: v, cluster: config.ClusterOf(p.Name), own: i == 0, examine: config.Values && j == 0}
 			c.profile.KubeVersion, c.profile.Fresh = released(v), true
 			row = append(row, c)
 		}
@@ -445,7 +446,7 @@ next:
 		report = append(report, f)
 	}
 	for i, s := range c.Suppress {
-		if !used[i] && (s.Check != "server" || c.Server != nil) && (s.Check != immutableField && s.Check != upgradeLoss || c.Against != nil) &&
+		if !used[i] && !rehearsed.Has(s.Check) && (s.Check != "server" || c.Server != nil) && (s.Check != immutableField && s.Check != upgradeLoss || c.Against != nil) &&
 			(c.Repository != nil || s.Check != "version-increment" && s.Check != "maintainers") {
 			report = append(report, check.Finding{
 				Check: "suppression", Message: fmt.Sprintf("suppress[%d] (%s %s) matches no finding", i, s.Check, s.Object),

@@ -42,6 +42,7 @@ func newRoot() *cobra.Command {
 	}
 	root.AddCommand(
 		newInit(),
+		newRehearse(),
 		newRender(),
 		newUnittest(),
 		newVerify(),

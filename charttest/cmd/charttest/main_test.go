@@ -18,7 +18,7 @@ var whole = flag.Bool("whole", false, "also ask other programs, built from their
 var updateUsage = flag.Bool("update-usage", false, "write the golden --help texts anew")
 
 func TestUsage(t *testing.T) {
-	for _, name := range []string{"init", "unittest", "verify"} {
+	for _, name := range []string{"init", "rehearse", "unittest", "verify"} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
 			root := newRoot()
