@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"strings"
 	"sync"
 
 	"helm.sh/helm/v3/pkg/chart"
@@ -14,6 +13,8 @@ type Point struct {
 	Text   string // of the action or text, or which branch it is
 	Branch bool   // a branch of if, with or range, or a define; else an action or text
 	Count  uint32 // how often it was executed
+
+	number int // its probe's
 }
 
 // Covered returns what the render executed of the templates it had. It renders
@@ -29,20 +30,29 @@ func (r *Result) Covered() ([]Point, error) {
 // points are the program's probes that cover something.
 func (p *program) points(counts []uint32) []Point {
 	var points []Point
-	for i, probe := range p.probes {
+	p.each(func(i int, probe *probe) {
 		if probe.kind == probeRead {
-			continue
+			return
 		}
 		point := Point{
-			Frame: Frame{Template: probe.template, Line: probe.line, Define: probe.define},
-			Pos:   probe.pos, Text: probe.what, Branch: probe.kind == probeBranch,
+			Frame: Frame{Template: probe.template, Line: int(probe.line), Define: probe.define},
+			Pos:   int(probe.pos), Text: probe.what, Branch: probe.kind == probeBranch, number: int(probe.number),
 		}
 		if counts != nil {
 			point.Count = counts[i]
 		}
 		points = append(points, point)
-	}
+	})
 	return points
+}
+
+// each calls f for the probes of the program's own templates.
+func (p *program) each(f func(i int, probe *probe)) {
+	for _, own := range p.own {
+		for i := own.from; i < own.to; i++ {
+			f(i, &p.probes[i])
+		}
+	}
 }
 
 // everything is the chart with all the subcharts it carries, whatever turns
@@ -66,13 +76,13 @@ func (c *Chart) all() *everything {
 	e := &c.everything
 	e.once.Do(func() {
 		p := newProgram(c.helm, c.source)
-		e.unread = p.parseWhatCan()
+		e.unread = p.parseWhatCan(c)
 		e.points = p.points(nil)
-		for _, probe := range p.probes {
+		p.each(func(_ int, probe *probe) {
 			if probe.kind == probeRead {
-				e.reads = append(e.reads, probe)
+				e.reads = append(e.reads, *probe)
 			}
-		}
+		})
 	})
 	return e
 }
@@ -81,7 +91,7 @@ func (c *Chart) all() *everything {
 // to by several goroutines at once.
 type Executed struct {
 	mu     sync.Mutex
-	counts []uint32 // by the chart's number of a probe
+	counts []uint32 // by a probe's number
 }
 
 // Add adds what a render executed. It renders once more to find out, the first
@@ -91,14 +101,13 @@ func (e *Executed) Add(r *Result) error {
 	if err != nil {
 		return err
 	}
-	numbers := t.program.numbers(r.Chart)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if n := r.Chart.probes.len(); n > len(e.counts) {
+	if n := len(t.counts); n > len(e.counts) {
 		e.counts = append(e.counts, make([]uint32, n-len(e.counts))...)
 	}
 	for i, n := range t.counts {
-		e.counts[numbers[i]] += n
+		e.counts[t.program.probes[i].number] += n
 	}
 	return nil
 }
@@ -112,7 +121,7 @@ func (e *Executed) Points(c *Chart) []Point {
 	var points []Point
 	seen := make(map[int]bool)
 	for _, p := range all.points {
-		n := c.probes.number(p.key(c))
+		n := p.number
 		if seen[n] {
 			continue
 		}
@@ -126,73 +135,10 @@ func (e *Executed) Points(c *Chart) []Point {
 }
 
 // executed says whether any render executed a probe.
-func (e *Executed) executed(c *Chart, p *probe) bool {
-	n := c.probes.number(p.key(c))
+func (e *Executed) executed(p *probe) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return n < len(e.counts) && e.counts[n] > 0
-}
-
-// probeKey names a probe in all programs that have its template.
-type probeKey struct {
-	file   string
-	pos    int
-	kind   probeKind
-	what   string
-	fields string
-}
-
-func (p *probe) key(c *Chart) probeKey {
-	k := probeKey{file: c.Source(p.template), pos: p.pos, kind: p.kind, what: p.what, fields: strings.Join(p.fields, ".")}
-	if k.kind == probeText {
-		k.kind = probeAction // a point doesn't tell them apart
-	}
-	return k
-}
-
-func (p *Point) key(c *Chart) probeKey {
-	k := probeKey{file: c.Source(p.Template), pos: p.Pos, kind: probeAction, what: p.Text}
-	if p.Branch {
-		k.kind = probeBranch
-	}
-	return k
-}
-
-// numbering gives the probes of a chart's programs their numbers.
-type numbering struct {
-	mu    sync.Mutex
-	byKey map[probeKey]int
-}
-
-func (n *numbering) number(key probeKey) int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	i, ok := n.byKey[key]
-	if !ok {
-		if n.byKey == nil {
-			n.byKey = make(map[probeKey]int)
-		}
-		i = len(n.byKey)
-		n.byKey[key] = i
-	}
-	return i
-}
-
-func (n *numbering) len() int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return len(n.byKey)
-}
-
-// numbers are those of the program's probes.
-func (p *program) numbers(c *Chart) []int {
-	p.number.Do(func() {
-		p.numbered = make([]int, len(p.probes))
-		for i := range p.probes {
-			p.numbered[i] = c.probes.number(p.probes[i].key(c))
-		}
-	})
-	return p.numbered
+	return int(p.number) < len(e.counts) && e.counts[p.number] > 0
 }
 
 // Templates returns the text of every template of the chart and its

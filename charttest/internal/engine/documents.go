@@ -3,6 +3,7 @@ package engine
 import (
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"helm.sh/helm/v3/pkg/releaseutil"
 	"sigs.k8s.io/yaml"
@@ -29,6 +30,7 @@ type Document struct {
 // Decoded returns what decode returned when it was first called for this
 // document. It is shared by all renders that contain the document.
 func (d *Document) Decoded(decode func(*Document) any) any {
+	d.read.Do(d.parse)
 	d.decode.Do(func() { d.decoded = decode(d) })
 	return d.decoded
 }
@@ -38,38 +40,27 @@ func (d *Document) Decoded(decode func(*Document) any) any {
 // as they are.
 type documents struct {
 	helm   Helm
-	mu     sync.RWMutex
-	byText map[string]*Document
-	bytes  int
+	byText generations[*Document]
+	most   atomic.Int64 // bytes that a render wrote
 }
 
-// maxDocumentBytes bounds the text remembered.
-const maxDocumentBytes = 16 << 20
+// documentBytes bounds the text of a generation, which has room for what a render
+// writes at least. Parsed and decoded it takes ten to twenty times as much.
+const documentBytes = 1 << 20
+
+// wrote notes what a render wrote.
+func (d *documents) wrote(out []string) {
+	var n int64
+	for _, text := range out {
+		n += int64(len(text))
+	}
+	for most := d.most.Load(); n > most && !d.most.CompareAndSwap(most, n); most = d.most.Load() {
+	}
+}
 
 func (d *documents) get(text string) *Document {
-	doc := d.entry(text)
+	doc := d.byText.get(text, max(documentBytes, int(d.most.Load())), func(text string) *Document { return &Document{Text: text} })
 	doc.read.Do(doc.parse)
-	return doc
-}
-
-func (d *documents) entry(text string) *Document {
-	d.mu.RLock()
-	doc, ok := d.byText[text]
-	d.mu.RUnlock()
-	if ok {
-		return doc
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if doc, ok := d.byText[text]; ok {
-		return doc
-	}
-	if d.byText == nil || d.bytes+len(text) > maxDocumentBytes {
-		d.byText, d.bytes = make(map[string]*Document), 0
-	}
-	doc = &Document{Text: text}
-	d.byText[text] = doc
-	d.bytes += len(text)
 	return doc
 }
 

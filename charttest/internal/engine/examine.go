@@ -40,7 +40,7 @@ func (r *Result) Reads() ([]Read, error) {
 		all = append(all, Read{
 			Path: global(path), Found: read.found, All: read.use == usePrint, Children: read.use == useChildren,
 			Generic: t.reads.hits[read.by], Asks: read.asks,
-			At: Frame{Template: probe.template, Line: probe.line, Define: probe.define},
+			At: Frame{Template: probe.template, Line: int(probe.line), Define: probe.define},
 		})
 	}
 	return all, nil
@@ -259,7 +259,7 @@ func (c *Chart) Mentions(executed *Executed, bases *Bases) []Mention {
 	reads := c.all().reads
 	for i := range reads {
 		p := &reads[i]
-		m := Mention{Fields: p.fields, Asks: p.usage == useTruth, Executed: executed.executed(c, p)}
+		m := Mention{Fields: p.fields, Asks: p.usage == useTruth, Executed: executed.executed(p)}
 		if !slices.Contains(p.fields, "Values") {
 			m.Bases = slices.Sorted(maps.Keys(bases.paths[define{c.Source(p.template), p.define}]))
 		}

@@ -160,32 +160,16 @@ func toYAMLPretty(v any) string {
 	return strings.TrimSuffix(data.String(), "\n")
 }
 
-// fragments remembers the YAML that templates read back from their own
-// includes, which is mostly the same from render to render.
-type fragments struct {
-	mu     sync.RWMutex
-	byText map[string]map[string]any // never handed out, as templates may change theirs
-	bytes  int
-}
+// fragments remember the YAML that templates read back from their own includes,
+// which is mostly the same from render to render. The tables are never handed
+// out, as templates may change theirs.
+type fragments struct{ byText generations[map[string]any] }
 
-// maxFragmentBytes bounds the text remembered.
-const maxFragmentBytes = 4 << 20
+// fragmentBytes bounds the text remembered, twice.
+const fragmentBytes = 1 << 20
 
 func (f *fragments) fromYAML(text string) map[string]any {
-	f.mu.RLock()
-	m, ok := f.byText[text]
-	f.mu.RUnlock()
-	if !ok {
-		m = fromYAML(text)
-		f.mu.Lock()
-		if f.byText == nil || f.bytes+len(text) > maxFragmentBytes {
-			f.byText, f.bytes = make(map[string]map[string]any), 0
-		}
-		f.byText[text] = m
-		f.bytes += len(text)
-		f.mu.Unlock()
-	}
-	return copyMapDeep(m)
+	return copyMapDeep(f.byText.get(text, fragmentBytes, fromYAML))
 }
 
 func fromYAML(str string) map[string]any {

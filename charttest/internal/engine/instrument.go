@@ -1,9 +1,10 @@
 package engine
 
 import (
-	"encoding/binary"
+	"bytes"
 	"sort"
 	"strconv"
+	"sync"
 	"text/template"
 	"text/template/parse"
 	"unsafe"
@@ -11,18 +12,24 @@ import (
 
 // probe is a point in a template that reports when it is executed.
 type probe struct {
-	kind     probeKind
-	template string // file, as Helm prints it
-	define   string
-	pos      int // byte in the file
-	line     int // from 1
-	what     string
-	fields   []string // for probeRead: the fields that are read
-	usage    usage    // for probeRead: what becomes of the value
-	asks     bool     // for probeRead: it only asks whether the value is there
+	*origin
+	what   string
+	fields []string // for probeRead: the fields that are read
+	pos    int32    // byte in the file
+	line   int32    // from 1
+	number int32    // the same for a subchart's template under all its names
+	kind   probeKind
+	usage  usage // for probeRead: what becomes of the value
+	asks   bool  // for probeRead: it only asks whether the value is there
 }
 
-type probeKind int
+// origin is where a probe is.
+type origin struct {
+	template string // file, as Helm prints it
+	define   string
+}
+
+type probeKind uint8
 
 const (
 	probeText   probeKind = iota // literal text is about to be written
@@ -46,51 +53,104 @@ func (w *worker) addProbes(f template.FuncMap) {
 // passes are texts of one byte each, one a probe, that instrumented templates
 // write where they pass it: the writer knows them by where they lie, and leaves
 // them out. To call a function would take reflection, at every node.
-type passes struct{ bytes []byte }
+type passes [][]byte // of passPage each, all spaces: what has nothing else in it is empty, as without them
+
+const passPage = 1 << 14
 
 // probe says which probe a text that is written stands for.
-func (p *passes) probe(text []byte) (n int, ok bool) {
-	if len(text) != 1 || len(p.bytes) == 0 {
+func (p passes) probe(text []byte) (n int, ok bool) {
+	if len(text) != 1 {
 		return 0, false
 	}
-	at := uintptr(unsafe.Pointer(unsafe.SliceData(text))) - uintptr(unsafe.Pointer(unsafe.SliceData(p.bytes)))
-	return int(at), at < uintptr(len(p.bytes))
+	for i, page := range p {
+		at := uintptr(unsafe.Pointer(unsafe.SliceData(text))) - uintptr(unsafe.Pointer(unsafe.SliceData(page)))
+		if at < passPage {
+			return i*passPage + int(at), true
+		}
+	}
+	return 0, false
 }
 
-// instrument puts a probe before every node of every template. Probes write
+// text is that of a probe.
+func (p *passes) text(probe int) []byte {
+	page, at := probe/passPage, probe%passPage
+	if page == len(*p) {
+		*p = append(*p, bytes.Repeat([]byte(" "), passPage))
+	}
+	return (*p)[page][at : at+1 : at+1]
+}
+
+// span is a part of a chart's probes.
+type span struct{ from, to int }
+
+// instruments are a chart's templates with probes, each instrumented once for all
+// programs that have it. Probes are added, never changed.
+type instruments struct {
+	mu     sync.Mutex
+	byName map[string]*parsedSource
+	byFile map[string]instrumentedFile
+	probes []probe
+	passes passes
+}
+
+// instrumentedFile is what was instrumented first of a file.
+type instrumentedFile struct {
+	text string
+	from int
+}
+
+// parse parses a template and puts a probe before every node of it. Probes write
 // nothing that is kept, so the output stays as it is.
-func (p *program) instrument(root *template.Template) {
-	var texts []*parse.TextNode // of probes that are passed
-	defer func() {
-		p.passes.bytes = make([]byte, len(p.probes))
-		for _, t := range texts {
-			n := int(binary.LittleEndian.Uint32(t.Text))
-			t.Text = p.passes.bytes[n : n+1 : n+1]
-		}
-	}()
-	lines := make(map[string][]int, len(p.templates))
-	for _, s := range p.templates {
-		lines[s.name] = newlines(s.text)
+func (i *instruments) parse(c *Chart, s *source) *parsedSource {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if have, ok := i.byName[s.name]; ok && have.text == s.text {
+		return have
 	}
-	for _, t := range root.Templates() {
-		if t.Tree == nil || t.Tree.Root == nil {
-			continue
-		}
-		in := &instrumenter{program: p, passes: &texts, tree: t.Tree, lines: lines[t.Tree.ParseName]}
-		if t.Tree.Name != t.Tree.ParseName {
-			in.branch(t.Tree.Root, t.Tree.Root.Position(), "define "+strconv.Quote(t.Tree.Name))
-		} else {
-			in.list(t.Tree.Root)
-		}
+	if i.byName == nil {
+		i.byName, i.byFile = make(map[string]*parsedSource), make(map[string]instrumentedFile)
 	}
+	from := len(i.probes)
+	parsed, lines := parseSource(c.helm, s), newlines(s.text)
+	for _, tree := range parsed.trees {
+		at := span{from: len(i.probes)}
+		if tree.Root != nil {
+			in := &instrumenter{instruments: i, origin: &origin{tree.ParseName, tree.Name}, tree: tree, lines: lines}
+			if tree.Name != tree.ParseName {
+				in.branch(tree.Root, tree.Root.Position(), "define "+strconv.Quote(tree.Name))
+			} else {
+				in.list(tree.Root)
+			}
+		}
+		at.to = len(i.probes)
+		parsed.spans = append(parsed.spans, at)
+	}
+	i.byName[s.name] = parsed
+	file := c.Source(s.name)
+	first, ok := i.byFile[file]
+	if !ok || first.text != s.text {
+		first = instrumentedFile{s.text, from}
+		i.byFile[file] = first
+	}
+	for n := from; n < len(i.probes); n++ {
+		i.probes[n].number = int32(n - from + first.from)
+	}
+	return parsed
+}
+
+// all are the probes so far.
+func (i *instruments) all() ([]probe, passes) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.probes[:len(i.probes):len(i.probes)], i.passes[:len(i.passes):len(i.passes)]
 }
 
 type instrumenter struct {
-	program *program
-	passes  *[]*parse.TextNode
-	tree    *parse.Tree
-	lines   []int // where they end
-	asking  bool  // in the condition of what only refuses a value
+	*instruments
+	origin *origin
+	tree   *parse.Tree
+	lines  []int // where they end
+	asking bool  // in the condition of what only refuses a value
 }
 
 func (in *instrumenter) line(pos parse.Pos) int {
@@ -110,20 +170,17 @@ func newlines(text string) (at []int) {
 
 // add registers a probe and returns its number.
 func (in *instrumenter) add(pos parse.Pos, pr probe) int {
-	pr.template, pr.define, pr.pos = in.tree.ParseName, in.tree.Name, int(pos)
+	pr.origin, pr.pos = in.origin, int32(pos)
 	if pr.line == 0 {
-		pr.line = in.line(pos)
+		pr.line = int32(in.line(pos))
 	}
-	in.program.probes = append(in.program.probes, pr)
-	return len(in.program.probes) - 1
+	in.probes = append(in.probes, pr)
+	return len(in.probes) - 1
 }
 
-// pass registers a probe and returns the node that tells of it, for now with
-// its number.
+// pass registers a probe and returns the node that tells of it.
 func (in *instrumenter) pass(pos parse.Pos, pr probe) parse.Node {
-	text := &parse.TextNode{NodeType: parse.NodeText, Pos: pos, Text: binary.LittleEndian.AppendUint32(nil, uint32(in.add(pos, pr)))}
-	*in.passes = append(*in.passes, text)
-	return text
+	return &parse.TextNode{NodeType: parse.NodeText, Pos: pos, Text: in.passes.text(in.add(pos, pr))}
 }
 
 // read registers a probe and returns the node that hands what is read to it.
@@ -157,12 +214,12 @@ func (in *instrumenter) list(l *parse.ListNode) {
 				break
 			}
 			out = append(out, in.reads(n.Pipe, usePrint)...)
-			out = append(out, in.pass(n.Pos, probe{kind: probeAction, line: n.Line, what: n.String()}))
+			out = append(out, in.pass(n.Pos, probe{kind: probeAction, line: int32(n.Line), what: n.String()}))
 		case *parse.TemplateNode:
 			if n.Pipe != nil {
 				out = append(out, in.reads(n.Pipe, usePass)...)
 			}
-			out = append(out, in.pass(n.Pos, probe{kind: probeAction, line: n.Line, what: n.String()}))
+			out = append(out, in.pass(n.Pos, probe{kind: probeAction, line: int32(n.Line), what: n.String()}))
 		case *parse.IfNode:
 			in.asking = refuses(n.List)
 			out = append(out, in.control(&n.BranchNode, "if", useTruth)...)
@@ -181,7 +238,7 @@ func (in *instrumenter) list(l *parse.ListNode) {
 func (in *instrumenter) control(b *parse.BranchNode, name string, use usage) []parse.Node {
 	out := in.reads(b.Pipe, use)
 	in.asking = false
-	out = append(out, in.pass(b.Pos, probe{kind: probeAction, line: b.Line, what: "{{" + name + " " + b.Pipe.String() + "}}"}))
+	out = append(out, in.pass(b.Pos, probe{kind: probeAction, line: int32(b.Line), what: "{{" + name + " " + b.Pipe.String() + "}}"}))
 	in.branch(b.List, b.Pos, name+" "+b.Pipe.String())
 	if b.ElseList == nil {
 		b.ElseList = &parse.ListNode{NodeType: parse.NodeList, Pos: b.Pos}

@@ -20,18 +20,20 @@ import (
 // Chart is a chart that was read once and can be rendered many times, also by
 // several goroutines at once. It is never changed after Load.
 type Chart struct {
-	helm       Helm
-	path       string
-	source     *chart.Chart
-	sources    map[string]string // template name as Helm prints it → file on disk
-	gates      gates
-	shapes     programs
-	programs   programs
-	parsed     sources
-	documents  documents
-	everything everything
-	probes     numbering
-	schemas    sync.Map // *byte of a schema's first byte → *compiledSchema
+	helm        Helm
+	path        string
+	source      *chart.Chart
+	sources     map[string]string // template name as Helm prints it → file on disk
+	gates       gates
+	shapes      programs
+	programs    programs
+	parsed      sources
+	instruments instruments
+	fragments   fragments
+	crds        crds
+	documents   documents
+	everything  everything
+	schemas     sync.Map // *byte of a schema's first byte → *compiledSchema
 }
 
 // LoadError says why a path is no chart.

@@ -3,10 +3,12 @@ package engine
 import (
 	"path"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
 	"text/template"
+	"text/template/parse"
 
 	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chartutil"
@@ -23,17 +25,12 @@ type program struct {
 	chart     *chart.Chart
 	scopes    []*scope  // parents before children
 	templates []*source // in the order in which Helm parses and executes them
-	probes    []probe   // what an instrumented program can report
+	probes    []probe   // of the chart's instrumented templates, those of this program among them
+	own       []span    // where they are
+	passes    passes
 	root      *template.Template
 	workers   sync.Pool
-	fragments fragments
-	passes    passes
-	number    sync.Once
-	numbered  []int // the chart's numbers of the probes
-	readCRDs  sync.Once
-	readKinds sync.Once
-	kinds     []string // that crdFiles define
-	crdFiles  []CRD
+	fragments *fragments // the chart's
 }
 
 // scope is one chart's view of the world: what its templates see as dot.
@@ -108,7 +105,7 @@ func (c *Chart) program(vals map[string]any, instrumented bool, sel Selection) (
 			return
 		}
 		e.program = shape.part(sel.Keep)
-		e.err = e.program.parse(&c.parsed, instrumented)
+		e.err = e.program.parse(c, instrumented)
 	})
 	if e.program == nil {
 		return nil, e.err
@@ -127,6 +124,7 @@ func (c *Chart) shape(key string, vals map[string]any) (*program, error) {
 			return
 		}
 		e.program = newProgram(c.helm, processed)
+		e.program.fragments = &c.fragments
 	})
 	return e.program, e.err
 }
@@ -134,7 +132,7 @@ func (c *Chart) shape(key string, vals map[string]any) (*program, error) {
 // part is the program with partials and those of its other templates that are
 // to be kept; keep nil keeps all.
 func (p *program) part(keep func(template string) bool) *program {
-	part := &program{helm: p.helm, chart: p.chart, scopes: p.scopes}
+	part := &program{helm: p.helm, chart: p.chart, scopes: p.scopes, fragments: p.fragments}
 	for _, s := range p.templates {
 		if s.partial || keep == nil || keep(s.name) {
 			part.templates = append(part.templates, s)
@@ -196,40 +194,39 @@ func (p *program) addChart(ch *chart.Chart, parent int, sources map[string]*sour
 type sources struct{ byName sync.Map }
 
 type parsedSource struct {
-	text      string
-	templates []*template.Template // it and what it defines
-	err       error
+	text  string
+	trees []*parse.Tree // it and what it defines, by name
+	spans []span        // of each tree, if it is instrumented
+	err   error
 }
 
-func (p *sources) parse(helm Helm, s *source) ([]*template.Template, error) {
+func (p *sources) parse(helm Helm, s *source) *parsedSource {
 	if have, ok := p.byName.Load(s.name); ok && have.(*parsedSource).text == s.text {
-		return have.(*parsedSource).templates, have.(*parsedSource).err
+		return have.(*parsedSource)
 	}
+	parsed := parseSource(helm, s)
+	p.byName.Store(s.name, parsed)
+	return parsed
+}
+
+func parseSource(helm Helm, s *source) *parsedSource {
 	t, err := template.New(s.name).Funcs(helm.functions()).Parse(s.text)
 	parsed := &parsedSource{text: s.text, err: err}
 	if err == nil {
-		parsed.templates = t.Templates()
-		for _, t := range parsed.templates {
+		for _, t := range t.Templates() {
 			addTicks(t.Tree.Root)
+			parsed.trees = append(parsed.trees, t.Tree)
 		}
+		slices.SortFunc(parsed.trees, func(a, b *parse.Tree) int { return strings.Compare(a.Name, b.Name) })
 	}
-	p.byName.Store(s.name, parsed)
-	return parsed.templates, err
+	return parsed
 }
 
-// parse parses all templates, and adds probes to them if asked to.
-func (p *program) parse(before *sources, instrumented bool) error {
-	if instrumented { // in trees of its own
-		before = new(sources)
-	}
-	root, unread := p.trees(before, true)
-	if unread != nil {
+// parse parses all templates, with probes if asked to.
+func (p *program) parse(c *Chart, instrumented bool) error {
+	if unread := p.trees(c, instrumented, true); unread != nil {
 		return unread[0]
 	}
-	if instrumented {
-		p.instrument(root)
-	}
-	p.root = root
 	p.workers.New = func() any { return newWorker(p) }
 	return nil
 }
@@ -237,42 +234,58 @@ func (p *program) parse(before *sources, instrumented bool) error {
 // parseWhatCan parses and instruments those templates that can be parsed, for
 // what they say rather than to execute them, and says what is the matter with
 // the others.
-func (p *program) parseWhatCan() []*Failure {
-	root, unread := p.trees(new(sources), false)
-	p.instrument(root)
-	return unread
-}
+func (p *program) parseWhatCan(c *Chart) []*Failure { return p.trees(c, true, false) }
 
 // trees parses the templates: all that can be, or up to the first that can't.
-func (p *program) trees(before *sources, first bool) (root *template.Template, unread []*Failure) {
-	root = template.New(rootName)
-	root.Option("missingkey=zero")
-	root.Funcs(p.helm.functions())
+func (p *program) trees(c *Chart, instrumented, first bool) (unread []*Failure) {
+	parsed := func(s *source) *parsedSource { return c.parsed.parse(p.helm, s) }
+	spans := make(map[*parse.Tree]span)
+	if instrumented {
+		parsed = func(s *source) *parsedSource {
+			source := c.instruments.parse(c, s)
+			for i, tree := range source.trees {
+				spans[tree] = source.spans[i]
+			}
+			return source
+		}
+	}
+	p.root = template.New(rootName)
+	p.root.Option("missingkey=zero")
+	p.root.Funcs(p.helm.functions())
 	for _, s := range p.templates {
-		if failure := add(p.helm, root, before, s); failure != nil {
+		if failure := add(p.root, parsed, s); failure != nil {
 			if unread = append(unread, failure); first {
 				break
 			}
 		}
 	}
-	return root, unread
+	if instrumented {
+		for _, t := range p.root.Templates() { // without what others replaced
+			if at, ok := spans[t.Tree]; ok {
+				p.own = append(p.own, at)
+			}
+		}
+		slices.SortFunc(p.own, func(a, b span) int { return a.from - b.from })
+		p.probes, p.passes = c.instruments.all()
+	}
+	return unread
 }
 
 // add adds a template and what it defines, as if it had been parsed there: what
 // has nothing in it replaces nothing.
-func add(helm Helm, root *template.Template, before *sources, s *source) (failure *Failure) {
+func add(root *template.Template, parse func(*source) *parsedSource, s *source) (failure *Failure) {
 	defer func() {
 		if r := recover(); r != nil {
 			failure = panicked(r)
 		}
 	}()
-	templates, err := before.parse(helm, s)
-	if err != nil {
-		return parseFailure(s.name, err)
+	parsed := parse(s)
+	if parsed.err != nil {
+		return parseFailure(s.name, parsed.err)
 	}
 	at := root.New(s.name)
-	for _, t := range templates {
-		if _, err := at.AddParseTree(t.Name(), t.Tree); err != nil {
+	for _, tree := range parsed.trees {
+		if _, err := at.AddParseTree(tree.Name, tree); err != nil {
 			return parseFailure(s.name, err)
 		}
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // usage is what a template does with something it reads.
-type usage int
+type usage uint8
 
 const (
 	usePrint    usage = iota // writes it, or hands it to a function: all of it counts

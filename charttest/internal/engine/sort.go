@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unsafe"
 
 	"helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/releaseutil"
@@ -38,6 +39,7 @@ type Hook struct {
 // document twice more and loses where it stood.
 func (r *Result) sort(p *program, out []string, rel Release, t *trace) error {
 	r.Notes = notes(p, out, rel.SubNotes)
+	r.Chart.documents.wrote(out)
 	order := make([]int, 0, len(out))
 	for i, s := range p.templates {
 		if !s.partial && !s.notes && strings.TrimSpace(out[i]) != "" {
@@ -229,32 +231,63 @@ type CRD struct {
 	Docs     []Manifest // the documents in it
 }
 
-// crds reads the crds/ folders of the program's charts, once.
-func (p *program) crds(c *Chart) []CRD {
-	p.readCRDs.Do(func() {
-		for _, crd := range p.chart.CRDObjects() {
-			file := CRD{Template: crd.Filename, Text: string(crd.File.Data)}
-			for _, doc := range c.helm.split(file.Text) {
-				file.Docs = append(file.Docs, Manifest{Template: crd.Filename, Text: doc.text, Line: doc.line, Doc: c.documents.get(doc.text)})
+// crds are the files in the crds/ folders of a chart and its subcharts, shared by
+// all combinations of subcharts. They are read only where somebody looks into
+// them: printing takes none of that.
+type crds struct {
+	mu     sync.Mutex
+	byName map[string]*crdFile
+}
+
+type crdFile struct {
+	CRD
+	data    *byte // where the file's data begins
+	defines func() []string
+}
+
+func (c *crds) of(helm Helm, p *program) []*crdFile {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var files []*crdFile
+	for _, crd := range p.chart.CRDObjects() {
+		file, ok := c.byName[crd.Filename]
+		if data := unsafe.SliceData(crd.File.Data); !ok || file.data != data {
+			file = &crdFile{CRD: CRD{Template: crd.Filename, Text: string(crd.File.Data)}, data: data}
+			for _, doc := range helm.split(file.Text) {
+				file.Docs = append(file.Docs, Manifest{Template: crd.Filename, Text: doc.text, Line: doc.line, Doc: &Document{Text: doc.text}})
 			}
-			p.crdFiles = append(p.crdFiles, file)
+			file.defines = sync.OnceValue(func() (all []string) {
+				for _, m := range file.Docs {
+					all = append(all, definedBy(m)...)
+				}
+				return all
+			})
+			if c.byName == nil {
+				c.byName = make(map[string]*crdFile)
+			}
+			c.byName[crd.Filename] = file
 		}
-	})
-	return p.crdFiles
+		files = append(files, file)
+	}
+	return files
+}
+
+// crds are those of the program's charts.
+func (p *program) crds(c *Chart) []CRD {
+	var files []CRD
+	for _, file := range c.crds.of(c.helm, p) {
+		files = append(files, file.CRD)
+	}
+	return files
 }
 
 // defined are the versions and kinds that the crds/ folders define, as in
 // .Capabilities.APIVersions.
-func (p *program) defined(c *Chart) []string {
-	files := p.crds(c)
-	p.readKinds.Do(func() {
-		for _, file := range files {
-			for _, m := range file.Docs {
-				p.kinds = append(p.kinds, definedBy(m)...)
-			}
-		}
-	})
-	return p.kinds
+func (p *program) defined(c *Chart) (all []string) {
+	for _, file := range c.crds.of(c.helm, p) {
+		all = append(all, file.defines()...)
+	}
+	return all
 }
 
 func definedBy(m Manifest) (all []string) {

@@ -106,7 +106,7 @@ func (r *recording) locate(p *program, line, depth int) []Frame {
 		return nil
 	}
 	probe := p.probes[r.marks[i].probe]
-	frame := Frame{Template: probe.template, Line: probe.line, Define: probe.define}
+	frame := Frame{Template: probe.template, Line: int(probe.line), Define: probe.define}
 	if probe.kind == probeText {
 		frame.Line += strings.Count(r.text[r.marks[i].offset:at], "\n")
 		return []Frame{frame}
