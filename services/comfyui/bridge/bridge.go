@@ -85,7 +85,7 @@ func New(o Options) *Bridge {
 		met:     &http.Client{Timeout: 30 * time.Second, CheckRedirect: noRedirect, Transport: o.Guard.Transport(nil)},
 		handled: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "aifilm_bridge_registrations_total", Help: "Registrations, by what they ask and what became of them."}, []string{"act", "result"}),
 	}
-	b.check = &checker{checkpoint: o.Checkpoint, requireGPU: o.RequireGPU, patience: o.Trial, client: func(u *url.URL) *http.Client {
+	b.check = &checker{checkpoint: o.Checkpoint, requireGPU: o.RequireGPU, patience: o.Trial, pace: gpuTime, wait: answerTime, client: func(u *url.URL) *http.Client {
 		return &http.Client{CheckRedirect: noRedirect, Transport: o.Guard.Transport(o.Credentials.For(u, false))}
 	}}
 	if o.Registry != nil {

@@ -374,14 +374,22 @@ func TestRefused(t *testing.T) {
 		"a bomb":                 {"/view", func(w http.ResponseWriter, _ *http.Request) { w.Write(vast()) }, "50000 × 50000"},
 		"an endless picture":     {"/view", endless, "more than 16 MiB"},
 		"an endless answer":      {"/system_stats", endless, "more than 4 MiB"},
+		"an answer by drops":     {"/system_stats", drops, "deadline exceeded"},
+		"the pace of a CPU":      {"/nothing", http.NotFound, "the pace of a CPU"},
 		"a picture never drawn":  {"/history", stats("{}"), "not there in time"},
 		"the history of another": {"/history", stats(`{"x":{"status":{"status_str":"success"}}}`), "not there in time"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.on(answer.path, answer.serve)
-			if name == "a picture never drawn" || name == "the history of another" {
+			usual := *s.check
+			defer func() { *s.check = usual }()
+			switch name {
+			case "a picture never drawn", "the history of another":
 				s.check.patience = time.Second
-				defer func() { s.check.patience = 10 * time.Second }()
+			case "an answer by drops":
+				s.check.wait = time.Second
+			case "the pace of a CPU": // whatever it says
+				s.check.pace = time.Microsecond
 			}
 			o := s.sent(t, claims("register", "colab", c.URL))
 			if o.State != "failed" || !strings.Contains(o.Problem.Title+": "+o.Problem.Detail, answer.says) || o.Problem.Remedy == "" {
@@ -390,8 +398,12 @@ func TestRefused(t *testing.T) {
 		})
 	}
 	s.check.client = New(Options{Place: s.Place}).check.client // nothing inside is allowed any more
-	for _, url := range []string{inside.URL, strings.Replace(inside.URL, "127.0.0.1", "localhost", 1), strings.Replace(inside.URL, "127.0.0.1", "[::ffff:127.0.0.1]", 1),
-		"http://169.254.169.254", "http://metadata.google.internal", "http://10.96.0.1", "https://kubernetes.default.svc", "http://0x7f000001"} {
+	urls := []string{"http://169.254.169.254", "http://metadata.google.internal", "http://10.96.0.1", "https://kubernetes.default.svc", "http://[fe80::1%25lo]"}
+	for _, host := range []string{"127.0.0.1", "localhost", "localhost.", "LOCALHOST", "0.0.0.0", "127.1", "0x7f000001", "127.0.0.1.", "[::]", "[::1]", "[::ffff:127.0.0.1]", "[::127.0.0.1]",
+		"[64:ff9b::7f00:1]", "[2002:7f00:1::]", "127。0。0。1", "ｌｏｃａｌｈｏｓｔ"} {
+		urls = append(urls, strings.Replace(inside.URL, "127.0.0.1", host, 1))
+	}
+	for _, url := range urls {
 		o := s.sent(t, claims("register", "colab", url))
 		if o.State != "failed" || !strings.Contains(o.Problem.Detail, "not a public one") && !strings.Contains(o.Problem.Detail, "lookup") {
 			t.Errorf("%s: %+v", url, o)
@@ -404,6 +416,11 @@ func TestRefused(t *testing.T) {
 		Sign([]byte(secret), claims("register", "Colab!", c.URL)):                                                 422,
 		Sign([]byte(secret), claims("register", "colab", "file:///etc/passwd")):                                   422,
 		Sign([]byte(secret), claims("register", "colab", "https://me:confidential@a.example")):                    422,
+		Sign([]byte(secret), claims("register", "colab", "https://me@a.example")):                                 422,
+		Sign([]byte(secret), claims("register", "colab", "https://a.example:99999999/?token=confidential")):       422,
+		Sign([]byte(secret), claims("register", "colab", "https://")):                                             422,
+		Sign([]byte(secret), claims("register", "colab", "//a.example")):                                          422,
+		Sign([]byte(secret), claims("register", "colab", "gopher://a.example")):                                   422,
 		Sign([]byte(secret), claims("drop", "colab", c.URL)):                                                      422,
 	} {
 		if o := s.send(t, text); o.Status != want || strings.Contains(o.Problem.Detail, "confidential") {
@@ -420,6 +437,15 @@ func endless(w http.ResponseWriter, q *http.Request) {
 		if _, err := w.Write(bytes.Repeat([]byte(" "), 1<<16)); err != nil {
 			return
 		}
+	}
+}
+
+// drops is an answer that is always about to go on.
+func drops(w http.ResponseWriter, q *http.Request) {
+	for q.Context().Err() == nil {
+		io.WriteString(w, " ")
+		http.NewResponseController(w).Flush()
+		time.Sleep(50 * time.Millisecond)
 	}
 }
 

@@ -36,10 +36,11 @@ type UnfitError struct{ Title, Detail, Remedy string }
 func (e *UnfitError) Error() string { return e.Title + ": " + e.Detail }
 
 // Trials: pictures of this size and so many steps. A GPU of the last ten years draws the second, with its models loaded, in
-// seconds; a CPU takes minutes.
+// seconds; a CPU takes minutes. A single answer is waited for as long as answerTime.
 const (
 	trialSteps = 4
 	gpuTime    = 25 * time.Second
+	answerTime = time.Minute
 )
 
 // Largest answers, bytes.
@@ -54,6 +55,8 @@ type checker struct {
 	checkpoint string
 	requireGPU bool
 	patience   time.Duration // for the first trial picture
+	pace       time.Duration // that the next must not exceed where a GPU is asked for
+	wait       time.Duration // for a single answer: ComfyUI is slow while it loads a model
 }
 
 // check looks at the server at base and has it draw. step is told what is under way. What keeps it from being used is an
@@ -65,7 +68,7 @@ func (k *checker) check(ctx context.Context, base string, step func(string)) (Me
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, 2*k.patience+2*time.Minute, errors.New("it took too long to answer"))
 	defer cancel()
-	s := &server{base: base, client: k.client(u)}
+	s := &server{base: base, client: k.client(u), wait: k.wait}
 	defer s.client.CloseIdleConnections()
 	step("asks what it is")
 	m, err := k.stats(ctx, s)
@@ -87,7 +90,7 @@ func (k *checker) check(ctx context.Context, base string, step func(string)) (Me
 		return m, err
 	}
 	m.First, m.Next = first.Seconds(), next.Seconds()
-	if k.requireGPU && next > gpuTime {
+	if k.requireGPU && next > k.pace {
 		return m, &UnfitError{"no GPU", fmt.Sprintf("it says it draws with %s, and took %.0f s for %d steps of a small picture: that is the pace of a CPU", m.GPU, next.Seconds(), trialSteps),
 			"choose a runtime with a GPU, or set processing.comfyui.bridge.requireGPU=false"}
 	}
@@ -324,14 +327,12 @@ func clip(text string) string {
 type server struct {
 	base   string
 	client *http.Client
+	wait   time.Duration
 }
-
-// answerTime is how long a single answer may take; ComfyUI is slow while it loads a model.
-const answerTime = 60 * time.Second
 
 // read asks, and reads at most limit bytes.
 func (s *server) read(ctx context.Context, method, path string, body any, limit int64) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	ctx, cancel := context.WithTimeout(ctx, s.wait)
 	defer cancel()
 	var content io.Reader
 	if body != nil {

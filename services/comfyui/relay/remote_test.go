@@ -217,8 +217,12 @@ func TestServersElsewhereAreNotTrusted(t *testing.T) {
 	redirect := httptest.NewServer(http.RedirectHandler(hidden.URL, http.StatusTemporaryRedirect))
 	t.Cleanup(redirect.Close)
 	f := newFront(t, relay.Options{Endpoints: true, LostAfter: time.Second, Credentials: secret(t, "bearer-token", "confidential", "hosts", "gpu.example.com")})
-	f.relay.Use(endpoints("http://localhost:"+port, "http://127.0.0.1:"+port, "http://[::ffff:127.0.0.1]:"+port, "http://0.0.0.0:"+port,
-		"http://169.254.169.254", "http://10.96.0.1:443", redirect.URL, "http://2130706433:"+port), "")
+	all := []string{"http://169.254.169.254", "http://10.96.0.1:443", "http://[fd00:ec2::254]", "http://[fe80::1%25lo]:80", redirect.URL}
+	for _, host := range []string{"127.0.0.1", "localhost", "localhost.", "LOCALHOST", "a.localhost", "0.0.0.0", "127.1", "0177.0.0.1", "0x7f000001", "2130706433", "127.0.0.1.",
+		"[::]", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::127.0.0.1]", "[64:ff9b::7f00:1]", "[64:ff9b:1::7f00:1]", "[2002:7f00:1::]", "127。0。0。1", "ｌｏｃａｌｈｏｓｔ", "①②⑦.⓪.⓪.①"} {
+		all = append(all, "http://"+host+":"+port)
+	}
+	f.relay.Use(endpoints(all...), "")
 	until(t, "all are refused", func() bool {
 		n := 0
 		for _, s := range f.relay.Status().Servers {
@@ -226,7 +230,7 @@ func TestServersElsewhereAreNotTrusted(t *testing.T) {
 				n++
 			}
 		}
-		return n == 8
+		return n == len(all)
 	})
 	for _, s := range f.relay.Status().Servers {
 		if !strings.Contains(s.Error, "not a public one") && !strings.Contains(s.Error, "no such host") {
