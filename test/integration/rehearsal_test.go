@@ -92,7 +92,7 @@ func TestVerifyRehearsesEveryProfile(t *testing.T) {
 	assert.Empty(t, r.Findings)
 	require.Len(t, r.Charts, 1)
 	var profiles []string // the chart's, and those of its .verify.yaml
-	elsewhere := []string{"BackendConfig/", "ManagedCertificate/", "FrontendConfig/", "PodMonitoring/", "PodMonitor/", "ScaledObject/", "StatefulSet/comfyui",
+	elsewhere := []string{"BackendConfig/", "ManagedCertificate/", "FrontendConfig/", "PodMonitoring/", "PodMonitor/", "PrometheusRule/", "Rules/", "ScaledObject/", "StatefulSet/comfyui", "DaemonSet/dcgm-exporter",
 		"Gateway/", "HTTPRoute/", "HealthCheckPolicy/", "GCPBackendPolicy/"}
 	for _, h := range r.Charts[0].Rehearsals {
 		profiles = append(profiles, h.Profile)
@@ -102,7 +102,7 @@ func TestVerifyRehearsesEveryProfile(t *testing.T) {
 			assert.True(t, slices.ContainsFunc(elsewhere, func(kind string) bool { return strings.HasPrefix(u.Object, kind) }), "%s: %s", u.Object, u.Reason)
 		}
 	}
-	assert.ElementsMatch(t, []string{"default", "dev", "k3s-single-gpu", "gke-autoscaling", "cpu", "gateway", "platform", "public", "restored"}, profiles)
+	assert.ElementsMatch(t, []string{"default", "dev", "k3s-single-gpu", "gke-autoscaling", "cpu", "gateway", "platform", "public", "restored", "watched"}, profiles)
 	struck(t)
 }
 
