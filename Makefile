@@ -13,8 +13,8 @@ help: ## list the targets
 film: ## from nothing to a film: OUT=out/film.mp4 BRIEF=examples/….md
 	@$(LOCAL) film --brief "$(BRIEF)" --output "$(OUT)"
 
-up: ## bring the cluster up and install the studio (CLUSTER=local|kind|current)
-	@$(LOCAL) up
+up: ## bring the cluster up and install the studio (CLUSTER=local|kind|current); MONITORING=1 with what watches it
+	@$(LOCAL) up $(if $(MONITORING),--monitoring)
 
 down: ## take the cluster down; PURGE=1 deletes the data too
 	@$(LOCAL) down $(if $(PURGE),--purge)

@@ -22,6 +22,7 @@ const namespace = "ai-film"
 
 func upCommand(local *cluster.Local) *cobra.Command {
 	var only bool
+	var values []string
 	kind := os.Getenv("CLUSTER")
 	c := &cobra.Command{
 		Use: "up", Short: "Bring the cluster up and install the studio", Args: cobra.NoArgs,
@@ -40,16 +41,18 @@ The page answers on loopback, port 80 (INGRESS_PORT chooses another), under
 the host name ai-film.local.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			defer report(local)
-			return upAll(c.Context(), local, kind, only)
+			return upAll(c.Context(), local, kind, only, values...)
 		},
 	}
 	c.Flags().BoolVar(&only, "cluster-only", false, "do not install the chart")
+	c.Flags().BoolVar(&local.Monitoring, "monitoring", false, "with Prometheus, Alertmanager and exporters")
+	c.Flags().StringArrayVar(&values, "values", nil, "one more file of values for the chart")
 	return c
 }
 
 // upAll brings everything up.
-func upAll(ctx context.Context, local *cluster.Local, kind string, only bool) error {
-	rest, err := up(ctx, local, kind, only, nil)
+func upAll(ctx context.Context, local *cluster.Local, kind string, only bool, values ...string) error {
+	rest, err := up(ctx, local, kind, only, nil, values...)
 	if err != nil {
 		return err
 	}
@@ -62,7 +65,7 @@ func upAll(ctx context.Context, local *cluster.Local, kind string, only bool) er
 
 // up returns when films can be made; rest waits for what may come later. What is to be done beside the installation of the
 // chart, which mostly waits, is done meanwhile. If up fails, nothing of it runs on.
-func up(ctx context.Context, local *cluster.Local, kind string, only bool, meanwhile func(context.Context) error) (rest func() error, err error) {
+func up(ctx context.Context, local *cluster.Local, kind string, only bool, meanwhile func(context.Context) error, values ...string) (rest func() error, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	rest = func() error { return nil }
 	defer func() {
@@ -72,11 +75,14 @@ func up(ctx context.Context, local *cluster.Local, kind string, only bool, meanw
 		}
 	}()
 	r := release.Release{Chart: chartOf(local.Places), Namespace: namespace, Name: "ai-film", Log: local.Log}
-	values := os.Getenv("PROFILE")
-	if values == "" {
-		values = "dev"
+	profile := os.Getenv("PROFILE")
+	if profile == "" {
+		profile = "dev"
 	}
-	r.Values = []string{filepath.Join(r.Chart, "values", values+".yaml")}
+	r.Values = []string{filepath.Join(r.Chart, "values", profile+".yaml")}
+	if local.Monitoring {
+		r.Values = append(r.Values, filepath.Join(local.Places.Repo, "local", "monitoring", "values.yaml"))
+	}
 	switch kind {
 	case "", "local":
 		if kind == "" {
@@ -103,6 +109,7 @@ func up(ctx context.Context, local *cluster.Local, kind string, only bool, meanw
 	default:
 		return rest, fmt.Errorf("CLUSTER=%s: must be local, kind or current", kind)
 	}
+	r.Values = append(r.Values, values...)
 	if kind == "kind" || kind == "current" {
 		if err := userPrograms(ctx, local, &r); err != nil {
 			return rest, err

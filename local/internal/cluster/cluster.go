@@ -32,6 +32,7 @@ type Local struct {
 	APIPort     int    // 6443 unless AI_FILM_API_PORT says otherwise
 	IngressPort int    // 80 unless INGRESS_PORT says otherwise
 	IngressIP   string // 127.0.0.1 unless INGRESS_ADDRESS says otherwise
+	Monitoring  bool   // make the image of the chart's own monitoring, too
 
 	pause string
 }
@@ -121,6 +122,16 @@ func (l *Local) together(ctx context.Context, builder *images.Builder) error {
 		})
 		if err != nil {
 			return err
+		}
+		if l.Monitoring {
+			image, err := builder.Monitoring(ctx)
+			if err == nil {
+				err = builder.Load(ctx, image)
+			}
+			if err != nil {
+				return err
+			}
+			studio = append(studio, image)
 		}
 		return images.Values(l.Places.ImageValues(), studio)
 	})
