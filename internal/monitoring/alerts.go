@@ -39,7 +39,7 @@ var Alerts = []Alert{
 	{
 		Name: "FilmFailed", Severity: Page,
 		Expr:    `max by (namespace) (increase(aifilm_films_ended_total{outcome="failed"}[15m])) > 0`,
-		Summary: `{{ $value | humanize }} films failed within 15 minutes in {{ $labels.namespace }}`,
+		Summary: `Films have failed within 15 minutes in {{ $labels.namespace }}`,
 		Meaning: "A film has ended without a video. The studio waits for what is away and retakes what is doubtful, so a film only fails when a service refuses the work, or the film's time is up.",
 		Look: []string{"The film's page: the error says what was refused, by which service, and the remedy.",
 			"The log of that service, filtered by the film's id: `kubectl logs -l app.kubernetes.io/component=<service> --tail=-1 | grep <film>`.",
