@@ -160,9 +160,11 @@ var Boards = []Board{
 		}},
 		{"Nodes", []Panel{
 			{Title: "CPU of the node", Unit: "percentunit", Limit: Limit{Yellow: 0.85, Red: 0.95}, Red: "Share of the node's cores in use. Red for long: fewer replicas, or another node.",
-				Queries: by("instance", `1 - avg by (instance) (rate(node_cpu_seconds_total{mode="idle"}[5m]))`)},
+				Queries: []Query{{`1 - avg by (instance) (rate(node_cpu_seconds_total{mode="idle"}[5m]))`, "{{instance}}"},
+					{`sum by (instance) (rate(node_cpu_usage_seconds_total[5m])) / on (instance) max by (instance) (machine_cpu_cores)`, "{{instance}}, by its kubelet"}}},
 			{Title: "Memory of the node", Unit: "percentunit", Limit: Limit{Yellow: 0.85, Red: 0.95}, Red: "Share of the node's memory that is taken. Red: pods will be evicted; lower limits or add a node.",
-				Queries: by("instance", `1 - node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes`)},
+				Queries: []Query{{`1 - node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes`, "{{instance}}"},
+					{`max by (instance) (node_memory_working_set_bytes) / on (instance) max by (instance) (machine_memory_bytes)`, "{{instance}}, by its kubelet"}}},
 		}},
 		{"GPU", []Panel{
 			{Title: "GPU", Unit: "percent", GPU: true, Red: "How busy each GPU is. Idle while prompts wait: runbook gpu-idle.",
