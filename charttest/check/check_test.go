@@ -42,7 +42,7 @@ type defect struct {
 
 func TestDefects(t *testing.T) {
 	found := map[string]bool{}
-	for i, d := range slices.Concat(defects, invalid) {
+	for i, d := range slices.Concat(defects, invalid, refused) {
 		t.Run(fmt.Sprintf("%02d-%s", i+1, d.check), func(t *testing.T) {
 			dir, line := broken(t, d)
 			chart := charttest.MustLoad(t, dir)
@@ -281,7 +281,8 @@ var invalid = slices.Concat(
 // invalidIn puts each of the lines in front of a text.
 func invalidIn(file, before, indent string, lines [][2]string) (all []defect) {
 	for _, line := range lines {
-		all = append(all, defect{check: "field-valid", file: file, old: before, new: indent + line[0] + "\n" + before, at: line[0], says: line[1]})
+		at, _, _ := strings.Cut(line[0], "\n")
+		all = append(all, defect{check: "field-valid", file: file, old: before, new: indent + line[0] + "\n" + before, at: at, says: line[1]})
 	}
 	return all
 }

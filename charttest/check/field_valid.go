@@ -87,6 +87,9 @@ func (j *judged) of(o *charttest.Object, minor int) field.ErrorList {
 
 func (p *Pass) refusal(o *charttest.Object, e *field.Error) {
 	at := keyed.ReplaceAllString(e.Field, ".$1")
+	if key, ok := strings.CutPrefix(at, "data."); ok && o.Kind == "Secret" && o.Content()["data"] == nil && o.Content()["stringData"] != nil {
+		at = "stringData." + key // as written, which the API server puts into data
+	}
 	p.Report(o, at, "%s: %s", at, shorten(e.ErrorBody()))
 }
 

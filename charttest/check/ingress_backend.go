@@ -47,7 +47,7 @@ func (p *Pass) backend(o *charttest.Object, field string, b *networkingv1.Ingres
 		return
 	}
 	svc, ok := target.Typed.(*corev1.Service)
-	if !ok || b.Service.Port.Name == "use-annotation" {
+	if !ok || b.Service.Port.Name == "use-annotation" || b.Service.Port == (networkingv1.ServiceBackendPort{}) {
 		return
 	}
 	for _, port := range svc.Spec.Ports {

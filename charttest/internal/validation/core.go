@@ -260,12 +260,15 @@ func cmpOr(a, b string) string {
 // Windows, and the system that the pod says it is for.
 func (j *judge) users(s *corev1.PodSpec, at *field.Path) {
 	sc := s.SecurityContext
-	if s.HostUsers != nil && !*s.HostUsers && j.minor < 36 {
+	if s.HostUsers != nil && !*s.HostUsers && j.minor < 37 { // an alpha feature, off, up to 1.36
 		j.forbid(s.HostNetwork, at.Child("hostNetwork"), "when `hostUsers` is false")
 	}
 	if s.HostUsers != nil && !*s.HostUsers {
 		j.forbid(s.HostPID, at.Child("hostPID"), "when `hostUsers` is false")
 		j.forbid(s.HostIPC, at.Child("hostIPC"), "when `hostUsers` is false")
+	}
+	if s.HostPID && s.ShareProcessNamespace != nil && *s.ShareProcessNamespace {
+		j.invalid(at.Child("shareProcessNamespace"), true, "ShareProcessNamespace and HostPID cannot both be enabled")
 	}
 	process := func(w *corev1.WindowsSecurityContextOptions) *bool {
 		if w == nil {

@@ -960,7 +960,7 @@ var quotaScopes = map[corev1.ResourceQuotaScope]bool{corev1.ResourceQuotaScopeTe
 func (j *judge) quotaScopes(s *corev1.ResourceQuotaSpec, at *field.Path) {
 	scope := func(at *field.Path, scope corev1.ResourceQuotaScope) {
 		ofPods, known := quotaScopes[scope]
-		if !known {
+		if scope == "" { // of others, the closed set says so
 			j.invalid(at, scope, "unsupported scope")
 		}
 		for r := range s.Hard {
@@ -1209,8 +1209,16 @@ func (j *judge) networkPolicy(n *networkingv1.NetworkPolicy, _ *field.Path) {
 					continue
 				}
 				j.cidr(here.Child("ipBlock", "cidr"), p.IPBlock.CIDR)
+				whole, err := netip.ParsePrefix(p.IPBlock.CIDR)
+				if err != nil {
+					continue
+				}
 				for k, e := range p.IPBlock.Except {
-					j.cidr(here.Child("ipBlock", "except").Index(k), e)
+					at := here.Child("ipBlock", "except").Index(k)
+					j.cidr(at, e)
+					if part, err := netip.ParsePrefix(e); err == nil && (!whole.Contains(part.Addr()) || part.Bits() <= whole.Bits()) {
+						j.invalid(at, e, "must be a strict subset of `cidr`")
+					}
 				}
 			}
 		}
