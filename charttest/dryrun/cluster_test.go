@@ -211,6 +211,19 @@ apiVersion: batch/v1
 kind: Job
 metadata: {name: once}
 spec: {template: {spec: {restartPolicy: Sometimes, containers: [{name: once, image: "once:1", volumeMounts: [{name: none, mountPath: /none}]}]}}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: beside}
+spec:
+  strategy: {type: Rolling}
+  selector: {matchLabels: {app: beside}}
+  template:
+    metadata: {labels: {app: beside}}
+    spec:
+      resources: {requests: {cpu: 2}, limits: {cpu: 1}}
+      volumes: [{name: x, emptyDir: {}}]
+      containers: [{name: other, image: "other:1", volumeMounts: [{name: x, mountPath: /x, mountPropagation: none}]}]
 `)
 	for _, versions := range [][]string{nil, {"1.30"}} {
 		result, err := verify.Run(t.Context(), dir, verify.Config{Server: api.Config, KubeVersions: versions})
@@ -223,6 +236,10 @@ spec: {template: {spec: {restartPolicy: Sometimes, containers: [{name: once, ima
 			"field-valid Job/once spec.template.spec.restartPolicy",
 			"field-valid Job/once spec.template.spec.containers[0].volumeMounts[0].name",
 			"server Deployment/toy spec.template.spec.runtimeClassName",
+			// The server says spec.strategy, volumeMounts without an index, and resources.requests.
+			"field-valid Deployment/beside spec.strategy.type",
+			"field-valid Deployment/beside spec.template.spec.containers[0].volumeMounts[0].mountPropagation",
+			"field-valid Deployment/beside spec.template.spec.resources.requests.cpu",
 			"field-valid Service/toy spec.sessionAffinity",
 			"field-valid Service/toy spec.ports[0].protocol",
 		}, have, "%v", versions)

@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -87,7 +88,7 @@ func (r *Result) rehearse(ctx context.Context, chart *charttest.Chart, config Co
 func (c *cell) heard(rehearsal *dryrun.Rehearsal) Rehearsal {
 	out := Rehearsal{Profile: c.profile.Name, Version: rehearsal.Version, Objects: rehearsal.Objects, Pods: rehearsal.Pods}
 	for _, f := range rehearsal.Findings {
-		same := func(k check.Finding) bool { return k.Object == f.Object && k.Field == f.Field && k.Field != "" }
+		same := func(k check.Finding) bool { return told(k, f) }
 		if slices.ContainsFunc(c.findings, func(k check.Finding) bool { return (k.Check == "strict" || k.Check == crd.Name) && same(k) }) {
 			continue
 		}
@@ -103,6 +104,33 @@ func (c *cell) heard(rehearsal *dryrun.Rehearsal) Rehearsal {
 	}
 	return out
 }
+
+// told says whether a finding of ours tells what a server's does: of the same
+// field or, as the server's paths are at times of the whole that a value stands
+// in, or lack an index, in the same words or of a field beside.
+func told(ours, server check.Finding) bool {
+	if ours.Object != server.Object || server.Field == "" {
+		return false
+	}
+	if ours.Field == server.Field {
+		return true
+	}
+	_, said, refused := strings.Cut(server.Message, server.Field+": ")
+	our, ruled := strings.CutPrefix(ours.Message, ours.Field+": ")
+	return refused && ruled && (said == our || adjacent(ours.Field, server.Field) || adjacent(server.Field, ours.Field))
+}
+
+// adjacent says whether one field is the other or what is directly in it, but
+// for letters in capitals, and for indexes if the one has fewer of them.
+func adjacent(outer, inner string) bool {
+	if strings.Count(outer, "[") != strings.Count(inner, "[") {
+		outer, inner = index.ReplaceAllString(outer, ""), index.ReplaceAllString(inner, "")
+	}
+	rest, in := strings.CutPrefix(strings.ToLower(inner), strings.ToLower(outer))
+	return in && (rest == "" || rest[0] == '.' && !strings.Contains(rest[1:], "."))
+}
+
+var index = regexp.MustCompile(`\[\d+\]`)
 
 // label is a server's version as the versions that are verified for are
 // written, if it is one of them.
