@@ -111,8 +111,8 @@ var (
 // refused makes findings of what Helm says, which may be of several objects.
 func (s *stage) refused(err error) {
 	for _, message := range strings.Split(err.Error(), " && ") {
-		message, _, _ = strings.Cut(strings.TrimSpace(message), "\n") // then comes how Go prints it
-		s.refusal(err, message)
+		message, _, _ = strings.Cut(message, "\n@@") // then comes how Go prints the object
+		s.refusal(err, strings.Join(strings.Fields(message), " "))
 	}
 }
 

@@ -220,7 +220,7 @@ func whyPending(s *stage, p *corev1.Pod) obstacle {
 		return obstacle{field("volumes", func(v corev1.Volume) bool {
 			return v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == claim
 		}), fmt.Sprintf("its claim %s isn't there", claim), "Make the claim with the chart, before what waits for it, or declare it (cluster: {external: [PersistentVolumeClaim/" + claim + "]})."}
-	case strings.Contains(said, "volume node affinity conflict"):
+	case strings.Contains(said, "volume node affinity conflict"), strings.Contains(said, "PersistentVolume's node affinity"):
 		return obstacle{field("volumes", func(v corev1.Volume) bool {
 			return v.PersistentVolumeClaim != nil && s.pinned(p.Namespace, v.PersistentVolumeClaim.ClaimName)
 		}),

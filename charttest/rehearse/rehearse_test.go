@@ -5,8 +5,10 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -78,4 +80,56 @@ func TestCleanChart(t *testing.T) {
 		}
 	}
 	require.NoError(t, xml.Unmarshal([]byte(result.Profiles[0].SVG()), new(struct{})))
+}
+
+// Each fault is found at its line with a remedy, and nothing else is.
+func TestFaults(t *testing.T) {
+	needPrograms(t)
+	archive, err := txtar.ParseFile("testdata/faults.txtar")
+	require.NoError(t, err)
+	cases := map[string]map[string][]byte{}
+	for _, f := range archive.Files {
+		name, file, _ := strings.Cut(f.Name, "/")
+		if cases[name] == nil {
+			cases[name] = map[string][]byte{}
+		}
+		cases[name][file] = f.Data
+	}
+	assert.GreaterOrEqual(t, len(cases), 20)
+	names := slices.Sorted(maps.Keys(cases))
+	if testing.Short() { // each takes a control plane, about 5 s of a processor
+		names = slices.DeleteFunc(names, func(name string) bool { return cases[name]["short"] == nil })
+	}
+	for _, name := range names {
+		files := cases[name]
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			chart := []txtar.File{{Name: "templates/fault.yaml", Data: files["fault.yaml"]}}
+			if data, ok := files[".verify.yaml"]; ok {
+				chart = append(chart, txtar.File{Name: ".verify.yaml", Data: data})
+			}
+			config := rehearse.Config{Acts: []string{"install"}}
+			want := strings.TrimSpace(string(files["want"]))
+			if acts, rest, ok := strings.Cut(want, "\n"); ok {
+				config.Acts, want = strings.Split(strings.TrimPrefix(acts, "acts: "), ","), rest
+			}
+			if old, ok := files["old/fault.yaml"]; ok {
+				config.From = write(t, []txtar.File{{Name: "templates/fault.yaml", Data: old}})
+			}
+			result := run(t, write(t, chart), config)
+			parts := strings.Split(want, " | ")
+			require.Len(t, parts, 4, want)
+			found := result.Findings()
+			require.Len(t, found, 1, "%v", result.Profiles[0].Acts)
+			f := found[0]
+			assert.Equal(t, parts[:2], []string{f.Check, f.Object}, "%s", f)
+			if parts[2] != "0" {
+				assert.Equal(t, "fault.yaml:"+parts[2], fmt.Sprintf("%s:%d", filepath.Base(f.File), f.Line), "%s (%s)", f, f.Field)
+			} else {
+				assert.Equal(t, "fault.yaml", filepath.Base(f.File))
+			}
+			assert.Contains(t, f.Message, parts[3])
+			assert.NotEmpty(t, f.Remedy)
+		})
+	}
 }

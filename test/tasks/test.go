@@ -356,6 +356,7 @@ func (t tasks) integration(ctx context.Context) (err error) {
 		rehearsal = errors.Join(t.run(ctx, charttest, env, "go", "test", noTimeout, "-count=1", "./dryrun", "./diff", "./policy", "./internal/defaults"),
 			t.run(ctx, charttest, env, "go", "test", noTimeout, "-count=1", "-run=AgainstRelease", "./cmd/charttest"),
 			t.run(ctx, t.services(), env, "go", "test", noTimeout, "-count=1", "./comfyui/bridge"),
+			t.run(ctx, charttest, env, "go", "test", noTimeout, "-count=1", "-short", "./rehearse"),
 			t.run(ctx, charttest, env, "go", "run", "./cmd/charttest", "rehearse", filepath.Join(t.repo, "charts", "ai-film"),
 				"--profile", "dev,k3s-single-gpu,gke-autoscaling", "--reports", filepath.Join(t.repo, "out", "rehearsal")))
 	}
