@@ -30,7 +30,7 @@ func TestPagesSayWhatTheChartTakes(t *testing.T) {
 	require.Len(t, pages, 3)
 	defaults := yamlFile(t, "charts/ai-film/values.yaml")
 	commands, mentioned := 0, 0
-	for _, page := range append(pages, filepath.Join(root, "docs", "backup.md")) {
+	for _, page := range append(pages, filepath.Join(root, "docs", "backup.md"), filepath.Join(root, "docs", "monitoring.md")) {
 		data, err := os.ReadFile(page)
 		require.NoError(t, err)
 		text := string(data)

@@ -75,8 +75,8 @@ prometheus.yml: |
   {{- if .Values.prometheus.kubelet }}
   {{- range $path, $kept := dict
     "/metrics" "kubelet_volume_stats_(available|capacity|used)_bytes"
-    "/metrics/resource" "container_(cpu_usage_seconds_total|memory_working_set_bytes)"
-    "/metrics/cadvisor" "container_cpu_cfs_(throttled_)?periods_total" }}
+    "/metrics/resource" "(container|node)_(cpu_usage_seconds_total|memory_working_set_bytes)"
+    "/metrics/cadvisor" "container_cpu_cfs_(throttled_)?periods_total|machine_(cpu_cores|memory_bytes)" }}
     # The kubelets of the nodes that the studio's pods are on: many pods on one node are one target.
     - job_name: kubelet{{ $path }}
       scheme: https
