@@ -199,7 +199,11 @@ then those of the images, and "enter IMAGE PROGRAM" runs anything in one.`,
 			if err != nil {
 				return err
 			}
-			dir, err := roots.Prepare(c.Context(), local.Places, builder.Engine, built)
+			monitoring, err := builder.Monitoring(c.Context()) // for promtool
+			if err != nil {
+				return err
+			}
+			dir, err := roots.Prepare(c.Context(), local.Places, builder.Engine, append(built, monitoring))
 			if err != nil {
 				return err
 			}

@@ -230,7 +230,8 @@ func TestAlertsFireAndDoNot(t *testing.T) {
 			every = "10m"
 		}
 		data, err := yaml.Marshal(map[string]any{"evaluation_interval": every, "tests": tests,
-			"rule_files": []string{filepath.Join(rules, "recording.yaml"), filepath.Join(rules, a.File()+".yaml")}})
+			"group_eval_order": []string{"ai-film-recording", "ai-film-" + a.File()},
+			"rule_files":       []string{filepath.Join(rules, "recording.yaml"), filepath.Join(rules, a.File()+".yaml")}})
 		require.NoError(t, err)
 		file := filepath.Join(dir, a.File()+".yaml")
 		require.NoError(t, os.WriteFile(file, data, 0o644))

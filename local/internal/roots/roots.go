@@ -39,6 +39,7 @@ var Programs = map[string]Program{
 	"restic":       {Image: "backup"},
 	"redis-server": {Image: "redis", User: "redis"},
 	"redis-cli":    {Image: "redis", User: "redis"},
+	"promtool":     {Image: "monitoring"},
 }
 
 // Root is an image as enter mounts it.
