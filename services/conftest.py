@@ -1,8 +1,13 @@
 """Fixtures for the tests of every service: real PostgreSQL and Redis, started once for the whole run."""
 
+import signal
+
 import pytest
 
 from aifilm.testing import Postgres, Redis
+
+# Ended from outside, as when a stage is over its budget, a run still takes down what it has started.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

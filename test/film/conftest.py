@@ -1,6 +1,7 @@
 """A real tiny film, made once by the whole studio on this host, and the services to bypass afterwards."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from host_studio import HostStudio  # noqa: E402
 
 from aifilm.testing import SERVICE_TOKEN, Postgres, Redis  # noqa: E402
 
+signal.signal(signal.SIGTERM, signal.default_int_handler)  # as in services/conftest.py
 os.environ["SERVICE_TOKEN"] = SERVICE_TOKEN  # the tests ask the services as the pipeline does
 
 BRIEF = ROOT / "examples" / "tiny.md"

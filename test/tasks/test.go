@@ -413,7 +413,7 @@ func (t tasks) shell(ctx context.Context, command string) ([]string, error) {
 func endGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
+	cmd.WaitDelay = 30 * time.Second
 }
 
 // venv returns the Python environment of the host's own tests, with all that the services use. The lock is complete, hence
