@@ -64,7 +64,7 @@ var Boards = []Board{
 			{Title: "Next film", Number: true, Unit: "s", Red: "Estimate for a film of the default length that is submitted now: the queue, and the pace of the films before. Never red; long: see the stages below.",
 				Queries: one(`max(aifilm_film_estimate_seconds{namespace="$namespace"})`)},
 			{Title: "Goal missed, 3 days", Number: true, Unit: "percentunit", Limit: Limit{Yellow: 0.03, Red: 0.05}, Red: "Share of the films that failed or were late; the goal is 5 % at most. Red: runbook films-miss-goal-slowly.",
-				Queries: one(`namespace:aifilm_films_missed:ratio_3d{namespace="$namespace"} or vector(0)`)},
+				Queries: one(`max(namespace:aifilm_films_missed:ratio_3d{namespace="$namespace"}) or vector(0)`)},
 		}},
 		{"Films", []Panel{
 			{Title: "Films by state", Red: "How many films there are in each state. Waiting ones that only grow: more replicas, or another GPU.",
@@ -107,7 +107,7 @@ var Boards = []Board{
 			{Title: "Requests a second", Unit: "reqps", Red: "Answers by service. Never red; none from a service that works: runbook target-gone.",
 				Queries: by("service", `sum by (service) (rate(aifilm_http_requests_total{namespace="$namespace"}[5m]))`)},
 			{Title: "Errors", Unit: "percentunit", Limit: Limit{Yellow: 0.01, Red: 0.05}, Red: "Share of the answers that are 5xx. Red: the service's log, level ERROR; a dependency may be away (/readyz names it).",
-				Queries: by("service", `sum by (service) (rate(aifilm_http_requests_total{namespace="$namespace",status=~"5.."}[5m])) / (sum by (service) (rate(aifilm_http_requests_total{namespace="$namespace"}[5m])) > 0)`)},
+				Queries: by("service", `(sum by (service) (rate(aifilm_http_requests_total{namespace="$namespace",status=~"5.."}[5m])) or 0 * sum by (service) (rate(aifilm_http_requests_total{namespace="$namespace"}[5m]))) / (sum by (service) (rate(aifilm_http_requests_total{namespace="$namespace"}[5m])) > 0)`)},
 			{Title: "Refused", Unit: "reqps", Red: "4xx by status. 401: a wrong token or password; 429: a full queue, more replicas; 507: no room, runbook volume-full.",
 				Queries: []Query{{`sum by (service, status) (rate(aifilm_http_requests_total{namespace="$namespace",status=~"4.."}[5m]))`, "{{service}} {{status}}"}}},
 			{Title: "Answers take, 95 %", Unit: "s", Red: "95th percentile by route; a job's stream lasts as long as the job. The page's routes beyond a second: PostgreSQL is slow, or Flask lacks CPU.",
@@ -262,7 +262,7 @@ func (p Panel) build(id uint32) cog.Builder[dashboard.Panel] {
 		}
 	}
 	if p.Number {
-		s := stat.NewPanelBuilder().Id(id).Title(p.Title).Description(p.Red).Datasource(source).Unit(p.unit()).Height(4).Span(4).
+		s := stat.NewPanelBuilder().Id(id).Title(p.Title).Description(p.Red).Datasource(source).Unit(p.unit()).NoValue("none yet").Height(4).Span(4).
 			Thresholds(p.Limit.thresholds()).GraphMode(common.BigValueGraphModeNone).
 			ReduceOptions(common.NewReduceDataOptionsBuilder().Calcs([]string{"lastNotNull"}))
 		for _, q := range queries {
@@ -270,7 +270,7 @@ func (p Panel) build(id uint32) cog.Builder[dashboard.Panel] {
 		}
 		return s
 	}
-	t := timeseries.NewPanelBuilder().Id(id).Title(p.Title).Description(p.Red).Datasource(source).Unit(p.unit()).Height(8).Span(12).Min(0).
+	t := timeseries.NewPanelBuilder().Id(id).Title(p.Title).Description(p.Red).Datasource(source).Unit(p.unit()).NoValue("none yet").Height(8).Span(12).Min(0).
 		Thresholds(p.Limit.thresholds()).FillOpacity(10).ShowPoints(common.VisibilityModeNever).
 		Legend(common.NewVizLegendOptionsBuilder().ShowLegend(true).DisplayMode(common.LegendDisplayModeList).Placement(common.LegendPlacementBottom).Calcs([]string{"lastNotNull"})).
 		Tooltip(common.NewVizTooltipOptionsBuilder().Mode(common.TooltipDisplayModeMulti).Sort(common.SortOrderDescending))
