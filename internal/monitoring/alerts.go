@@ -45,7 +45,7 @@ var Alerts = []Alert{
 			"The log of that service, filtered by the film's id: `kubectl logs -l app.kubernetes.io/component=<service> --tail=-1 | grep <film>`.",
 			"Dagster's run of the film (tag `ai-film/film`)."},
 		Mend: []string{"Do what the error's remedy says, then submit the brief again: what was made before is taken from the parts.",
-			"«The film's time is up»: see [film-late](film-late.md); raise `application.dagster.filmTimeLimit` where films are long."},
+			"«The film's time is up»: see [film-late](film-late.md); raise `application.dagster.run.timeLimitSeconds` where films are long."},
 	},
 	{
 		Name: "FilmLate", Severity: Page, For: "5m",
@@ -111,22 +111,24 @@ or max by (namespace) (aifilm_comfyui_queue_length) > 0 unless on (namespace) ma
 			"A remote GPU: the notebook's session may have ended, or its tunnel."},
 		Mend: []string{"A pod: its events say what it lacks. More GPU memory: a smaller checkpoint, or smaller pictures.",
 			"A remote one: start the notebook again (docs/remote-gpu.md), or take the server away: `ai-film remote release`.",
-			"Meanwhile `processing.comfyui.remote.fallback` lets the preview draw."},
+			"Meanwhile `processing.comfyui.remote.fallbackAfter` lets the preview draw."},
 	},
 	{
 		Name: "VolumeFull", Severity: Page, For: "5m",
 		Expr: `min by (namespace, volume) (predict_linear(aifilm_volume_free_bytes[6h], 86400)) < 0
   and min by (namespace, volume) (aifilm_volume_free_bytes / aifilm_volume_size_bytes) < 0.4
+  and min by (namespace, volume) (aifilm_volume_free_bytes offset 1h) > 0
 or min by (namespace, volume) (aifilm_volume_free_bytes / aifilm_volume_size_bytes) < 0.05
 or min by (namespace, persistentvolumeclaim) (predict_linear(kubelet_volume_stats_available_bytes{` + Namespace + `,persistentvolumeclaim!~".*(images|videos)-pvc"}[6h], 86400)) < 0
   and min by (namespace, persistentvolumeclaim) (kubelet_volume_stats_available_bytes{` + Namespace + `} / kubelet_volume_stats_capacity_bytes{` + Namespace + `}) < 0.4
+  and min by (namespace, persistentvolumeclaim) (kubelet_volume_stats_available_bytes{` + Namespace + `} offset 1h) > 0
 or min by (namespace, persistentvolumeclaim) (kubelet_volume_stats_available_bytes{` + Namespace + `,persistentvolumeclaim!~".*(images|videos)-pvc"} / kubelet_volume_stats_capacity_bytes{` + Namespace + `}) < 0.05`,
 		Summary: `The volume {{ or $labels.volume $labels.persistentvolumeclaim }} of {{ $labels.namespace }} will be full within a day, or is`,
-		Meaning: "At the pace of the last six hours the volume is full within a day, or less than 5 % of it is free. A film that would not fit is refused at its submission (507); one in work waits for room.",
+		Meaning: "At the pace of the last six hours, of which one at least must be known, the volume is full within a day, or less than 5 % of it is free. A film that would not fit is refused at its submission (507); one in work waits for room.",
 		Look: []string{"The dashboard *Volumes and databases*: which volume, and since when.",
 			"`kubectl exec deploy/flask -- du -xs /data/videos/films/* | sort -n | tail`: the largest films."},
 		Mend: []string{"Delete films that nobody needs, or set `RETENTION_DAYS`, `RETENTION_BYTES` or `RETENTION_FILMS=oldest` of Flask.",
-			"A larger claim: `global.storage.<volume>.size`, where the class allows volumes to grow.",
+			"A larger claim: `storage.<volume>.size`, where the class allows volumes to grow.",
 			"postgres-pvc: see that nothing holds transactions open (`pg_stat_activity`), then grow it."},
 	},
 	{
@@ -178,7 +180,7 @@ or max by (namespace, cronjob) (kube_cronjob_spec_suspend{` + Namespace + `,cron
 		Summary: `{{ $value | humanizePercentage }} of PostgreSQL's connections are taken in {{ $labels.namespace }}`,
 		Meaning: "With none left, whoever comes next is refused: the page answers 503, and stages wait.",
 		Look:    []string{"`SELECT usename, application_name, state, count(*) FROM pg_stat_activity GROUP BY 1, 2, 3`: who holds them."},
-		Mend:    []string{"Fewer films at once (`FILMS_AT_ONCE`), fewer `THREADS` of Flask, or more `max_connections`, for which PostgreSQL needs memory."},
+		Mend:    []string{"Fewer films at once (`application.dagster.run.maxConcurrent`), fewer `THREADS` of Flask, or more `max_connections`, for which PostgreSQL needs memory."},
 	},
 	{
 		Name: "DatabaseGone", Severity: Info, For: "2m",
@@ -203,7 +205,7 @@ and on () max(DCGM_FI_DEV_GPU_UTIL) < 5`,
 		Summary: `GPU {{ $labels.gpu }} of {{ $labels.Hostname }}: {{ $value | humanizePercentage }} of its memory is taken`,
 		Meaning: "The next larger picture, or another model, makes ComfyUI run out of memory or swap to the host's, which is many times slower.",
 		Look:    []string{"The dashboard *GPU and nodes*: memory by pod, and whether somebody else uses the GPU."},
-		Mend:    []string{"A smaller checkpoint or smaller pictures; `--lowvram` in `processing.comfyui.gpu.args`; one server a GPU."},
+		Mend:    []string{"A smaller checkpoint or smaller pictures; `--lowvram` in `processing.comfyui.server.args`; one server a GPU."},
 	},
 	{
 		Name: "GPUHot", Severity: Info, For: "5m",

@@ -117,7 +117,7 @@ var scenarios = map[string][]scenario{
 		{"it fills within a day", map[string]string{
 			`aifilm_volume_free_bytes{namespace="ai-film",pod="flask-0",volume="images"}`: "40e9-50e6x400", // 72 GB a day
 			`aifilm_volume_size_bytes{namespace="ai-film",pod="flask-0",volume="images"}`: "100e9x400",
-		}, []firing{{"30m", "namespace=ai-film volume=images", "The volume images of ai-film will be full within a day, or is"}}},
+		}, []firing{quiet("30m"), {"90m", "namespace=ai-film volume=images", "The volume images of ai-film will be full within a day, or is"}}},
 		{"a film is written on a volume that is half empty", map[string]string{
 			`aifilm_volume_free_bytes{namespace="ai-film",pod="flask-0",volume="images"}`: "60e9-50e6x100",
 			`aifilm_volume_size_bytes{namespace="ai-film",pod="flask-0",volume="images"}`: "100e9x400",

@@ -72,7 +72,7 @@ var Boards = []Board{
 			{Title: "Submitted and ended, an hour", Red: "What comes in and what goes out. Failed ones: runbook film-failed; late ones: film-late.", Queries: []Query{
 				{`max(increase(aifilm_films_submitted_total{namespace="$namespace"}[1h]))`, "submitted"},
 				{`max by (outcome) (increase(aifilm_films_ended_total{namespace="$namespace"}[1h]))`, "{{outcome}}"}}},
-			{Title: "A film waits and takes", Unit: "s", Red: "Median and 90th percentile of a day, from the submission to the first step and from there to the video. Waiting grows: films are made one after the other, raise FILMS_AT_ONCE or replicas. Making grows: the stages below say which.", Queries: []Query{
+			{Title: "A film waits and takes", Unit: "s", Red: "Median and 90th percentile of a day, from the submission to the first step and from there to the video. Waiting grows: films are made one after the other, raise application.dagster.run.maxConcurrent, or replicas. Making grows: the stages below say which.", Queries: []Query{
 				{quantile(0.5, "aifilm_film_wait_seconds", "1d", ""), "waits, half"}, {quantile(0.9, "aifilm_film_wait_seconds", "1d", ""), "waits, 90 %"},
 				{quantile(0.5, "aifilm_film_seconds", "1d", ""), "takes, half"}, {quantile(0.9, "aifilm_film_seconds", "1d", ""), "takes, 90 %"}}},
 			{Title: "GPU seconds a film", Unit: "s", GPU: true, Red: "Seconds for which GPUs drew, for each film that was done, over a day. It grows with the size and length of films and with retakes.",

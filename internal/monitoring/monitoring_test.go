@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
 )
 
 const top = "../.."
@@ -96,6 +98,39 @@ func TestRunbooksLeadOn(t *testing.T) {
 			assert.True(t, known[link], "%s links to %s", a.Name, link)
 		}
 	}
+}
+
+// What a runbook says to set must be there to be set.
+func TestRunbooksNameValues(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(top, "charts/ai-film/values.yaml"))
+	require.NoError(t, err)
+	var values map[string]any
+	require.NoError(t, yaml.Unmarshal(data, &values))
+	found := 0
+	for _, a := range Alerts {
+		for _, m := range regexp.MustCompile("`([a-z][A-Za-z]*(?:\\.[A-Za-z<>]+)+)(?:=[^`]*)?`").FindAllStringSubmatch(string(a.runbook()), -1) {
+			path := strings.Split(m[1], ".")
+			at, there := values[path[0]]
+			if !there {
+				continue // a field of an object: resources.limits.memory
+			}
+			for _, key := range path[1:] {
+				below, _ := at.(map[string]any)
+				if strings.HasPrefix(key, "<") { // any of them
+					for _, at = range below {
+						break
+					}
+					continue
+				}
+				if at, there = below[key]; !there {
+					t.Errorf("the runbook of %s says %s: the chart's values have no %s there", a.Name, m[1], key)
+					break
+				}
+			}
+			found++
+		}
+	}
+	assert.Greater(t, found, 5)
 }
 
 func TestInhibitionsNameAlerts(t *testing.T) {

@@ -192,14 +192,12 @@ class Films:
         title: str = "",
         idempotency_key: str | None = None,
         admit: Callable[[list[dict]], None] | None = None,
-        at_once: int = 1,
     ) -> tuple[dict, bool]:
         """Store a film to be made; return it and whether it is new.
 
         With the key of an earlier submission: that film and False, or `KeyReused` if brief, title or settings differ,
         or `FilmGone` if that film is being deleted. Two at once with one key make one film. `admit` gets the settings
-        of all films still in work and raises to refuse this one; submissions pass it one at a time. `at_once` films are
-        made at a time: the estimate, which the film is held to, is of those before it.
+        of all films still in work and raises to refuse this one; submissions pass it one at a time.
         """
         canonical = json.dumps([brief, title, settings], sort_keys=True, ensure_ascii=False)
         request_hash = hashlib.sha256(canonical.encode()).hexdigest()
@@ -216,8 +214,7 @@ class Films:
             if admit is not None:
                 rows = connection.execute("SELECT settings FROM film WHERE state = ANY(%s)", (list(ACTIVE),)).fetchall()
                 admit([row["settings"] for row in rows])
-            asked = {"at_once": at_once, "size": tally.size_of(settings)}
-            estimate = connection.execute(tally.ESTIMATE, asked).fetchone()["seconds"]
+            estimate = connection.execute(tally.ESTIMATE, {"size": tally.size_of(settings)}).fetchone()["seconds"]
             row = connection.execute(
                 "INSERT INTO film (brief, title, settings, idempotency_key, request_hash, estimated_seconds)"
                 " VALUES (%s, %s, %s, %s, %s, %s) RETURNING *",

@@ -109,22 +109,30 @@ TABLE = f"""
     CREATE TRIGGER shot_tally AFTER UPDATE ON shot FOR EACH ROW EXECUTE FUNCTION tally_shot();
 """
 
-# Seconds of making for a second of film of a megapixel, of the last films: half of them took less. Null for fewer than three.
-# The size is that of `Films.pace`: pictures below a quarter of a megapixel cost as much as one.
+# What a film is in proportion to: its seconds times the megapixels of a picture; as in `Films.pace`, those below a quarter cost
+# as much as one.
 _SIZE = (
     "(coalesce((settings->>'seconds')::float, 60)"
     " * greatest(0.25, (settings->>'width')::float * (settings->>'height')::float / 1e6))"
 )
+# Of the last twenty films, for that size: `each`, the seconds that one took, half of them less; and `together`, the seconds in
+# which films were made at all. The latter is what those ahead take: how many are made at a time, and whether they are in each
+# other's way, is in it. A null for fewer than three.
 ESTIMATE = f"""
-    WITH pace AS (
-        SELECT CASE WHEN count(*) >= 3 THEN percentile_cont(0.5) WITHIN GROUP (ORDER BY taken / size) END AS pace FROM (
-            SELECT extract(epoch FROM finished_at - started_at) AS taken, {_SIZE} AS size FROM film
-            WHERE state = 'done' AND started_at IS NOT NULL ORDER BY finished_at DESC LIMIT 20) AS made
+    WITH made AS (
+        SELECT started_at AS a, greatest(started_at, finished_at) AS z, {_SIZE} AS size FROM film
+        WHERE state = 'done' AND started_at IS NOT NULL ORDER BY finished_at DESC LIMIT 20
+    ), pace AS (
+        SELECT CASE WHEN count(*) >= 3 THEN greatest(1e-6, percentile_cont(0.5) WITHIN GROUP (
+                ORDER BY extract(epoch FROM z - a)::float / size)) END AS each,
+            (SELECT sum(extract(epoch FROM upper(busy) - lower(busy)))::float
+                FROM unnest((SELECT range_agg(tstzrange(a, z)) FROM made)) AS busy) / sum(size) AS together
+        FROM made
     ), ahead AS (
-        SELECT sum(greatest(0, pace * {_SIZE} - coalesce(extract(epoch FROM clock_timestamp() - started_at), 0))) AS seconds
+        SELECT sum(greatest(0, {_SIZE} - coalesce(extract(epoch FROM clock_timestamp() - started_at)::float, 0) / each)) AS size
         FROM film, pace WHERE state IN ('submitted', 'planning', 'shooting', 'cutting')
     )
-    SELECT coalesce(ahead.seconds, 0) / %(at_once)s + pace.pace * %(size)s AS seconds FROM pace, ahead
+    SELECT coalesce(together, 0) * coalesce(ahead.size, 0) + each * %(size)s AS seconds FROM pace, ahead
 """
 
 
@@ -155,8 +163,8 @@ class Studio:
     histograms: dict[tuple[str, str], Histogram]  # of seconds, by metric and label
 
 
-def read(database: Database, settings: dict[str, Any], at_once: int) -> Studio:
-    """How the studio stands. `settings` are of the film that the estimate is for; `at_once` is how many are made at a time."""
+def read(database: Database, settings: dict[str, Any]) -> Studio:
+    """How the studio stands. `settings` are of the film that the estimate is for."""
     with database.transaction() as connection:
         films = connection.execute(
             "SELECT state, count(*) AS count, extract(epoch FROM clock_timestamp() - min(created_at))::float AS age,"
@@ -170,7 +178,7 @@ def read(database: Database, settings: dict[str, Any], at_once: int) -> Studio:
             " WHERE film.state IN ('planning', 'shooting', 'cutting') AND stage.state IN ('running', 'waiting')"
             " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
         ).fetchall()
-        estimate = connection.execute(ESTIMATE, {"at_once": at_once, "size": size_of(settings)}).fetchone()["seconds"]
+        estimate = connection.execute(ESTIMATE, {"size": size_of(settings)}).fetchone()["seconds"]
         rows = connection.execute("SELECT metric, label, le, value FROM tally ORDER BY metric, label, le").fetchall()
     stages: dict[tuple[str, str], int] = defaultdict(int)
     for row in under_way:

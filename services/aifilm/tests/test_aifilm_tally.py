@@ -21,18 +21,20 @@ def execute(films, query, *values):
         connection.execute(query, values)
 
 
-def done(films, taken, waited=0.0):
-    """A film that took so many seconds after it had waited for some."""
+def done(films, taken, waited=0.0, ended=0.0):
+    """A film that took so many seconds after it had waited for some, and ended some ago."""
     film = films.submit("Mara waits.", SETTINGS)[0]["id"]
     films.claim(film)
     execute(films, "UPDATE film SET created_at = now() - make_interval(secs => %s), started_at = now() - make_interval(secs => %s)"
                    " WHERE id = %s", taken + waited, taken, film)  # fmt: skip
     films.finish(film, {"seconds": 10.0})
+    execute(films, "UPDATE film SET started_at = started_at - make_interval(secs => %s), finished_at = finished_at"
+                   " - make_interval(secs => %s) WHERE id = %s", ended, ended, film)  # fmt: skip
     return film
 
 
-def read(films, at_once=1):
-    return tally.read(films.database, SETTINGS, at_once)
+def read(films):
+    return tally.read(films.database, SETTINGS)
 
 
 def test_an_empty_studio_stands_still(films):
@@ -65,21 +67,27 @@ def test_films_are_counted_by_what_became_of_them_and_deletion_takes_nothing_bac
 
 
 def test_the_estimate_is_of_the_films_before_and_of_the_queue(films):
-    for taken in (100.0, 120.0, 5000.0):  # half of them took less than 120 s
-        done(films, taken)
-    assert read(films).estimate == pytest.approx(120, abs=1)
+    for taken, ended in ((100.0, 10_000.0), (120.0, 8_000.0), (140.0, 0.0)):  # one after the other, with pauses
+        done(films, taken, ended=ended)
+    assert read(films).estimate == pytest.approx(120, abs=1), "half of them took less"
     begun = films.submit("Mara waits.", SETTINGS)[0]["id"]
     films.claim(begun)
     execute(films, "UPDATE film SET started_at = now() - interval '60 s' WHERE id = %s", begun)
     films.submit("Mara waits.", SETTINGS)
     assert read(films).estimate == pytest.approx(60 + 120 + 120, abs=2)
-    assert read(films, at_once=2).estimate == pytest.approx((60 + 120) / 2 + 120, abs=2)
+
+
+def test_films_that_were_made_together_make_those_ahead_count_less(films):
+    for _ in range(4):
+        done(films, 400.0)
+    films.submit("Mara waits.", SETTINGS)
+    assert read(films).estimate == pytest.approx(400 + 100, abs=2), "four in 400 s: a hundred for the one ahead"
 
 
 def test_small_pictures_cost_as_much_as_a_quarter_of_a_megapixel(films):
     for _ in range(3):
         done(films, 100.0)
-    small = tally.read(films.database, SETTINGS | {"width": 64, "height": 64, "seconds": 20.0}, 1)
+    small = tally.read(films.database, SETTINGS | {"width": 64, "height": 64, "seconds": 20.0})
     assert small.estimate == pytest.approx(100 * 2 / 4, abs=1)
 
 

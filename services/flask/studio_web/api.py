@@ -38,7 +38,7 @@ def submit(studio: Studio, submission: Submission, key: str | None) -> tuple[dic
         require_room(settings, others, studio.files.free(), studio.films_at_once)
 
     try:
-        return studio.films.submit(submission.brief, settings, submission.title, key, admit, studio.films_at_once)
+        return studio.films.submit(submission.brief, settings, submission.title, key, admit)
     except KeyReused as error:
         raise Problem(409, "idempotency key reused", str(error), "take a new key for every film") from None
     except FilmGone as error:

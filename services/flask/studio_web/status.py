@@ -40,7 +40,7 @@ class Status:
         with self._lock:
             if time.monotonic() - self._asked >= REMEMBERED_SECONDS:
                 try:
-                    self._studio, self._error = tally.read(self._films.database, DEFAULTS, self._at_once), None
+                    self._studio, self._error = tally.read(self._films.database, DEFAULTS), None
                 except psycopg.OperationalError as error:
                     self._studio, self._error = None, error
                 self._asked = time.monotonic()
