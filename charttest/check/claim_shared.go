@@ -32,7 +32,7 @@ var claimShared = &Check{
 				switch n := w.pods(); {
 				case n < 0:
 					pods += 2 // every node
-				case p.scaled(w):
+				case p.scaled(w) != nil:
 					pods += 2
 				default:
 					pods += n
@@ -56,7 +56,7 @@ var claimShared = &Check{
 func (p *Pass) rolling() {
 	for _, w := range p.index.workloads {
 		d, ok := w.object.Typed.(*appsv1.Deployment)
-		if !ok || d.Spec.Replicas != nil && *d.Spec.Replicas != 1 || p.scaled(w) || !startsFirst(d) {
+		if !ok || d.Spec.Replicas != nil && *d.Spec.Replicas != 1 || p.scaled(w) != nil || !startsFirst(d) {
 			continue // with several replicas the claim is shared anyhow
 		}
 		for _, v := range w.template.Spec.Volumes {

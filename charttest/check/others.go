@@ -268,9 +268,23 @@ func (ix *index) mayChange(resource string) bool {
 	return ix.allowed().change[resource] || ix.allowed().change["*"]
 }
 
-// filled says whether an object of the chart has no data of its own, and a
-// program may put some in.
+// fillers are labels and annotations by which a chart asks others for an
+// object's data: OpenShift's certificates, copies of Secrets elsewhere.
+var fillers = []string{"service.beta.openshift.io/inject-cabundle", "config.openshift.io/inject-trusted-cabundle",
+	"replicator.v1.mittwald.de/replicate-from", "reflector.v1.k8s.emberstack.com/reflects"}
+
+// filled says whether others put data into an object of the chart: because it
+// asks for it, or because it has none of its own and a program may.
 func (ix *index) filled(o *charttest.Object) bool {
+	if s, ok := o.Typed.(*corev1.Secret); ok && s.Type == corev1.SecretTypeServiceAccountToken {
+		return true
+	}
+	meta := o.Unstructured()
+	for _, key := range fillers {
+		if meta.GetAnnotations()[key] != "" || meta.GetLabels()[key] != "" {
+			return true
+		}
+	}
 	for _, field := range []string{"data", "stringData", "binaryData"} {
 		if data, ok := o.Content()[field].(map[string]any); ok && len(data) > 0 {
 			return false

@@ -63,18 +63,22 @@ func (p *Pass) blocked(o *charttest.Object, s policyv1.PodDisruptionBudgetSpec, 
 		p.Report(o, "spec.minAvailable", "wants all of its pods available at any time: no node can be drained")
 		return
 	}
-	replicas := 0
+	replicas, atMost := 0, ""
 	for _, w := range pods {
-		if w.replicas == nil || p.scaled(w) {
+		most := w.replicas
+		if scaled := p.scaled(w); scaled != nil {
+			most, atMost = scaled, "at most "
+		}
+		if most == nil {
 			return
 		}
-		replicas += int(*w.replicas)
+		replicas += int(*most)
 	}
 	// With a single replica a budget of one is how some charts ask for care;
 	// with several it can only be a mistake.
 	want, err := intstr.GetScaledValueFromIntOrPercent(s.MinAvailable, replicas, true)
 	if err == nil && replicas > 1 && want >= replicas {
-		p.Report(o, "spec.minAvailable", "wants %d of %d pods available at any time%s: no node can be drained", want, replicas, rounded(s.MinAvailable))
+		p.Report(o, "spec.minAvailable", "wants %d of %s%d pods available at any time%s: no node can be drained", want, atMost, replicas, rounded(s.MinAvailable))
 	}
 }
 
@@ -103,12 +107,13 @@ func (p *Pass) matched(selector *metav1.LabelSelector) []workload {
 	return all
 }
 
-// scaled says whether an autoscaler sets the workload's replicas.
-func (p *Pass) scaled(w workload) bool {
+// scaled returns the most replicas that an autoscaler gives the workload, or nil
+// if none does.
+func (p *Pass) scaled(w workload) *int32 {
 	for _, s := range p.scalers() {
 		if s.kind == w.object.Kind && s.name == w.object.Name {
-			return true
+			return &s.most
 		}
 	}
-	return false
+	return nil
 }

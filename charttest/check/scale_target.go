@@ -12,6 +12,7 @@ import (
 type scaler struct {
 	object     *charttest.Object
 	kind, name string // of the target
+	most       int32  // replicas
 	resources  map[corev1.ResourceName]string
 }
 
@@ -20,13 +21,13 @@ func (p *Pass) scalers() []scaler {
 	for _, o := range p.Render.Objects {
 		switch t := o.Typed.(type) {
 		case *autoscalingv1.HorizontalPodAutoscaler:
-			s := scaler{o, t.Spec.ScaleTargetRef.Kind, t.Spec.ScaleTargetRef.Name, nil}
+			s := scaler{o, t.Spec.ScaleTargetRef.Kind, t.Spec.ScaleTargetRef.Name, t.Spec.MaxReplicas, nil}
 			if t.Spec.TargetCPUUtilizationPercentage != nil {
 				s.resources = map[corev1.ResourceName]string{corev1.ResourceCPU: "spec.targetCPUUtilizationPercentage"}
 			}
 			all = append(all, s)
 		case *autoscalingv2.HorizontalPodAutoscaler:
-			s := scaler{o, t.Spec.ScaleTargetRef.Kind, t.Spec.ScaleTargetRef.Name, map[corev1.ResourceName]string{}}
+			s := scaler{o, t.Spec.ScaleTargetRef.Kind, t.Spec.ScaleTargetRef.Name, t.Spec.MaxReplicas, map[corev1.ResourceName]string{}}
 			for i, m := range t.Spec.Metrics {
 				if m.Resource != nil && m.Resource.Target.AverageUtilization != nil {
 					s.resources[m.Resource.Name] = elem("spec.metrics", i)

@@ -22,6 +22,7 @@ var scope = &Check{
 			for _, r := range podReferences(w) {
 				p.elsewhere(w.object, r)
 			}
+			p.pullsElsewhere(w.object, w.spec(), w.template.Spec.ImagePullSecrets)
 			if sts, ok := w.object.Typed.(*appsv1.StatefulSet); ok {
 				p.elsewhere(w.object, reference{"Service", sts.Spec.ServiceName, "spec.serviceName", ""})
 			}
@@ -31,6 +32,8 @@ var scope = &Check{
 		}
 		for _, o := range p.Render.Objects {
 			switch t := o.Typed.(type) {
+			case *corev1.ServiceAccount:
+				p.pullsElsewhere(o, "", t.ImagePullSecrets)
 			case *corev1.Service:
 				if len(t.Spec.Selector) > 0 {
 					p.selectsElsewhere(o, "spec.selector", p.index.withLabels(t.Spec.Selector))
@@ -66,6 +69,12 @@ func (p *Pass) elsewhere(o *charttest.Object, r reference) {
 	}
 	if other != nil {
 		p.Report(o, r.field, "refers to %s in namespace %q, but the chart makes it in %q", other, p.namespace(o), p.namespace(other))
+	}
+}
+
+func (p *Pass) pullsElsewhere(o *charttest.Object, at string, secrets []corev1.LocalObjectReference) {
+	for i, s := range secrets {
+		p.elsewhere(o, reference{"Secret", s.Name, elem(join(at, "imagePullSecrets"), i), ""})
 	}
 }
 
