@@ -77,7 +77,11 @@ type values struct {
 			GPU   struct{ Count int64 }
 		}
 	}
-	Data struct{ PostgreSQL, Redis, FFmpeg service }
+	Data       struct{ PostgreSQL, Redis, FFmpeg service }
+	Monitoring struct {
+		Enabled bool
+		Mode    string
+	}
 }
 
 var read = sync.OnceValues(func() (v values, err error) {
