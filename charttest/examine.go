@@ -119,7 +119,7 @@ func (e *examination) add(r *Render) error {
 	if err := e.bases.Add(r.result); err != nil {
 		return err
 	}
-	e.printed = append(e.printed, printed{r.Profile, r.sum()})
+	e.printed = append(e.printed, printed{r.Profile, r.Sum()})
 	if e.refuses == nil {
 		e.first = declared
 		if e.refuses, err = r.result.Refuses(); err != nil {
@@ -362,11 +362,8 @@ func (c *Chart) print(ctx context.Context, p Profile, change map[string]any) (su
 	if err != nil {
 		return sum, err
 	}
-	return (&Render{result: result, Notes: result.Notes}).sum(), nil
+	return result.Sum(), nil
 }
-
-// sum is that of what the render prints.
-func (r *Render) sum() [sha256.Size]byte { return sha256.Sum256([]byte(r.result.Text(true) + r.Notes)) }
 
 // put sets the value at a leaf's path.
 func put(into map[string]any, path string, v any) {

@@ -2,6 +2,7 @@ package charttest
 
 import (
 	"context"
+	"crypto/sha256"
 	"testing"
 
 	"github.com/ai-film/ai-film/charttest/internal/engine"
@@ -82,6 +83,10 @@ func (c *Chart) MustRender(t testing.TB, options ...Option) *Render {
 
 // Manifest is what «helm template» prints: everything, or without hooks.
 func (r *Render) Manifest(hooks bool) string { return r.result.Text(hooks) }
+
+// Sum is a SHA-256 of what the render prints, notes included: of two renders with
+// one sum nothing that is printed differs.
+func (r *Render) Sum() [sha256.Size]byte { return r.result.Sum() }
 
 // Values are the values as the chart's templates saw them: the chart's own,
 // its subcharts' and the profile's, merged. They must not be changed.

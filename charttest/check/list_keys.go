@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -39,26 +40,57 @@ func (p *Pass) listKeys(o *charttest.Object, v reflect.Value, at string) {
 			}
 		}
 	case reflect.Struct:
-		t := v.Type()
-		if t.PkgPath() == "k8s.io/apimachinery/pkg/apis/meta/v1" || t.PkgPath() == "k8s.io/apimachinery/pkg/api/resource" {
-			return
-		}
-		for i := range t.NumField() {
-			f := t.Field(i)
-			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-			if !f.IsExported() || f.Name == "Status" || v.Field(i).IsZero() {
+		for _, f := range keyedFields(v.Type()) {
+			field := v.Field(f.index)
+			if field.IsZero() {
 				continue
 			}
 			child := at
-			if name != "" {
-				child = join(at, name)
+			if f.name != "" {
+				child = join(at, f.name)
 			}
-			if key := f.Tag.Get("patchMergeKey"); key != "" && v.Field(i).Kind() == reflect.Slice {
-				p.repeated(o, v.Field(i).Interface(), key, child)
+			if f.key != "" {
+				p.repeated(o, field.Interface(), f.key, child)
 			}
-			p.listKeys(o, v.Field(i), child)
+			p.listKeys(o, field, child)
 		}
 	}
+}
+
+// keyedField is a field of a type that may have lists merged by a key in it.
+type keyedField struct {
+	index     int
+	name, key string // in JSON, and of a list that is merged by it
+}
+
+var keyedByType sync.Map // reflect.Type → []keyedField
+
+// keyedFields are those of a type: its tags are read once, not for every object.
+func keyedFields(t reflect.Type) []keyedField {
+	if known, ok := keyedByType.Load(t); ok {
+		return known.([]keyedField)
+	}
+	var fields []keyedField
+	if path := t.PkgPath(); path != "k8s.io/apimachinery/pkg/apis/meta/v1" && path != "k8s.io/apimachinery/pkg/api/resource" {
+		for i := range t.NumField() {
+			f := t.Field(i)
+			inner := f.Type
+			for inner.Kind() == reflect.Pointer || inner.Kind() == reflect.Slice {
+				inner = inner.Elem()
+			}
+			if !f.IsExported() || f.Name == "Status" || inner.Kind() != reflect.Struct {
+				continue
+			}
+			field := keyedField{index: i}
+			field.name, _, _ = strings.Cut(f.Tag.Get("json"), ",")
+			if f.Type.Kind() == reflect.Slice {
+				field.key = f.Tag.Get("patchMergeKey")
+			}
+			fields = append(fields, field)
+		}
+	}
+	keyedByType.Store(t, fields)
+	return fields
 }
 
 // repeated reports the items of a list that have the key of an earlier one.

@@ -3,6 +3,7 @@ package verify_test
 import (
 	"bytes"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -106,4 +107,39 @@ func TestVersionsThatPrintAlikeShareThePlacesOfFindings(t *testing.T) {
 		"10 field-valid 1.34,1.35,1.36,1.37 default,more",
 		"12 field-valid 1.36,1.37 default,more",
 	}, have)
+}
+
+// What many profiles print of their own must not stay: the live heap after a
+// quarter of them is about what it is after all.
+func TestMemoryDoesNotGrowWithProfiles(t *testing.T) {
+	const templates, profiles, lines = 40, 40, 80
+	files := map[string]string{"Chart.yaml": "apiVersion: v2\nname: crowd\nversion: 0.1.0\n", "values.yaml": "stage: none\n"}
+	for i := range templates {
+		text := fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: c%d\ndata:\n", i)
+		for j := range lines {
+			text += fmt.Sprintf("  key-%d: \"{{ $.Values.stage }} of %d\"\n", j, j)
+		}
+		files[fmt.Sprintf("templates/c%d.yaml", i)] = text
+	}
+	for i := range profiles {
+		files[fmt.Sprintf("values/p%d.yaml", i)] = fmt.Sprintf("stage: stage-%d\n", i)
+	}
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	var early, late int64
+	result, err := verify.Run(t.Context(), write(t, files), verify.Config{Values: true, Coverage: 1, Progress: func(n, of int, _ string) {
+		switch {
+		case n >= of/4 && early == 0:
+			early = heap()
+		case n == of:
+			late = heap()
+		}
+	}})
+	require.NoError(t, err)
+	require.Equal(t, 4*(profiles+1), result.Renders)
+	require.Less(t, late-early, int64(32<<20), "%d MB after a quarter, %d MB after all", early>>20, late>>20)
 }

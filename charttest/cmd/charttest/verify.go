@@ -131,6 +131,10 @@ Exit codes:
 	return cmd
 }
 
+// memory is what verifying takes at most unless it needs more, in bytes: pipelines
+// have little of it, and renders leave much behind.
+const memory = 190 << 20
+
 // theCluster says that definitions are the cluster's.
 const theCluster = "cluster"
 
@@ -274,8 +278,8 @@ func (v *verification) verify(ctx context.Context, cmd *cobra.Command, t target)
 		}
 	}
 	config.Progress = progress(cmd.ErrOrStderr())
-	if os.Getenv("GOGC") == "" { // pipelines have little memory, and renders leave much behind
-		debug.SetGCPercent(50)
+	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memory)
 	}
 	result, err := verify.Run(ctx, t.Path, config)
 	if config.Progress != nil {

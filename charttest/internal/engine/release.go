@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"bufio"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -241,6 +243,26 @@ func (r *Result) Text(hooks bool) string {
 	return b.String()
 }
 
+// Sum is that of what the render prints: documents, hooks and notes.
+func (r *Result) Sum() (sum [sha256.Size]byte) {
+	hash := sha256.New()
+	w := bufio.NewWriter(hash)
+	if r.IncludeCRDs {
+		for _, crd := range r.CRDs {
+			crd.Manifest().Write(w)
+		}
+	}
+	for _, list := range [][]Manifest{r.Manifests, r.Hooks} {
+		for _, m := range list {
+			m.Write(w)
+		}
+	}
+	_, _ = w.WriteString(r.Notes)
+	_ = w.Flush() // no hash fails
+	hash.Sum(sum[:0])
+	return sum
+}
+
 // Documents are CRDs, if asked for, and manifests, without hooks.
 func (r *Result) Documents() string {
 	var b strings.Builder
@@ -260,7 +282,7 @@ func (c CRD) Manifest() Manifest { return Manifest{Template: c.Template, Text: c
 
 // Write writes a manifest as helm template does.
 func (m Manifest) Write(w io.Writer) {
-	fmt.Fprintf(w, "---\n# Source: %s\n%s\n", m.Template, m.Text)
+	_, _ = io.WriteString(w, "---\n# Source: "+m.Template+"\n"+m.Text+"\n")
 }
 
 // notes picks the notes out of the templates' output.
