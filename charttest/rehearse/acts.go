@@ -229,6 +229,9 @@ func (s *stage) install(ctx context.Context) error {
 	if err := s.furnish(ctx, s.render, s.known, s.profile.APIVersions); err != nil {
 		return err
 	}
+	if err := s.metrics.yield(ctx, s.cluster, s.render); err != nil {
+		return err
+	}
 	if err := s.helmed(ctx, func(ctx context.Context) error { return s.helm.install(ctx, s.chart.Path(), s.profile) }); err != nil {
 		return err
 	}

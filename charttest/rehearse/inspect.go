@@ -11,8 +11,10 @@ import (
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/ai-film/ai-film/charttest/internal/rehearsed"
 )
@@ -410,6 +412,8 @@ func (s *stage) inspectReferences(ctx context.Context) error {
 				return err
 			}
 			switch {
+			case keys == nil && s.makesLater(r.kind):
+				s.log("%s/%s waits for %s %s, which a program of the chart may make: none runs here", kind, name, r.kind, r.name)
 			case keys == nil:
 				s.find(rehearsed.Starts, kind, name, specOf(kind)+"."+r.field, "", "its container can't start: %s %s isn't there", r.kind, r.name)
 			case r.key != "" && !keys[r.key] && !s.known.Declares(r.kind, r.name):
@@ -418,6 +422,27 @@ func (s *stage) inspectReferences(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// makesLater says whether a program of the chart may make objects of a kind:
+// a role lets it. Programs don't run here.
+func (s *stage) makesLater(kind string) bool {
+	for _, o := range s.objects() {
+		if o.Kind != "Role" && o.Kind != "ClusterRole" {
+			continue
+		}
+		var role rbacv1.Role // a ClusterRole's rules are alike
+		if runtime.DefaultUnstructuredConverter.FromUnstructured(o.Unstructured().Object, &role) != nil {
+			continue
+		}
+		for _, rule := range role.Rules {
+			if (slices.Contains(rule.Verbs, "create") || slices.Contains(rule.Verbs, "*")) &&
+				(slices.Contains(rule.Resources, strings.ToLower(kind)+"s") || slices.Contains(rule.Resources, "*")) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 type reference struct{ field, kind, name, key string }

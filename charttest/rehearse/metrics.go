@@ -14,12 +14,15 @@ import (
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	certutil "k8s.io/client-go/util/cert"
+
+	"github.com/ai-film/ai-film/charttest"
 )
 
 // load is how busy the pods are said to be, in percent of what they ask for:
@@ -68,6 +71,21 @@ func newMetrics(w *watcher, external bool) (*metrics, error) {
 	return m, nil
 }
 
+var apiServices = schema.GroupVersionResource{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"}
+
+// yield lets the chart's own answer, where it brings what answers.
+func (m *metrics) yield(ctx context.Context, c *cluster, r *charttest.Render) error {
+	for _, o := range r.Objects {
+		if o.Kind != "APIService" || !strings.HasSuffix(o.Name, "metrics.k8s.io") {
+			continue
+		}
+		if err := c.dynamic.Resource(apiServices).Delete(ctx, o.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			return err
+		}
+	}
+	return nil
+}
+
 // register makes the API server ask here.
 func (m *metrics) register(ctx context.Context, c *cluster) error {
 	_, err := c.client.CoreV1().Services(metav1.NamespaceSystem).Create(ctx, &corev1.Service{
@@ -82,7 +100,7 @@ func (m *metrics) register(ctx context.Context, c *cluster) error {
 		groups = append(groups, "external.metrics.k8s.io")
 	}
 	for _, group := range groups {
-		_, err := c.dynamic.Resource(schema.GroupVersionResource{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"}).Create(ctx, &unstructured.Unstructured{Object: map[string]any{
+		_, err := c.dynamic.Resource(apiServices).Create(ctx, &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": map[string]any{"name": "v1beta1." + group},
 			"spec": map[string]any{"group": group, "version": "v1beta1", "groupPriorityMinimum": int64(100), "versionPriority": int64(100), "insecureSkipTLSVerify": true,
 				"service": map[string]any{"namespace": metav1.NamespaceSystem, "name": "rehearsal-metrics", "port": int64(m.port)}},

@@ -29,8 +29,8 @@ type pool struct {
 	grows    bool
 }
 
-// usual are the nodes where nothing is said of them.
-var usual = []check.Node{{Name: "node", Count: 3}}
+// usual are the nodes where nothing is said of them: as many as are needed.
+var usual = []check.Node{{Name: "node", Min: 3, Max: 100}}
 
 // pools are the nodes of a cluster, with what was left unsaid.
 func pools(nodes []check.Node) []pool {

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	helmengine "helm.sh/helm/v3/pkg/engine"
+	"k8s.io/klog/v2"
 
 	"github.com/ai-film/ai-film/charttest"
 	"github.com/ai-film/ai-film/charttest/check"
@@ -135,6 +136,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // context's. What is wrong with a chart that can be loaded is a finding.
 func Run(ctx context.Context, path string, config Config) (*Result, error) {
 	start := time.Now()
+	ctx = klog.NewContext(ctx, klog.Logger{}) // errors are returned, not logged
 	if runtime.GOOS != "linux" {
 		return nil, &Error{Message: "rehearsals take place on Linux", Remedy: "rehearse in a container or a virtual machine"}
 	}
@@ -167,7 +169,7 @@ func Run(ctx context.Context, path string, config Config) (*Result, error) {
 		if len(config.Profiles) > 0 && !slices.Contains(config.Profiles, p.Name) {
 			continue
 		}
-		s := &stage{chart: chart, profile: p, config: config, known: config.Verify.ClusterOf(p.Name)}
+		s := &stage{chart: chart, profile: p, config: config, known: config.Verify.ClusterOf(p.Name), told: map[string]bool{}}
 		s.profile.Release, s.profile.Namespace = cmp.Or(p.Release, "rehearsal"), cmp.Or(p.Namespace, "rehearsal")
 		rehearsal, err := s.rehearse(ctx, paths)
 		if err != nil {
@@ -192,6 +194,7 @@ type stage struct {
 	act     *Act
 	secrets map[string]map[string][]byte // of the release, when it was first installed
 	started time.Time
+	told    map[string]bool // findings of the acts before
 }
 
 // errOver ends a rehearsal whose findings leave nothing to go on with.
@@ -271,15 +274,14 @@ func (s *stage) rehearse(ctx context.Context, paths controlplane.Programs) (_ *R
 // those that an act before has shown.
 func (s *stage) sift(act *Act) {
 	var kept []check.Finding
-	seen := map[string]bool{}
 	for _, f := range act.Findings {
 		f.Profiles, f.Versions = []string{s.profile.Name}, []string{s.version}
 		f.Locate()
 		key := fmt.Sprint(f.Check, f.Object, f.Field, f.File, f.Line)
-		if seen[key] {
+		if s.told[key] {
 			continue
 		}
-		seen[key] = true
+		s.told[key] = true
 		if reason := s.config.Verify.Accepts(f); reason != "" {
 			f.Accepted = reason
 			act.Accepted = append(act.Accepted, f)

@@ -2,6 +2,7 @@ package rehearse_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -131,5 +132,36 @@ func TestFaults(t *testing.T) {
 			assert.Contains(t, f.Message, parts[3])
 			assert.NotEmpty(t, f.Remedy)
 		})
+	}
+}
+
+// An interrupted rehearsal leaves no program running and no file behind.
+func TestInterruptedLeavesNothing(t *testing.T) {
+	needPrograms(t)
+	archive, err := txtar.ParseFile("testdata/clean.txtar")
+	require.NoError(t, err)
+	dir, kept := write(t, archive.Files), t.TempDir()
+	t.Setenv("TMPDIR", kept)
+	config := rehearse.Config{}
+	config.Verify, err = verify.LoadConfig(dir, "")
+	require.NoError(t, err)
+	for _, at := range []string{"prepare", "install", "drain"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		config.Progress = func(_, act, _ string) {
+			if act == at {
+				cancel()
+			}
+		}
+		_, err = rehearse.Run(ctx, dir, config)
+		require.ErrorIs(t, err, context.Canceled, at)
+		left, err := os.ReadDir(kept)
+		require.NoError(t, err)
+		assert.Empty(t, left, at)
+		processes, err := filepath.Glob("/proc/[0-9]*/cmdline")
+		require.NoError(t, err)
+		for _, p := range processes {
+			line, _ := os.ReadFile(p)
+			assert.NotContains(t, string(line), kept, at)
+		}
 	}
 }

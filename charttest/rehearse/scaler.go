@@ -27,21 +27,26 @@ func (c *cluster) scale(ctx context.Context) error {
 				said = condition.Message
 			}
 		}
-		if p.Spec.NodeName != "" || said == "" || p.DeletionTimestamp != nil {
+		if p.Spec.NodeName != "" || p.DeletionTimestamp != nil {
 			continue
 		}
 		waiting = true
+		if said == "" {
+			continue // not looked at yet
+		}
 		for _, pool := range c.fitting(p) {
 			if !pool.grows || c.size(pool) >= pool.max || c.open(pool) > 0 && !full.MatchString(said) || len(c.empty(pool)) > 0 {
 				continue
 			}
+			before := c.size(pool)
 			if err := c.addNode(ctx, pool); err != nil {
 				return err
 			}
-			return nil // one at a time: the next change asks again
+			// One at a time: once it is seen, the next change asks again.
+			return c.until(ctx, func() bool { return c.size(pool) > before })
 		}
 	}
-	if waiting {
+	if waiting || c.metrics.load.Load() != idle {
 		return nil
 	}
 	for _, n := range c.surplus() {
