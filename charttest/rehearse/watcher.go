@@ -348,8 +348,14 @@ func finished(j *batchv1.Job) bool {
 
 // running says whether everything that is wanted runs, and nothing else.
 func (w *watcher) running() bool {
+	up := map[string]int32{} // what controllers say of their pods may be older than the pods
+	for _, p := range w.pods() {
+		if kind, name := w.owner(p, "Pod"); podReady(p) && p.DeletionTimestamp == nil {
+			up[p.Namespace+"/"+kind+"/"+name]++
+		}
+	}
 	for _, l := range w.workloads() {
-		if !l.done() {
+		if !l.done() || l.kind != "Job" && metav1.GetControllerOf(l.object) == nil && up[l.object.GetNamespace()+"/"+l.String()] != l.wanted {
 			return false
 		}
 	}

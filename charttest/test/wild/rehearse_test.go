@@ -14,7 +14,7 @@ import (
 
 // What a rehearsal finds in charts of others, with their own values: nothing,
 // but what an API server says too. All ten take about 150 s of a processor, so
-// that they are rehearsed only where AI_FILM_REHEARSE says so.
+// that they are rehearsed only where AI_FILM_REHEARSE says so (with -timeout=0).
 func TestRehearsals(t *testing.T) {
 	if os.Getenv("AI_FILM_REHEARSE") == "" {
 		t.Skip("AI_FILM_REHEARSE=1 rehearses charts of others")
