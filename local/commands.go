@@ -134,7 +134,8 @@ With names, only these are made, and the directory of each is printed:
 }
 
 func imagesCommand(local *cluster.Local) *cobra.Command {
-	return &cobra.Command{
+	var forTests bool
+	c := &cobra.Command{
 		Use: "images", Short: "Build the images of all services that changed", Args: cobra.NoArgs,
 		Long: `Build an image for each services/<name>/Containerfile, with services/ as its
 context, and write the tags to /var/lib/ai-film/images.yaml for the chart. Go
@@ -148,7 +149,7 @@ chooses). Where Docker Hub is out of reach (AI_FILM_REGISTRY=off pretends so),
 Debian's packages make debian:trixie-slim, postgres:17 and redis:8.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx := c.Context()
-			builder, built, err := buildImages(ctx, local)
+			builder, built, err := buildImages(ctx, local, forTests)
 			if err != nil {
 				return err
 			}
@@ -168,10 +169,16 @@ Debian's packages make debian:trixie-slim, postgres:17 and redis:8.`,
 			return nil
 		},
 	}
+	forTestsFlag(c, &forTests)
+	return c
+}
+
+func forTestsFlag(c *cobra.Command, forTests *bool) {
+	c.Flags().BoolVar(forTests, "tests", false, "also what only tests use: comfyui-server, the\nreal ComfyUI on the processor (2 GB)")
 }
 
 // buildImages builds the images of all services that changed and returns all of them.
-func buildImages(ctx context.Context, local *cluster.Local) (*images.Builder, []images.Image, error) {
+func buildImages(ctx context.Context, local *cluster.Local, forTests bool) (*images.Builder, []images.Image, error) {
 	if os.Geteuid() == 0 && os.Getenv("AI_FILM_ENGINE") == "" {
 		if err := packages.Install(ctx, local.Log, "about 20 s", packages.Images...); err != nil {
 			return nil, nil, err
@@ -183,11 +190,17 @@ func buildImages(ctx context.Context, local *cluster.Local) (*images.Builder, []
 	}
 	builder := &images.Builder{Places: local.Places, Engine: engine, Log: local.Log}
 	built, err := builder.Services(ctx, nil)
+	if err == nil && forTests {
+		var more []images.Image
+		more, err = builder.ForTests(ctx)
+		built = append(built, more...)
+	}
 	return builder, built, err
 }
 
 func rootsCommand(local *cluster.Local) *cobra.Command {
-	return &cobra.Command{
+	var forTests bool
+	c := &cobra.Command{
 		Use: "roots", Short: "Build the images, and print what a shell needs to test in them", Args: cobra.NoArgs,
 		Long: `Build the images that changed and print shell lines that let tests run what the
 images hold: blender, ffmpeg, initdb, redis-server and others on the PATH are
@@ -195,7 +208,7 @@ then those of the images, and "enter IMAGE PROGRAM" runs anything in one.`,
 		Example: `  eval "$(go run -C local . roots)"
   enter blender blender --version`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			builder, built, err := buildImages(c.Context(), local)
+			builder, built, err := buildImages(c.Context(), local, forTests)
 			if err != nil {
 				return err
 			}
@@ -211,6 +224,8 @@ then those of the images, and "enter IMAGE PROGRAM" runs anything in one.`,
 			return nil
 		},
 	}
+	forTestsFlag(c, &forTests)
+	return c
 }
 
 func freshCommand(local *cluster.Local) *cobra.Command {

@@ -103,6 +103,27 @@ func (b *Builder) Monitoring(ctx context.Context) (Image, error) {
 	return i, b.build(ctx, i)
 }
 
+// ForTests builds the images that only tests use, each of a services/<name>/testserver/Containerfile, and returns them. Their
+// names are <name>-server.
+func (b *Builder) ForTests(ctx context.Context) ([]Image, error) {
+	files, err := filepath.Glob(filepath.Join(b.services(), "*", "testserver", "Containerfile"))
+	if err != nil {
+		return nil, err
+	}
+	if err := b.base(ctx); err != nil {
+		return nil, err
+	}
+	var images []Image
+	for _, file := range files {
+		i, err := b.own(ctx, filepath.Base(filepath.Dir(filepath.Dir(file)))+"-server", file)
+		if err != nil {
+			return nil, err
+		}
+		images = append(images, i)
+	}
+	return images, nil
+}
+
 // programs compiles the Go services, statically: their Containerfiles copy the result from services/<name>/bin. The
 // compiler isn't needed in any image, and unchanged sources give the same bytes, hence the same tag.
 func (b *Builder) programs(ctx context.Context, names []string) error {
@@ -131,7 +152,12 @@ func (b *Builder) compile(ctx context.Context, names []string) error {
 }
 
 func (b *Builder) service(ctx context.Context, name string) (Image, error) {
-	i := Image{Name: name, Context: b.services(), Containerfile: filepath.Join(b.services(), name, "Containerfile")}
+	return b.own(ctx, name, filepath.Join(b.services(), name, "Containerfile"))
+}
+
+// own builds an image of ours if it changed, or an official one.
+func (b *Builder) own(ctx context.Context, name, containerfile string) (Image, error) {
+	i := Image{Name: name, Context: b.services(), Containerfile: containerfile}
 	tag, inputs, err := Tag(i.Containerfile, i.Context)
 	if err != nil {
 		return i, err
@@ -213,6 +239,10 @@ func Values(file string, images []Image) error {
 			if i, ok := byName[service]; ok {
 				registry, repository, tag := split(i.Ref)
 				fmt.Fprintf(&part, "  %s:\n    image: {registry: %s, repository: %s, tag: %q}\n", service, registry, repository, tag)
+			}
+			if i, ok := byName[service+"-server"]; ok {
+				registry, repository, tag := split(i.Ref)
+				fmt.Fprintf(&part, "    server:\n      image: {registry: %s, repository: %s, tag: %q}\n", registry, repository, tag)
 			}
 		}
 		if part.Len() > 0 {
