@@ -2,6 +2,7 @@ package unit
 
 import (
 	"encoding/json"
+	"encoding/xml"
 	"os"
 	"path/filepath"
 	"strings"
@@ -168,6 +169,18 @@ func TestVersionsAgree(t *testing.T) {
 		assert.Equal(t, umbrella["version"], dependency["version"], dependency["name"])
 		assert.Equal(t, "", dependency["repository"], "%s: unpacked in the tree", dependency["name"])
 	}
+}
+
+// What repositories of charts show is a file of ours.
+func TestIcon(t *testing.T) {
+	icon := yamlFile(t, "charts/ai-film/Chart.yaml")["icon"].(string)
+	_, path, found := strings.Cut(icon, "/main/")
+	require.True(t, found, icon)
+	data, err := os.ReadFile(filepath.Join(root, path))
+	require.NoError(t, err)
+	require.NoError(t, xml.Unmarshal(data, new(struct {
+		XMLName xml.Name `xml:"http://www.w3.org/2000/svg svg"`
+	})))
 }
 
 func TestNotes(t *testing.T) {
