@@ -251,7 +251,7 @@ The cluster of this machine must be down: both have the same addresses.`,
 }
 
 // fresh runs a command of the checkout on a machine that nobody prepared, with a cluster state of its own. Its processes
-// are in a namespace and end with it.
+// are in a namespace and end with it; the shell is its process 1, and takes in those whose parents died.
 func fresh(ctx context.Context, local *cluster.Local, command ...string) error {
 	if running := local.Running(); len(running) > 0 {
 		return errors.New("the cluster of this machine runs and has the addresses that another would need\nRemedy: make down")
@@ -267,7 +267,7 @@ func fresh(ctx context.Context, local *cluster.Local, command ...string) error {
 	defer os.RemoveAll(state)
 	env := []string{"AI_FILM_ROOTS=" + dir, "AI_FILM_REPO=" + local.Places.Repo, "AI_FILM_STATE=" + state, "TMPDIR=/tmp", "AI_FILM_FRESH=1"}
 	args := append([]string{"--pid", "--fork", "--kill-child", filepath.Join(dir, "bin", "enter"), roots.FreshImage,
-		"sh", "-c", `mount -t proc proc /proc && unset AI_FILM_ROOTS AI_FILM_REPO && exec "$@"`, "fresh"}, command...)
+		"sh", "-c", `mount -t proc proc /proc && unset AI_FILM_ROOTS AI_FILM_REPO && { "$@"; exit; }`, "fresh"}, command...)
 	return run(ctx, local.Places.Repo, env, "unshare", args...)
 }
 

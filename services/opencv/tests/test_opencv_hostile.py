@@ -63,10 +63,12 @@ class Watched:
 
 
 def _session(leader):
+    """The session's processes that live: a dead one without a parent stays listed where process 1 waits for none."""
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             with contextlib.suppress(OSError, IndexError):
-                if int(Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[3]) == leader:
+                state, _, _, session = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[:4]
+                if int(session) == leader and state != "Z":
                     yield entry
 
 
