@@ -141,9 +141,10 @@ func TestVerifyFindsWhatTheServerRefuses(t *testing.T) {
 		require.Len(t, want, 4, row)
 		found := false
 		for _, f := range r.Findings {
-			ours := slices.Contains([]string{"server", "strict", "custom-resource"}, f.Check) // one finding where several say it
+			// Where a check of ours finds the same, it says so in its words, and the server doesn't say it again.
+			said := !slices.Contains([]string{"server", "strict", "custom-resource"}, f.Check) || strings.Contains(f.Message, want[3])
 			at := fmt.Sprintf("%s:%d", filepath.Base(f.File), f.Line)
-			found = found || ours && f.Object == want[0] && f.Field == strings.TrimSpace(want[1]) && at == want[2] && strings.Contains(f.Message, want[3]) && f.Remedy != ""
+			found = found || said && f.Object == want[0] && f.Field == strings.TrimSpace(want[1]) && at == want[2] && f.Remedy != ""
 		}
 		assert.True(t, found, "%s is not among %+v", row, r.Findings)
 	}
