@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/ai-film/ai-film/charttest/internal/report"
 )
 
 // HTML writes the reports of all profiles as one page, each with a picture of
@@ -15,7 +17,7 @@ func HTML(w io.Writer, r *Result) error { return page.Execute(w, r) }
 
 var page = template.Must(template.New("rehearsal").Funcs(template.FuncMap{
 	"picture": func(p Rehearsal) template.HTML { return template.HTML(p.SVG()) },
-	"place":   place,
+	"place":   report.Place,
 }).Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Rehearsal of {{.Chart}}</title>
 <style>

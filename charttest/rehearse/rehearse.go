@@ -28,6 +28,7 @@ import (
 
 	"github.com/ai-film/ai-film/charttest"
 	"github.com/ai-film/ai-film/charttest/check"
+	"github.com/ai-film/ai-film/charttest/dryrun"
 	"github.com/ai-film/ai-film/charttest/internal/controlplane"
 	"github.com/ai-film/ai-film/charttest/internal/rehearsed"
 	"github.com/ai-film/ai-film/charttest/verify"
@@ -115,21 +116,7 @@ func Acts() []string {
 
 // Error is why a rehearsal can't take place, with what helps. It is no fault
 // of the chart's.
-type Error struct {
-	Message string
-	Remedy  string
-	Err     error // the cause; may be nil
-}
-
-func (e *Error) Error() string {
-	message := e.Message
-	if e.Err != nil {
-		message += ": " + e.Err.Error()
-	}
-	return message + "\n  what helps: " + e.Remedy
-}
-
-func (e *Error) Unwrap() error { return e.Err }
+type Error = dryrun.Error
 
 // Run rehearses the chart in a folder or an archive. Errors are those that keep
 // it from taking place: *charttest.LoadError, *verify.Error, *Error or the

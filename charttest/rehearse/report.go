@@ -5,12 +5,10 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/ai-film/ai-film/charttest/check"
+	"github.com/ai-film/ai-film/charttest/internal/report"
 )
 
 // Formats of reports, by name.
@@ -46,12 +44,12 @@ func Table(w io.Writer, r *Result) error {
 	}
 	found := r.Findings()
 	for _, f := range found {
-		fmt.Fprintf(&b, "%s: %s: %s\n    %s, in %s\n    remedy: %s\n\n", place(f), f.Object, f.Message, f.Check, strings.Join(f.Profiles, ", "), f.Remedy)
+		fmt.Fprintf(&b, "%s: %s: %s\n    %s, in %s\n    remedy: %s\n\n", report.Place(f), f.Object, f.Message, f.Check, strings.Join(f.Profiles, ", "), f.Remedy)
 	}
 	for _, p := range r.Profiles {
 		for _, a := range p.Acts {
 			for _, f := range a.Accepted {
-				fmt.Fprintf(&b, "%s: %s: %s\n    %s, accepted: %s\n\n", place(f), f.Object, f.Message, f.Check, f.Accepted)
+				fmt.Fprintf(&b, "%s: %s: %s\n    %s, accepted: %s\n\n", report.Place(f), f.Object, f.Message, f.Check, f.Accepted)
 			}
 		}
 	}
@@ -87,19 +85,6 @@ func wrap(b *strings.Builder, indent, line string) {
 		width += n
 	}
 	b.WriteString("\n")
-}
-
-func place(f check.Finding) string {
-	file := f.File
-	if dir, err := os.Getwd(); err == nil && filepath.IsAbs(file) {
-		if rel, err := filepath.Rel(dir, file); err == nil && !strings.HasPrefix(rel, "..") {
-			file = rel
-		}
-	}
-	if f.Line == 0 {
-		return file
-	}
-	return fmt.Sprintf("%s:%d", file, f.Line)
 }
 
 // JSON writes the result as it is.
@@ -152,7 +137,7 @@ func JUnit(w io.Writer, r *Result) error {
 				var messages, lines []string
 				for _, f := range a.Findings {
 					messages = append(messages, f.Object+": "+f.Message)
-					lines = append(lines, fmt.Sprintf("%s: %s: %s\n  remedy: %s", place(f), f.Object, f.Message, f.Remedy))
+					lines = append(lines, fmt.Sprintf("%s: %s: %s\n  remedy: %s", report.Place(f), f.Object, f.Message, f.Remedy))
 				}
 				c.Failure = &junitFailure{strings.Join(messages, "; "), strings.Join(lines, "\n")}
 			case Skipped, NotReached:
@@ -165,14 +150,5 @@ func JUnit(w io.Writer, r *Result) error {
 		suite.Time = fmt.Sprintf("%.3f", total)
 		suites.Suites = append(suites.Suites, suite)
 	}
-	if _, err := io.WriteString(w, xml.Header); err != nil {
-		return err
-	}
-	e := xml.NewEncoder(w)
-	e.Indent("", "  ")
-	if err := e.Encode(suites); err != nil {
-		return err
-	}
-	_, err := io.WriteString(w, "\n")
-	return err
+	return report.XML(w, suites)
 }

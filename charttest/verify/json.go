@@ -9,6 +9,7 @@ import (
 	"unicode/utf16"
 
 	"github.com/ai-film/ai-film/charttest/check"
+	"github.com/ai-film/ai-film/charttest/internal/report"
 )
 
 // SchemaURL is where the JSON Schema of what JSON writes is published.
@@ -49,7 +50,7 @@ func JSON(w io.Writer, all ...*Result) error {
 		place := func(findings []check.Finding) (all []placed) {
 			for _, f := range findings {
 				of := ranges.of(f)
-				f.File = relative(f.File)
+				f.File = report.Relative(f.File)
 				for _, list := range []*[]string{&f.Profiles, &f.Versions} {
 					if *list == nil {
 						*list = []string{}

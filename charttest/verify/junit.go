@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ai-film/ai-film/charttest/diff"
+	"github.com/ai-film/ai-film/charttest/internal/report"
 )
 
 type junitSuites struct {
@@ -43,16 +44,7 @@ func JUnit(w io.Writer, all ...*Result) error {
 	for _, r := range all {
 		suites.Suites = append(suites.Suites, r.junit()...)
 	}
-	if _, err := io.WriteString(w, xml.Header); err != nil {
-		return err
-	}
-	e := xml.NewEncoder(w)
-	e.Indent("", "  ")
-	if err := e.Encode(suites); err != nil {
-		return err
-	}
-	_, err := io.WriteString(w, "\n")
-	return err
+	return report.XML(w, suites)
 }
 
 func (r *Result) junit() []junitSuite {
@@ -77,7 +69,7 @@ func (r *Result) junit() []junitSuite {
 				for _, f := range r.Findings {
 					everywhere := len(f.Profiles) == 0
 					if f.Check == name && (everywhere || slices.Contains(f.Profiles, profile) && (len(f.Versions) == 0 || slices.Contains(f.Versions, version))) {
-						lines = append(lines, place(f)+": "+subject(f)+"\n  remedy: "+f.Remedy)
+						lines = append(lines, report.Place(f)+": "+subject(f)+"\n  remedy: "+f.Remedy)
 						messages = append(messages, subject(f))
 					}
 				}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/ai-film/ai-film/charttest/diff"
+	"github.com/ai-film/ai-film/charttest/internal/report"
 )
 
 // commentBytes bounds what upgrades take of a report in Markdown: GitHub takes
@@ -36,7 +37,7 @@ func Markdown(w io.Writer, all ...*Result) error {
 				fmt.Fprintf(&b, "\n%d more findings are in the job's log.\n", len(r.Findings)-i)
 				break
 			}
-			fmt.Fprintf(&b, "\n- `%s` %s  \n  %s%s. %s\n", place(f), cell.Replace(subject(f)), f.Check, r.where(f), cell.Replace(f.Remedy))
+			fmt.Fprintf(&b, "\n- `%s` %s  \n  %s%s. %s\n", report.Place(f), cell.Replace(subject(f)), f.Check, r.where(f), cell.Replace(f.Remedy))
 		}
 	}
 	for _, r := range all {

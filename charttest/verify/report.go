@@ -3,13 +3,12 @@ package verify
 import (
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/ai-film/ai-film/charttest/check"
 	"github.com/ai-film/ai-film/charttest/diff"
+	"github.com/ai-film/ai-film/charttest/internal/report"
 )
 
 // Formats of reports on one chart or many, by name.
@@ -77,12 +76,12 @@ func (r *Result) table(w io.Writer) error {
 	}
 	var b strings.Builder
 	for _, f := range r.Findings {
-		fmt.Fprintf(&b, "%s: %s\n", place(f), subject(f))
+		fmt.Fprintf(&b, "%s: %s\n", report.Place(f), subject(f))
 		fmt.Fprintf(&b, "    %s%s\n", f.Check, r.where(f))
 		fmt.Fprintf(&b, "    remedy: %s\n\n", f.Remedy)
 	}
 	for _, f := range r.Accepted {
-		fmt.Fprintf(&b, "%s: %s\n    %s, accepted: %s\n\n", place(f), subject(f), f.Check, f.Accepted)
+		fmt.Fprintf(&b, "%s: %s\n    %s, accepted: %s\n\n", report.Place(f), subject(f), f.Check, f.Accepted)
 	}
 	verdict := count(len(r.Findings))
 	if n := len(r.Accepted); n > 0 {
@@ -125,7 +124,7 @@ func (r *Result) gitHub(w io.Writer) error {
 		if f.Line > 0 {
 			line = fmt.Sprintf(",line=%d", f.Line)
 		}
-		if _, err := fmt.Fprintf(w, "::error file=%s%s,title=%s::%s\n", property.Replace(relative(f.File)), line,
+		if _, err := fmt.Fprintf(w, "::error file=%s%s,title=%s::%s\n", property.Replace(report.Relative(f.File)), line,
 			property.Replace(f.Check), data.Replace(subject(f)+"\n"+f.Remedy)); err != nil {
 			return err
 		}
@@ -136,13 +135,6 @@ func (r *Result) gitHub(w io.Writer) error {
 		}
 	}
 	return nil
-}
-
-func place(f check.Finding) string {
-	if f.Line == 0 {
-		return relative(f.File)
-	}
-	return fmt.Sprintf("%s:%d", relative(f.File), f.Line)
 }
 
 func subject(f check.Finding) string {
@@ -165,16 +157,4 @@ func (r *Result) where(f check.Finding) string {
 		return ""
 	}
 	return ", " + strings.Join(where, ", ")
-}
-
-// relative is a path as seen from the working directory, if it is below.
-func relative(path string) string {
-	dir, err := os.Getwd()
-	if err != nil || !filepath.IsAbs(path) {
-		return filepath.Clean(path)
-	}
-	if rel, err := filepath.Rel(dir, path); err == nil && !strings.HasPrefix(rel, "..") {
-		return rel
-	}
-	return path
 }

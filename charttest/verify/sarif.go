@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/ai-film/ai-film/charttest/check"
+	"github.com/ai-film/ai-film/charttest/internal/report"
 )
 
 // The parts of SARIF 2.1.0 that code scanning reads:
@@ -111,7 +112,7 @@ func SARIF(w io.Writer, all ...*Result) error {
 	ranges := ranges{}
 	for _, f := range findings {
 		result := sarifResult{RuleID: f.Check, Level: "error", Message: sarifText{subject(f) + "\n" + f.Remedy}}
-		at := sarifLocation{Physical: sarifPhysical{Artifact: sarifArtifact{URI: filepath.ToSlash(relative(f.File))}}}
+		at := sarifLocation{Physical: sarifPhysical{Artifact: sarifArtifact{URI: filepath.ToSlash(report.Relative(f.File))}}}
 		if f.Line > 0 {
 			at.Physical.Region = &sarifRegion{StartLine: f.Line}
 			if r := ranges.of(f); r.Start.Line == r.End.Line {
