@@ -100,7 +100,15 @@ func programsCommand(local *cluster.Local) *cobra.Command {
 		names[i] = set.Name
 	}
 	return &cobra.Command{
-		Use: "programs [NAME...]", DisableFlagsInUseLine: true, Short: "Make the cluster's programs, and no more", Args: cobra.OnlyValidArgs, ValidArgs: names,
+		Use: "programs [NAME...]", DisableFlagsInUseLine: true, Short: "Make the cluster's programs, and no more", ValidArgs: names,
+		Args: func(_ *cobra.Command, args []string) error {
+			for _, name := range args {
+				if !slices.Contains(names, name) {
+					return fmt.Errorf("no programs %q: there are %s", name, strings.Join(names, ", "))
+				}
+			}
+			return nil
+		},
 		Long: `Compile Kubernetes, etcd, kwok, CoreDNS, metrics-server, Helm,
 local-path-provisioner and Traefik from their Go modules into the cache, where
 "up" finds them. What is there already isn't compiled again.
